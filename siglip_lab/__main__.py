@@ -1,0 +1,111 @@
+"""The command line: ``python -m siglip_lab classify | trace | models``.
+
+Exit codes: 0 for success, 1 if a file or a model cannot be read, 2 for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from siglip_lab import CheckpointError, list_models, load_model, load_processor, trace, zero_shot
+from siglip_lab.configs import get_config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    Args:
+        arguments: What follows ``python -m siglip_lab``; default: the process's own arguments.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (CheckpointError, OSError, TypeError, ValueError) as error:
+        print(f"siglip_lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m siglip_lab", description="SigLIP, step by step: try it on a photo."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    classify = commands.add_parser("classify", help="how probable is each caption for a photo?")
+    _add_model(classify)
+    classify.add_argument("photo", help="an image file")
+    classify.add_argument("caption", nargs="+", help='for example "2 red circles"')
+    classify.add_argument(
+        "--template", default="This is a photo of {}.", metavar="TEXT",
+        help='sentence around each caption (default: "%(default)s"; "{}" leaves it as it is)',
+    )  # fmt: skip
+    classify.set_defaults(run=_classify)
+
+    walk = commands.add_parser("trace", help="show every step of one forward pass")
+    _add_model(walk)
+    walk.add_argument("photo", help="an image file")
+    walk.add_argument("caption", nargs="+", help='for example "2 red circles"')
+    walk.set_defaults(run=_trace)
+
+    models = commands.add_parser("models", help="list the models and their shapes")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="tiny", metavar="NAME",
+        help='a checkpoint folder, or a name that "models" lists (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument("--source", metavar="FOLDER", help="checkpoint folder of a published model")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _load(options):
+    model = load_model(options.model, source=options.source)
+    return model, load_processor(options.model, source=options.source)
+
+
+def _classify(options) -> None:
+    model, processor = _load(options)
+    (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
+    pairs = list(zip(options.caption, row, strict=True))
+    if options.json:
+        content = [{"caption": caption, "probability": p} for caption, p in pairs]
+        print(json.dumps(content, ensure_ascii=False, indent=2))
+    else:
+        for caption, p in sorted(pairs, key=lambda pair: -pair[1]):
+            print(f"{p:7.2%}  {caption}")
+
+
+def _trace(options) -> None:
+    model, processor = _load(options)
+    steps = trace(model, **processor(text=options.caption, images=options.photo))
+    print(json.dumps(steps.to_dicts(), indent=2) if options.json else steps)
+
+
+def _models(options) -> None:
+    rows = []
+    for name in list_models():
+        vision, text = get_config(name).vision, get_config(name).text
+        rows.append(
+            {
+                "name": name, "image_size": vision.image_size, "patch_size": vision.patch_size,
+                "num_patches": vision.num_patches, "context_length": text.context_length,
+                "vocab_size": text.vocab_size, "width": vision.width, "depth": vision.depth,
+            }
+        )  # fmt: skip
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in [{key: key for key in rows[0]}, *rows]:
+        print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

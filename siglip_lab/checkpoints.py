@@ -1,0 +1,347 @@
+"""Load a model and its processor: the embedded "tiny", a local folder, or random weights.
+
+Chapter "The real checkpoint". A checkpoint folder is what ``save_pretrained`` of transformers
+writes: ``config.json``, ``model.safetensors`` (or its shards with an index), ``spiece.model`` and
+``preprocessor_config.json``. Loading is strict and memory-mapped: every name and shape must agree,
+or nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.model import SigLIP
+from siglip_lab.preprocess import preprocess
+from siglip_lab.tokenizer import Tokenizer
+
+__all__ = ["CheckpointError", "Processor", "load_model", "load_processor", "read_config"]
+
+TINY = Path(__file__).parent / "tiny"
+
+
+class CheckpointError(Exception):
+    """A checkpoint folder cannot be loaded; the message names the file and what is wrong in it."""
+
+
+def load_model(
+    name: str | Path,
+    source: str | Path | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> SigLIP:
+    """A model, ready for inference (in eval mode).
+
+    Args:
+        name: A name from `list_models`, or the path of a checkpoint folder.
+        source: Folder that holds the checkpoint of the published model `name`. "tiny" needs none.
+        weights: "random" builds the shape `name` with random weights instead of loading any.
+        seed: Seed of the random weights. They are drawn on the CPU: the same on every device.
+        device: Where to put the model; default: the CPU.
+        dtype: Floating type of the weights; default: the file's, float32 for random weights.
+
+    Returns:
+        The model. Weights from a file stay memory-mapped until they are moved or changed.
+
+    Raises:
+        CheckpointError: If the folder's config or weights are missing, damaged or do not fit.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If the name is unknown or the arguments contradict each other.
+
+    >>> load_model("tiny").logit_scale.shape
+    torch.Size([1])
+    """
+    if weights is not None:
+        if weights != "random":
+            raise ValueError(f'weights={weights!r}: the only choice is "random"')
+        if source is not None:
+            raise ValueError('give either source or weights="random", not both')
+        return _random_model(get_config(name), seed).to(device=device, dtype=dtype).eval()
+    folder = _find_folder(name, source)
+    config = read_config(folder)
+    if name in list_models():
+        _check_shape(name, config, folder)
+    with torch.device("meta"):
+        model = SigLIP(config)
+    _load_weights(model, folder, device, dtype)
+    return model.eval()
+
+
+class Processor:
+    """Turns images and texts into a model's inputs.
+
+    Args:
+        tokenizer: The model's tokenizer; it pads to the model's context length.
+        image_size: Side of the model's images, in pixels.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, image_size: int):
+        self.tokenizer = tokenizer
+        self.image_size = image_size
+
+    def __call__(self, text=None, images=None) -> dict[str, Tensor]:
+        """Prepare texts, images or both.
+
+        Args:
+            text: A string or a list of strings.
+            images: Anything that `preprocess` takes: one image or a list.
+
+        Returns:
+            `{"input_ids": int64 [n_txt, L], "pixel_values": float32 [n_img, 3, S, S]}`, with only
+            what was asked for, so that `model(**processor(text=..., images=...))` works.
+
+        Raises:
+            ValueError: If neither is given.
+        """
+        if text is None and images is None:
+            raise ValueError("give text, images or both")
+        inputs = {}
+        if text is not None:
+            inputs["input_ids"] = self.tokenizer(text)
+        if images is not None:
+            inputs["pixel_values"] = preprocess(images, self.image_size)
+        return inputs
+
+
+def load_processor(name: str | Path, source: str | Path | None = None) -> Processor:
+    """The processor that belongs to a model.
+
+    Args:
+        name: A name from `list_models`, or the path of a checkpoint folder.
+        source: Folder that holds the checkpoint of the published model `name`.
+
+    Returns:
+        A `Processor`.
+
+    Raises:
+        CheckpointError: If the folder asks for another preprocessing than SigLIP's.
+        FileNotFoundError: If the folder or its ``spiece.model`` does not exist.
+        ValueError: If the name is unknown.
+
+    >>> sorted(load_processor("tiny")(text="a red circle"))
+    ['input_ids']
+    """
+    folder = _find_folder(name, source)
+    config = read_config(folder)
+    _check_preprocessing(folder, config.vision.image_size)
+    tokenizer = Tokenizer(folder / "spiece.model", config.text.context_length)
+    if tokenizer.vocab_size > config.text.vocab_size:
+        raise CheckpointError(
+            f"{folder}: spiece.model has {tokenizer.vocab_size} pieces, config.json allows "
+            f"{config.text.vocab_size}: the two belong to different models"
+        )
+    return Processor(tokenizer, config.vision.image_size)
+
+
+def read_config(folder: str | Path) -> SigLIPConfig:
+    """The shape that a checkpoint folder's ``config.json`` describes.
+
+    Published files store only what differs from the defaults of transformers' `SiglipConfig`.
+
+    Args:
+        folder: The checkpoint folder.
+
+    Returns:
+        The config.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, of another model type, or describes
+            something that SigLIP v1 does not have.
+    """
+    path = Path(folder) / "config.json"
+    content = _read_json(path)
+    if content.get("model_type") != "siglip":
+        raise CheckpointError(
+            f"{path}: model_type is {content.get('model_type')!r}, expected 'siglip'"
+        )
+    vision = {"image_size": 224, "patch_size": 16, "num_channels": 3, "vision_use_head": True}
+    text = {"vocab_size": 32_000, "max_position_embeddings": 64}
+    shared = {
+        "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+        "intermediate_size": 3072, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+    }  # fmt: skip
+    vision = shared | vision | (content.get("vision_config") or {})
+    text = shared | text | (content.get("text_config") or {})
+    fixed = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
+    for part, values, expected in (
+        ("vision_config", vision, fixed | {"num_channels": 3, "vision_use_head": True}),
+        ("text_config", text, fixed),
+    ):
+        for key, value in expected.items():
+            if values[key] != value:
+                raise CheckpointError(
+                    f"{path}: {part}.{key} is {values[key]!r}; SigLIP has {value!r}"
+                )
+    try:
+        return SigLIPConfig(
+            VisionConfig(vision["image_size"], vision["patch_size"], **_tower_shape(vision)),
+            TextConfig(
+                text["vocab_size"],
+                text["max_position_embeddings"],
+                **_tower_shape(text),
+                embed_dim=text.get("projection_size"),
+            ),
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _tower_shape(values: dict) -> dict:
+    return {
+        "width": values["hidden_size"],
+        "depth": values["num_hidden_layers"],
+        "num_heads": values["num_attention_heads"],
+        "mlp_dim": values["intermediate_size"],
+    }
+
+
+def _find_folder(name: str | Path, source: str | Path | None) -> Path:
+    """The checkpoint folder that the two arguments mean."""
+    if name == "tiny" and source is None:
+        return TINY
+    if source is not None:
+        get_config(name)  # refuses an unknown name
+        folder = Path(source)
+    elif name in list_models():
+        raise ValueError(
+            f"the weights of {name!r} are not part of this package: pass source=FOLDER, the folder "
+            'that holds its checkpoint, or weights="random" for its shape alone'
+        )
+    else:
+        folder = Path(name)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no checkpoint folder {str(folder)!r}; expected the path of a folder with config.json "
+            f"and model.safetensors, or one of the names {', '.join(list_models())}"
+        )
+    return folder
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent}: no {path.name} in this folder") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _check_shape(name: str, config: SigLIPConfig, folder: Path) -> None:
+    """Refuse a folder whose shape is not that of the name it was asked for by."""
+    expected = get_config(name)
+    # A file cannot tell an identity head from any other: it holds the matrix.
+    text = replace(expected.text, identity_head=False)
+    for part, found, wanted in (
+        ("vision", config.vision, expected.vision),
+        ("text", config.text, text),
+    ):
+        if found != wanted:
+            raise CheckpointError(f"{folder} is not {name}: it holds {part} {found}, not {wanted}")
+
+
+def _check_preprocessing(folder: Path, image_size: int) -> None:
+    """Refuse settings other than SigLIP's: bicubic to a square, mean and std 0.5."""
+    path = folder / "preprocessor_config.json"
+    if not path.exists():  # transformers 5 writes one file for image processor and tokenizer
+        path = folder / "processor_config.json"
+    settings = _read_json(path)
+    settings = settings.get("image_processor", settings)
+    expected = {
+        "resample": 3,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "size": {"height": image_size, "width": image_size},
+    }
+    for key, value in expected.items():
+        if settings.get(key) != value:
+            raise CheckpointError(
+                f"{path}: {key} is {settings.get(key)!r}; SigLIP's preprocessing has {value!r}"
+            )
+
+
+def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
+    """Allocate once, draw once, on the CPU."""
+    with torch.device("meta"):
+        model = SigLIP(config)
+    model.to_empty(device="cpu")
+    model.init_weights(torch.Generator().manual_seed(seed))
+    return model
+
+
+def _load_weights(model: SigLIP, folder: Path, device, dtype) -> None:
+    """Put a folder's tensors into a model on the meta device, once every one has been checked."""
+    locations = _locate_tensors(folder)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    _check_names(folder, expected.keys(), locations.keys())
+    tensors = {}
+    for path in sorted(set(locations.values())):
+        with _open(path) as file:
+            for name in (name for name, where in locations.items() if where == path):
+                tensor = file.get_tensor(name)
+                if tensor.shape != expected[name]:
+                    raise CheckpointError(
+                        f"{path}: {name} has shape {list(tensor.shape)}, "
+                        f"config.json asks for {list(expected[name])}"
+                    )
+                if not tensor.is_floating_point():
+                    raise CheckpointError(
+                        f"{path}: {name} is {tensor.dtype}, expected floats: quantized weights "
+                        "are not supported"
+                    )
+                tensors[name] = tensor.to(device=device, dtype=dtype)
+    model.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _locate_tensors(folder: Path) -> dict[str, Path]:
+    """Which file holds which tensor: one file, or the shards that an index names."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        weight_map = _read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise CheckpointError(f"{index}: expected an object under 'weight_map'")
+        paths = {folder / Path(str(shard)).name for shard in weight_map.values()}
+    else:
+        paths = {folder / "model.safetensors"}
+    locations = {}
+    for path in paths:
+        with _open(path) as file:
+            locations |= dict.fromkeys(file.keys(), path)
+    return locations
+
+
+def _open(path: Path):
+    """Open a safetensors file, memory-mapped."""
+    if not path.exists():
+        raise CheckpointError(f"{path.parent}: no {path.name} in this folder")
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file "
+            f"({error}): fetch it again"
+        ) from error
+
+
+def _check_names(folder: Path, expected, found) -> None:
+    missing, extra = sorted(expected - found), sorted(found - expected)
+    if missing or extra:
+        raise CheckpointError(
+            f"{folder}: the weights do not fit config.json; "
+            f"missing: {_shorten(missing)}; not expected: {_shorten(extra)}"
+        )
+
+
+def _shorten(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

@@ -1,0 +1,115 @@
+"""Use a model: which label fits this image, which image fits this text.
+
+Chapter "Start here". No training is needed: the labels are texts like any other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from siglip_lab.checkpoints import Processor
+from siglip_lab.model import SigLIP
+
+__all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
+
+
+def zero_shot(
+    model: SigLIP,
+    processor: Processor,
+    images,
+    labels: list[str],
+    template: str = "This is a photo of {}.",
+) -> Tensor:
+    """The probability of each label for each image.
+
+    Each pair is a question of its own, answered by a sigmoid: a row need not sum to one, several
+    labels can be true of an image, and none may be.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        images: One image or a list, as `preprocess` takes them.
+        labels: What could be in the images.
+        template: Sentence into which a label is put at ``{}``. The default is the one of
+            transformers' pipeline; "{}" takes labels as they are.
+
+    Returns:
+        Probabilities `[n_img, n_labels]`, float32, on the CPU.
+
+    Raises:
+        TypeError: If labels is a single string.
+        ValueError: If there is no label, or no ``{}`` in the template.
+
+    >>> import siglip_lab as sl
+    >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
+    >>> scene = sl.shapes_world.Scene(count=2, colour="red", shape="circle", seed=0)
+    >>> zero_shot(model, processor, scene.draw(), ["2 red circles", "a blue square"]).shape
+    torch.Size([1, 2])
+    """
+    if isinstance(labels, str):
+        raise TypeError(f"labels is one string, {labels!r}; expected a list of strings")
+    if not labels:
+        raise ValueError("labels is empty; give at least one")
+    if "{}" not in template:
+        raise ValueError(f"template {template!r} has no {{}} to put the label in")
+    texts = [template.replace("{}", label) for label in labels]
+    with torch.no_grad():
+        image_embeds = embed_images(model, processor, images)
+        text_embeds = embed_texts(model, processor, texts)
+        return model.logits(image_embeds, text_embeds).sigmoid().cpu()
+
+
+def retrieve(
+    model: SigLIP, processor: Processor, texts: str | list[str], image_embeds: Tensor, k: int = 5
+) -> tuple[Tensor, Tensor]:
+    """The k images that fit each text best.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        texts: One text or a list.
+        image_embeds: Embeddings `[n_img, D]` of the images, from `embed_images`, which can be
+            kept: a search then costs one pass of the text tower.
+        k: How many images to return for each text.
+
+    Returns:
+        Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`.
+
+    Raises:
+        ValueError: If k is not between 1 and the number of images.
+    """
+    if not 1 <= k <= len(image_embeds):
+        raise ValueError(f"k is {k}; expected 1 to {len(image_embeds)}, the number of images")
+    with torch.no_grad():
+        text_embeds = embed_texts(model, processor, texts)
+        logits = model.logits(image_embeds.to(text_embeds.device), text_embeds)
+        probabilities, indices = logits.T.sigmoid().topk(k)
+        return probabilities.cpu(), indices.cpu()
+
+
+def embed_images(model: SigLIP, processor: Processor, images, batch_size: int = 32) -> Tensor:
+    """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients."""
+    if not isinstance(images, (list, tuple)):
+        images = [images]
+    return _embed(model.encode_image, lambda x: processor(images=x)["pixel_values"], model,
+                  images, batch_size)  # fmt: skip
+
+
+def embed_texts(
+    model: SigLIP, processor: Processor, texts: str | list[str], batch_size: int = 256
+) -> Tensor:
+    """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients."""
+    if isinstance(texts, str):
+        texts = [texts]
+    return _embed(model.encode_text, lambda x: processor(text=x)["input_ids"], model,
+                  texts, batch_size)  # fmt: skip
+
+
+@torch.no_grad()
+def _embed(encode, prepare, model: SigLIP, items, batch_size: int) -> Tensor:
+    if not len(items):
+        raise ValueError("nothing to embed: the list is empty")
+    device = model.logit_scale.device
+    batches = (items[start : start + batch_size] for start in range(0, len(items), batch_size))
+    return torch.cat([encode(prepare(batch).to(device)) for batch in batches])
