@@ -1,0 +1,75 @@
+# Everything that can be done with this repository. `make` alone lists it.
+# A machine needs Python 3.10-3.13, pip and make; the rest goes into .venv.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+OUT   ?= .
+HTML   = $(OUT)/_build/html
+PORT  ?= 8000
+STAMP := $(VENV)/.installed
+
+# python3 first, because it is the one you chose; then whatever else will do.
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: help book site serve test browser notebooks bench tiny gpu clean
+
+help:
+	@echo 'make book       build the site, warnings are errors'
+	@echo 'make serve      show the site on http://localhost:$(PORT)'
+	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
+	@echo 'make notebooks  run every notebook again and save its outputs'
+	@echo 'make tiny       train the embedded model again (about half an hour)'
+	@echo 'make bench      measure, write benchmarks/results/*.json'
+	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
+	@echo 'make clean      remove what was built; .venv stays'
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ ! -x $(BIN)/python ]; then \
+		if [ -z '$(PYTHON)' ]; then echo 'No Python 3.10-3.13 with venv found: install one, or name it: make PYTHON=/path/to/python' >&2; exit 1; fi; \
+		echo 'Creating $(VENV) with $(PYTHON)'; $(PYTHON) -m venv $(VENV); fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $@
+
+book: $(STAMP)
+	@$(MAKE) --no-print-directory site
+	@echo; echo 'The book is in $(HTML). Open $(HTML)/index.html, or: make serve'
+
+# A clean folder each time, because an incremental build hides old warnings.
+site:
+	@rm -rf $(OUT)/_build
+	$(BIN)/jupyter-book build . --toc book/_toc.yml --path-output $(OUT) -W --keep-going -n -q
+
+serve: $(STAMP)
+	@[ -f $(HTML)/index.html ] || $(MAKE) --no-print-directory site
+	@echo 'http://localhost:$(PORT) (stop with Ctrl-C)'
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+test: $(STAMP) browser
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules --nbval --nbval-current-env siglip_lab tests notebooks
+
+browser: $(STAMP)
+	@$(BIN)/python tests/browser.py
+
+notebooks: $(STAMP)
+	$(BIN)/python book/_ext/execute.py notebooks/*.ipynb
+
+tiny: $(STAMP)
+	$(BIN)/python -m siglip_lab.train --preset shipped --out siglip_lab/tiny
+
+bench: $(STAMP)
+	@set -e; for script in benchmarks/*.py; do echo $$script; $(BIN)/python $$script; done
+
+# No venv and no pins here: the torch that the GPU machine came with is the one to test.
+gpu: GPU_PYTHON ?= python3
+gpu:
+	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make gpu: torch %s sees no CUDA GPU on this machine" % torch.__version__)'
+	@$(GPU_PYTHON) -c 'import hypothesis, ipykernel, matplotlib, nbval, transformers' || { \
+		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[book,dev]'" >&2; exit 1; }
+	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) -m pytest -m 'not site' --nbval --nbval-current-env tests notebooks
+
+clean:
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find siglip_lab tests notebooks book -name __pycache__ -prune -exec rm -rf {} +
