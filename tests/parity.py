@@ -1,0 +1,72 @@
+"""A model's twin in transformers: the same weights in `SiglipModel`."""
+
+from dataclasses import replace
+
+import torch
+from transformers import SiglipConfig, SiglipModel, logging
+
+import siglip_lab.checkpoints as checkpoints
+from siglip_lab.configs import SigLIPConfig
+from siglip_lab.model import SigLIP
+
+logging.set_verbosity_error()
+
+
+def tower(config):
+    return {
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.mlp_dim,
+    }
+
+
+def twin_config(config: SigLIPConfig) -> SiglipConfig:
+    vision, text = config.vision, config.text
+    return SiglipConfig(
+        vision_config=tower(vision)
+        | {"image_size": vision.image_size, "patch_size": vision.patch_size},
+        text_config=tower(text)
+        | {
+            "vocab_size": text.vocab_size,
+            "max_position_embeddings": text.context_length,
+            "projection_size": text.embed_dim,
+        },
+    )
+
+
+def twin(model: SigLIP) -> SiglipModel:
+    """`SiglipModel` that shares the model's tensors; nothing is allocated or drawn twice."""
+    with torch.device("meta"):
+        other = SiglipModel(twin_config(model.config))
+    other.load_state_dict(model.state_dict(), assign=True)
+    for module in other.modules():
+        if "position_ids" in module._buffers:
+            module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
+    return other.eval()
+
+
+def shallow(config: SigLIPConfig, depth: int = 2) -> SigLIPConfig:
+    return SigLIPConfig(replace(config.vision, depth=depth), replace(config.text, depth=depth))
+
+
+def random_model(config: SigLIPConfig, seed: int = 0) -> SigLIP:
+    """Random weights in which no bias is zero and no norm is the identity, so that none can hide."""
+    model = checkpoints._random_model(config, seed).eval()
+    generator = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def random_inputs(config: SigLIPConfig, images: int = 1, texts: int = 2, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    size = config.vision.image_size
+    return {
+        "pixel_values": torch.rand(images, 3, size, size, generator=generator) * 2 - 1,
+        "input_ids": torch.randint(
+            config.text.vocab_size, (texts, config.text.context_length), generator=generator
+        ),
+    }

@@ -1,0 +1,81 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import siglip_lab as sl
+from siglip_lab.__main__ import main
+from siglip_lab.shapes_world import Scene
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Scene(count=2, colour="red", shape="circle", seed=0).draw().save(path)
+    return str(path)
+
+
+def test_classify_puts_the_true_caption_first(photo, capsys):
+    assert main(["classify", photo, "a blue square", "2 red circles"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("2 red circles")
+    assert second.endswith("a blue square")
+
+
+def test_classify_as_json_equals_the_library(photo, capsys):
+    labels = ["2 red circles", "a blue square"]
+    assert main(["classify", photo, *labels, "--template", "{}", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    expected = sl.zero_shot(
+        sl.load_model("tiny"), sl.load_processor("tiny"), photo, labels, template="{}"
+    )
+    assert [row["caption"] for row in rows] == labels
+    assert [row["probability"] for row in rows] == pytest.approx(expected[0].tolist())
+
+
+def test_trace(photo, capsys):
+    assert main(["trace", photo, "2 red circles", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[-1]["name"] == "probabilities"
+    assert main(["trace", photo, "2 red circles"]) == 0
+    assert "vision_model.head" in capsys.readouterr().out
+
+
+def test_models(capsys):
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["siglip-so400m-patch14-384"]["num_patches"] == 729
+    assert main(["models"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(sl.list_models()) + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify", "nowhere.png", "a cat"], "nowhere.png"),
+        (["classify", "nowhere.png", "a cat", "--model", "siglip-giant"], "no checkpoint folder"),
+        (["trace", "x.png", "a cat", "--model", "siglip-so400m-patch14-384"], "pass source=FOLDER"),
+    ],
+)
+def test_what_cannot_be_read_exits_with_1(arguments, message, capsys):
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("siglip_lab: ")
+    assert message in captured.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["classify"], ["classify", "photo.png"], ["nonsense"]])
+def test_wrong_arguments_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+
+
+def test_runs_as_a_module():
+    run = subprocess.run(
+        [sys.executable, "-m", "siglip_lab", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("classify", "trace", "models"):
+        assert command in run.stdout

@@ -1,0 +1,109 @@
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+
+from siglip_lab.checkpoints import TINY, read_config
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.model import SigLIP
+
+VISION = VisionConfig(384, 14, width=1152, depth=27, num_heads=16, mlp_dim=4304)
+TEXT = TextConfig(32_000, 64, width=1152, depth=27, num_heads=16, mlp_dim=4304)
+
+# Total, image tower, text tower, image tokens; computed from transformers' SiglipModel.
+PARAMETERS = {
+    "siglip-base-patch16-224": (203155970, 92884224, 110271744, 196),
+    "siglip-base-patch16-256": (203202050, 92930304, 110271744, 256),
+    "siglip-base-patch16-384": (203447810, 93176064, 110271744, 576),
+    "siglip-base-patch16-512": (203791874, 93520128, 110271744, 1024),
+    "siglip-large-patch16-256": (652150786, 315956224, 336194560, 256),
+    "siglip-large-patch16-384": (652478466, 316283904, 336194560, 576),
+    "siglip-so400m-patch14-224": (877360306, 427680704, 449679600, 256),
+    "siglip-so400m-patch14-384": (877960498, 428225600, 449734896, 729),
+    "siglip-base-patch16-256-multilingual": (370626050, 92930304, 277695744, 256),
+    "siglip-so400m-patch16-256-i18n": (1128758962, 427888064, 700870896, 256),
+}
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_list_models_names_the_published_ten_and_tiny():
+    assert list_models() == [*PARAMETERS, "tiny"]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_published_shapes_have_the_published_parameter_counts(name):
+    config = get_config(name)
+    with torch.device("meta"):
+        model = SigLIP(config)
+    counts = (count(model), count(model.vision_model), count(model.text_model))
+    assert (*counts, config.vision.num_patches) == PARAMETERS[name]
+
+
+def test_the_parts_of_so400m():
+    with torch.device("meta"):
+        model = SigLIP(get_config("siglip-so400m-patch14-384"))
+    vision, text = model.vision_model, model.text_model
+    assert count(vision.encoder.layers[0]) == count(text.encoder.layers[26]) == 15_239_504
+    assert count(vision.head) == 15_238_352
+    assert count(vision.embeddings) == 1_518_336
+    assert count(text.embeddings.token_embedding) == 36_864_000
+    assert count(text.head) == 1_328_256
+
+
+def test_quirks_of_published_shapes():
+    assert get_config("siglip-so400m-patch14-224").text.context_length == 16
+    assert get_config("siglip-so400m-patch16-256-i18n").text.identity_head
+    assert get_config("siglip-base-patch16-256-multilingual").text.vocab_size == 250_000
+    assert get_config("google/siglip-base-patch16-224") == get_config("siglip-base-patch16-224")
+
+
+def test_tiny_is_the_shape_of_the_embedded_checkpoint():
+    assert get_config("tiny") == read_config(TINY)
+    tiny = get_config("tiny").vision
+    assert tiny.image_size % tiny.patch_size, "tiny keeps the leftover pixels of the real model"
+    assert json.loads((TINY / "config.json").read_text())["model_type"] == "siglip"
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="unknown model 'siglip-huge'.*siglip-so400m-patch14-384"):
+        get_config("siglip-huge")
+    with pytest.raises(ValueError, match="unknown model None"):
+        get_config(None)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"num_heads": 7}, ValueError, "width 1152 cannot be split into 7 equal heads"),
+        ({"image_size": 13}, ValueError, "image_size 13 is smaller than patch_size 14"),
+        ({"depth": 0}, ValueError, "depth must be at least 1, got 0"),
+        ({"width": -1152}, ValueError, "width must be at least 1"),
+        ({"image_size": 384.0}, TypeError, "image_size must be an integer, got 384.0"),
+        ({"depth": True}, TypeError, "depth must be an integer, got True"),
+        ({"mlp_dim": "4304"}, TypeError, "mlp_dim must be an integer, got '4304'"),
+    ],
+)
+def test_vision_shapes_that_cannot_be(change, error, message):
+    with pytest.raises(error, match=message):
+        replace(VISION, **change)
+
+
+def test_text_shapes_that_cannot_be():
+    with pytest.raises(ValueError, match="context_length must be at least 1"):
+        replace(TEXT, context_length=0)
+    with pytest.raises(ValueError, match="identity head keeps the width"):
+        replace(TEXT, embed_dim=768, identity_head=True)
+
+
+def test_towers_must_meet_in_one_space():
+    with pytest.raises(ValueError, match=r"size 1152 \(vision.width\), text embeddings 768"):
+        SigLIPConfig(VISION, replace(TEXT, embed_dim=768))
+
+
+def test_configs_are_frozen():
+    with pytest.raises(FrozenInstanceError):
+        VISION.depth = 26

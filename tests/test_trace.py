@@ -1,0 +1,92 @@
+import json
+
+import pytest
+import torch
+from parity import random_inputs, random_model
+
+import siglip_lab as sl
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+
+CONFIG = SigLIPConfig(
+    VisionConfig(46, 6, width=48, depth=4, num_heads=2, mlp_dim=100),
+    TextConfig(99, 8, width=32, depth=2, num_heads=4, mlp_dim=70, embed_dim=48),
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def steps(model):
+    return sl.trace(model, **random_inputs(CONFIG, images=2, texts=3), keep_tensors=True)
+
+
+def test_the_walk_from_pixels_to_probabilities(model, steps):
+    shapes = {row.name: row.shape for row in steps}
+    assert shapes["pixel_values"] == (2, 3, 46, 46)
+    assert shapes["vision_model.embeddings.patch_embedding"] == (2, 48, 7, 7)
+    assert shapes["vision_model.embeddings"] == (2, 49, 48)
+    assert shapes["vision_model.encoder.layers.3.mlp.fc1"] == (2, 49, 100)
+    assert shapes["vision_model.head"] == (2, 48)
+    assert shapes["text_model.encoder"] == (3, 8, 32)
+    assert shapes["probabilities"] == (2, 3)
+    assert [row.name for row in steps][-1] == "probabilities"
+
+
+def test_every_parameter_is_in_the_table(model, steps):
+    towers = ("embeddings", "encoder", "post_layernorm", "final_layer_norm", "head")
+    parts = sum(row.parameters for row in steps if row.name.split(".")[-1] in towers)
+    scalars = steps["logits_per_image"].parameters
+    assert parts + scalars == sum(p.numel() for p in model.parameters())
+
+
+def test_statistics_and_tensors_are_those_of_the_forward_pass(model, steps):
+    with torch.no_grad():
+        out = model(**random_inputs(CONFIG, images=2, texts=3))
+    row = steps["logits_per_image"]
+    assert torch.equal(row.value, out.logits_per_image)
+    assert row.mean == pytest.approx(out.logits_per_image.mean().item())
+    assert row.std == pytest.approx(out.logits_per_image.std(correction=0).item())
+
+
+def test_tensors_are_dropped_unless_asked_for(model):
+    assert all(row.value is None for row in sl.trace(model, **random_inputs(CONFIG)))
+
+
+def test_hooks_are_removed_even_after_an_error(model):
+    with pytest.raises(ValueError, match="expected"):
+        sl.trace(model, torch.zeros(3, 46, 46), random_inputs(CONFIG)["input_ids"])
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_layers_in_the_middle_are_folded(steps):
+    text = repr(steps)
+    assert "vision_model.encoder.layers.1 … 2: like layer 0" in text
+    assert "vision_model.encoder.layers.0.self_attn.q_proj" in text
+    assert "vision_model.encoder.layers.2.mlp" not in text
+    assert text.count("vision_model.encoder.layers.3") == 1
+    assert text.count("text_model.encoder.layers.1") == 1
+    assert "like layer 0" not in text.split("text_model.embeddings")[1].split("probabilities")[1]
+
+
+def test_shows_itself_as_html(steps):
+    html = steps._repr_html_()
+    assert html.startswith('<table class="trace">')
+    assert html.count("<tr>") == len(repr(steps).splitlines())
+    assert "<td>[2, 49, 48]</td>" in html
+
+
+def test_rows_as_json(steps):
+    rows = json.loads(json.dumps(steps.to_dicts()))
+    assert len(rows) == len(steps)
+    assert rows[0] | {"mean": 0, "std": 0} == {
+        "name": "pixel_values", "kind": "input", "shape": [2, 3, 46, 46], "dtype": "float32",
+        "parameters": 0, "mean": 0, "std": 0,
+    }  # fmt: skip
+
+
+def test_unknown_row(steps):
+    with pytest.raises(KeyError, match="no row 'head'; rows are named like"):
+        steps["head"]
