@@ -1,5 +1,27 @@
-"""siglip_lab: SigLIP as the book tells it, one module a chapter."""
+"""siglip_lab: SigLIP as the book tells it, one module a chapter.
 
+>>> import siglip_lab as sl
+>>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
+>>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
+>>> probabilities = sl.zero_shot(model, processor, image, ["2 red circles", "a blue square"])
+"""
+
+from siglip_lab import shapes_world
+from siglip_lab.checkpoints import CheckpointError, Processor, load_model, load_processor
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.model import SigLIP, default_device
 from siglip_lab.patchify import patchify
+from siglip_lab.pooling import LastTokenHead, MAPHead
+from siglip_lab.preprocess import preprocess
+from siglip_lab.tokenizer import Tokenizer
+from siglip_lab.trace import trace
+from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
+
+__all__ = [
+    "CheckpointError", "LastTokenHead", "MAPHead", "Processor", "SigLIP", "SigLIPConfig",
+    "TextConfig", "Tokenizer", "VisionConfig", "default_device", "embed_images", "embed_texts",
+    "get_config", "list_models", "load_model", "load_processor", "patchify", "preprocess",
+    "retrieve", "shapes_world", "trace", "zero_shot",
+]  # fmt: skip
+
+__version__ = "0.1.0"

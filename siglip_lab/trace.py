@@ -115,7 +115,8 @@ def trace(
 
     >>> import siglip_lab as sl
     >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
-    >>> inputs = processor(text=["a red circle"], images=sl.shapes_world.Scene(seed=0).draw())
+    >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
+    >>> inputs = processor(text=["a red circle"], images=image)
     >>> trace(model, **inputs)["logits_per_image"].shape
     (1, 1)
     """
@@ -171,4 +172,5 @@ def _cells(line: TraceRow | str) -> tuple[str, ...]:
         return (line, *[""] * (len(_HEADER) - 1))
     shape = "[" + ", ".join(map(str, line.shape)) + "]"
     parameters = f"{line.parameters:,}" if line.parameters else ""
-    return (line.name, shape, line.dtype, parameters, f"{line.mean:.3f}", f"{line.std:.3f}")
+    mean, std = round(line.mean, 3) + 0.0, round(line.std, 3) + 0.0  # + 0.0: no "-0.000"
+    return (line.name, shape, line.dtype, parameters, f"{mean:.3f}", f"{std:.3f}")

@@ -43,8 +43,8 @@ def zero_shot(
 
     >>> import siglip_lab as sl
     >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
-    >>> scene = sl.shapes_world.Scene(count=2, colour="red", shape="circle", seed=0)
-    >>> zero_shot(model, processor, scene.draw(), ["2 red circles", "a blue square"]).shape
+    >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
+    >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
     if isinstance(labels, str):

@@ -6,13 +6,13 @@ import pytest
 
 import siglip_lab as sl
 from siglip_lab.__main__ import main
-from siglip_lab.shapes_world import Scene
+from siglip_lab.shapes_world import Combination, draw, random_scene
 
 
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "photo.png"
-    Scene(count=2, colour="red", shape="circle", seed=0).draw().save(path)
+    draw(random_scene(0, Combination(2, "red", "circle"))).save(path)
     return str(path)
 
 

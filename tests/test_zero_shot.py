@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab.shapes_world import Scene
+from siglip_lab.shapes_world import Combination, draw, random_scene
 
 
 @pytest.fixture(scope="module")
@@ -13,9 +13,9 @@ def tiny():
 @pytest.fixture(scope="module")
 def images():
     return [
-        Scene(count=2, colour="red", shape="circle", seed=0).draw(),
-        Scene(count=1, colour="blue", shape="square", seed=0).draw(),
-        Scene(count=3, colour="green", shape="triangle", seed=0).draw(),
+        draw(random_scene(0, Combination(2, "red", "circle"))),
+        draw(random_scene(0, Combination(1, "blue", "square"))),
+        draw(random_scene(0, Combination(3, "green", "triangle"))),
     ]
 
 

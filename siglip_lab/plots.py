@@ -1,0 +1,284 @@
+"""The book's figures: tensors in, a matplotlib `Figure` out.
+
+One visual language: blue is the image side, orange the text side, green what joins them, red a
+mistake, grey the rest. Needs matplotlib (the extra "book"); nothing else in the package imports it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch import Tensor
+
+from siglip_lab.configs import SigLIPConfig
+
+__all__ = [
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "with_grid", "patch_grid",
+    "images", "histograms", "probabilities", "bars", "curves",
+]  # fmt: skip
+
+IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
+
+_STYLE = {
+    "figure.dpi": 150, "savefig.dpi": 150, "figure.facecolor": "white", "font.size": 11,
+    "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": NEUTRAL, "xtick.color": NEUTRAL, "ytick.color": NEUTRAL,
+    "legend.frameon": False,
+}  # fmt: skip
+
+
+@contextmanager
+def _style():
+    """The book's look; the figure is handed over closed, so that a notebook shows it once."""
+    with plt.rc_context(_STYLE):
+        yield
+    plt.close("all")
+
+
+def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
+    """The map of the whole walk, with the shape of every station.
+
+    Args:
+        config: The model whose shapes are written on the map.
+        photo: A PIL image for the first station of the image side.
+        captions: Texts for the first station of the text side.
+    """
+    vision, text, n = config.vision, config.text, len(captions)
+    grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
+    left = [
+        ("resize, scale to [−1, 1]", [1, 3, vision.image_size, vision.image_size]),
+        (f"{grid} × {grid} patches → tokens", tokens),
+        (f"{vision.depth} encoder layers", tokens),
+        ("MAP head, normalise", [1, vision.width]),
+    ]
+    right = [
+        ("split into pieces, pad", [n, text.context_length]),
+        ("look up, add positions", [n, text.context_length, text.width]),
+        (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
+        ("last token, linear, normalise", [n, text.embed_dim]),
+    ]
+    with _style():
+        figure, axes = plt.subplots(figsize=(6.6, 5.0))
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        axes.axis("off")
+        for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
+            for i, (label, shape) in enumerate(stations):
+                y = 72 - 16 * i
+                _arrow(axes, (x, y + 10.5), (x, y + 5.5))
+                _station(axes, (x, y), 46, label, shape, colour)
+            _arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
+        _station(axes, (50, 6), 56, "cosine × t + b, then sigmoid", [1, n], JOINT)
+        inset = axes.inset_axes([0.14, 0.83, 0.22, 0.17])
+        inset.imshow(photo)
+        inset.axis("off")
+        for i, caption in enumerate(captions):
+            axes.text(75, 95 - 7 * i, f"“{caption}”", ha="center", va="center", color=TEXT)
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+_STEPS = {  # name -> centre, width, colour, label on the small map
+    "preprocess": ((12, 75), 22, IMAGE, "preprocess"),
+    "patchify": ((36, 75), 22, IMAGE, "patchify"),
+    "text": ((24, 25), 46, TEXT, "text"),
+    "encoder": ((60, 50), 22, NEUTRAL, "encoder"),
+    "pooling": ((84, 50), 22, NEUTRAL, "pooling"),
+    "towers": ((108, 50), 22, JOINT, "two towers"),
+}
+
+
+def minimap(lit: str) -> Figure:
+    """The chapters of the walk in one row, with one of them lit.
+
+    Args:
+        lit: One of preprocess, patchify, text, encoder, pooling, towers.
+
+    Raises:
+        ValueError: If there is no such step.
+    """
+    if lit not in _STEPS:
+        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS)}")
+    with _style():
+        figure, axes = plt.subplots(figsize=(6.6, 1.0))
+        axes.set(xlim=(0, 120), ylim=(0, 100))
+        axes.axis("off")
+        for step, (centre, width, colour, label) in _STEPS.items():
+            _box(axes, centre, width, 36, colour, bright=step == lit)
+            ink = "white" if step == lit else "#374151"
+            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=10)
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def _station(axes, centre, width, label, shape, colour) -> None:
+    x, y = centre
+    _box(axes, centre, width, 10, colour, bright=True)
+    axes.text(x, y + 2.1, label, ha="center", va="center", color="white")
+    axes.text(
+        x, y - 2.5, "[" + ", ".join(map(str, shape)) + "]", ha="center", va="center",
+        color="white", family="monospace", fontsize=9.5,
+    )  # fmt: skip
+
+
+def _box(axes, centre, width, height, colour, bright) -> None:
+    (x, y), face = centre, colour if bright else colour + "22"
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2), width, height, facecolor=face, edgecolor=colour,
+            boxstyle="round,pad=0,rounding_size=1.5", mutation_aspect=1, linewidth=1.2,
+        )
+    )  # fmt: skip
+
+
+def _arrow(axes, start, end) -> None:
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=NEUTRAL, linewidth=1)
+    )
+
+
+def with_grid(picture, patch_size: int) -> np.ndarray:
+    """A picture under white lines between its patches, as an array `[H, W, 3]`, three times as large.
+
+    Args:
+        picture: A PIL image.
+        patch_size: Side of a patch in pixels.
+    """
+    large = np.asarray(picture.resize((3 * picture.width, 3 * picture.height))).copy()
+    for line in range(0, max(picture.size) + 1, patch_size):
+        large[3 * line : 3 * line + 2] = large[:, 3 * line : 3 * line + 2] = 255
+    return large
+
+
+def patch_grid(picture, patch_size: int) -> Figure:
+    """A picture under its grid of patches; the margin that no patch covers is marked in red.
+
+    Args:
+        picture: A PIL image.
+        patch_size: Side of a patch in pixels.
+    """
+    width, height = picture.size
+    right, bottom = (side - side % patch_size for side in (width, height))
+    with _style():
+        figure, axes = plt.subplots(figsize=(4.2, 4.2))
+        axes.imshow(picture, extent=(0, width, height, 0))
+        lines = {"color": "white", "linewidth": 0.5}
+        axes.vlines(range(0, right + 1, patch_size), 0, bottom, **lines)
+        axes.hlines(range(0, bottom + 1, patch_size), 0, right, **lines)
+        axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
+        axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
+        axes.set(xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def images(pictures, titles, columns: int | None = None, height: float = 2.4) -> Figure:
+    """Pictures side by side, each under its title.
+
+    Args:
+        pictures: PIL images or arrays `[H, W]` or `[H, W, 3]`; grey arrays are shown in greys.
+        titles: One for each picture.
+        columns: Pictures in a row; default: all.
+        height: Height of a row in inches.
+    """
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    with _style():
+        figure, grid = plt.subplots(rows, columns, figsize=(6.6, height * rows), squeeze=False)
+        for axes in grid.flat:
+            axes.axis("off")
+        for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
+            axes.imshow(picture, cmap="gray", interpolation="nearest")
+            axes.set_title(title, fontsize=10)
+        figure.tight_layout()
+    return figure
+
+
+def histograms(groups: dict[str, Tensor], xlabels: list[str]) -> Figure:
+    """How often each value occurs, channel by channel; one panel for each tensor.
+
+    Args:
+        groups: Title to tensor `[3, H, W]` (red, green, blue).
+        xlabels: The unit of each panel.
+    """
+    with _style():
+        figure, panels = plt.subplots(1, len(groups), figsize=(6.6, 2.5))
+        for axes, (title, tensor), xlabel in zip(panels, groups.items(), xlabels, strict=True):
+            for channel, colour in zip(tensor, ("#C0392B", "#2E8B57", "#2F6DB5"), strict=True):
+                axes.hist(channel.flatten().numpy(), bins=64, histtype="step", color=colour)
+            axes.set(title=title, xlabel=xlabel, yticks=[])
+        panels[0].set_ylabel("pixels")
+        figure.tight_layout()
+    return figure
+
+
+def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
+    """Each picture beside the probability of each label.
+
+    Args:
+        pictures: PIL images.
+        labels: The labels, the same for all pictures.
+        values: Probabilities `[n_img, n_labels]`.
+    """
+    with _style():
+        figure, grid = plt.subplots(
+            len(pictures), 2, figsize=(6.6, 0.4 * len(labels) * len(pictures) + 0.6),
+            width_ratios=[1, 3], squeeze=False,
+        )  # fmt: skip
+        for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
+            left.imshow(picture)
+            left.axis("off")
+            right.barh(labels, row, color=JOINT)
+            right.invert_yaxis()
+            right.set(xlim=(0, 1.18), xticks=[])
+            right.spines["bottom"].set_visible(False)
+            right.tick_params(length=0, colors="black")
+            for i, value in enumerate(row):
+                right.text(value + 0.015, i, f"{value:.1%}", va="center")
+        figure.tight_layout()
+    return figure
+
+
+def bars(labels: list[str], values: list[float], xlabel: str, colour: str = MISTAKE) -> Figure:
+    """Horizontal bars with their values, from top to bottom.
+
+    Args:
+        labels: One for each bar.
+        values: Lengths of the bars.
+        xlabel: What is measured, with its unit.
+        colour: Of the bars.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(labels) + 0.7))
+        axes.barh(labels, values, color=colour)
+        axes.invert_yaxis()
+        axes.set(xlabel=xlabel, xlim=(min(0, *values), max(values) * 1.15))
+        axes.tick_params(axis="y", length=0, colors="black")
+        for i, value in enumerate(values):
+            axes.text(max(value, 0) + max(values) * 0.01, i, f"{value:.3f}", va="center")
+        figure.tight_layout()
+    return figure
+
+
+def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+    """Curves over a common axis.
+
+    Args:
+        x: Values `[n]`.
+        ys: Name to values `[n]`.
+        xlabel: What x is, with its unit.
+        ylabel: What the curves are, with their unit.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(6.6, 2.8))
+        for (name, y), colour in zip(ys.items(), (IMAGE, TEXT, JOINT, MISTAKE), strict=False):
+            axes.plot(x, y, color=colour, label=name)
+        axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.legend()
+        figure.tight_layout()
+    return figure
