@@ -1,0 +1,120 @@
+"""Time `siglip_lab.preprocess` against transformers' `SiglipImageProcessorPil`, in one process.
+
+Runs of the two alternate, so that a slow moment of the machine meets both. Images are decoded
+before the clock starts. torch keeps to one thread: both use it only to copy, and on a busy machine
+threads that wait for work disturb whatever runs next. Run ``python -m benchmarks.preprocess``; it writes
+``benchmarks/results/preprocess.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+from siglip_lab.preprocess import preprocess
+
+RESULT = Path(__file__).parent / "results" / "preprocess.json"
+SIZE = 384
+
+
+def peer_processor(size: int) -> SiglipImageProcessorPil:
+    """The peer, with the settings of every SigLIP v1 checkpoint."""
+    return SiglipImageProcessorPil(
+        size={"height": size, "width": size},
+        resample=3,
+        rescale_factor=1 / 255,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+
+
+def photo(width: int, height: int, seed: int) -> Image.Image:
+    """Smooth noise at two scales: like a photo, neither flat nor white noise."""
+    levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    noise = Image.fromarray(levels)
+    return Image.blend(noise.filter(ImageFilter.BoxBlur(8)), noise, 0.2)
+
+
+def compare(images: list[Image.Image], runs: int) -> dict:
+    """Median seconds of both for one batch, and how many times faster siglip_lab is."""
+    peer = peer_processor(SIZE)
+    ways = {
+        "siglip_lab": lambda: preprocess(images, SIZE),
+        "transformers": lambda: peer(images, return_tensors="pt")["pixel_values"],
+    }
+    ours, theirs = (way() for way in ways.values())
+    if not torch.equal(ours, theirs):
+        raise RuntimeError("the two disagree; a speed without equality means nothing")
+    seconds = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    return {
+        "images": len(images),
+        "width": images[0].width,
+        "height": images[0].height,
+        "size": SIZE,
+        "runs": runs,
+        "median_ms": {name: round(1000 * value, 3) for name, value in medians.items()},
+        "min_ms": {name: round(1000 * min(times), 3) for name, times in seconds.items()},
+        "ratio": round(medians["transformers"] / medians["siglip_lab"], 2),
+        "equal": True,
+    }
+
+
+def hardware() -> dict:
+    """Name of the processor, cores that this process may use, versions."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {p: version(p) for p in ("torch", "transformers", "pillow", "numpy")},
+    }
+
+
+def write(result: dict, path: Path) -> None:
+    """Write to a neighbour, then rename: a reader never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(part, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=60, help="timed runs of each (default: 60)")
+    parser.add_argument("--output", type=Path, default=RESULT, help="where to write the result")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    result = {
+        "what": "images to pixel values, decoded RGB images, siglip_lab against transformers' "
+        "SiglipImageProcessorPil, medians of alternating runs",
+        "hardware": hardware(),
+        "single": compare([photo(640, 480, seed=0)], args.runs),
+        "batch": compare([photo(640, 480, seed) for seed in range(16)], max(1, args.runs // 4)),
+    }
+    write(result, args.output)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,363 @@
+"""Images to pixel values: decode, turn upright, lay on white, squash to a square, scale to [-1, 1].
+
+Chapter "Preprocessing". Three steps, each a function: `load_image` gives the picture as a person
+sees it, `resize` squashes it to S x S, `to_pixel_values` turns levels 0..255 into numbers.
+
+The result equals, bit for bit, that of transformers' `SiglipImageProcessorPil` for RGB images.
+"""
+
+from __future__ import annotations
+
+import io
+import operator
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
+
+__all__ = ["preprocess", "load_image", "resize", "to_pixel_values", "to_image"]
+
+ImageLike = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+WHITE = (255, 255, 255)
+MAX_THREADS = 8
+
+_UPRIGHT = {  # EXIF orientation: what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# The same PIL image may stand in a list twice, and two threads must not read its file at once.
+_reading = threading.Lock()
+
+
+def preprocess(
+    images: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
+    size: int = 384,
+    background: tuple[int, int, int] = WHITE,
+) -> Tensor:
+    """Turn images into the pixel values that a SigLIP image tower takes.
+
+    Args:
+        images: One image or a list or tuple of them, each as `load_image` takes it.
+        size: Side S of the square result, in pixels. The aspect ratio is not kept.
+        background: RGB levels 0..255 that show through where an image is transparent.
+
+    Returns:
+        float32 `[B, 3, S, S]` in [-1, 1]; B is 1 for a single image.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: As `load_image`; in a list, the message begins
+            with the image's index. ValueError also for an empty list or a size below 1.
+
+    Source: transformers, ``image_processing_pil_siglip.py``; big_vision squashes the same way, but
+    with a bilinear filter and no antialiasing (``pp/ops_image.py``).
+
+    >>> pixel_values = preprocess(Image.new("RGB", (640, 480), "red"))
+    >>> pixel_values.shape, pixel_values[0, :, 0, 0].tolist()
+    (torch.Size([1, 3, 384, 384]), [1.0, -1.0, -1.0])
+    """
+    size, background = _check_size(size), _check_background(background)
+    if not isinstance(images, (list, tuple)):
+        return to_pixel_values(resize(load_image(images, background), size))[None]  # [1, 3, S, S]
+    if not images:
+        raise ValueError("the list of images is empty; expected at least one image")
+
+    def one(index: int) -> Tensor:
+        try:
+            image = load_image(images[index], background)
+        except (TypeError, ValueError, FileNotFoundError) as error:
+            raise type(error)(f"images[{index}]: {error}") from error
+        return to_pixel_values(resize(image, size))  # [3, S, S]
+
+    # Pillow and NumPy let go of Python's lock while they compute, so threads share the work.
+    with ThreadPoolExecutor(min(len(images), os.cpu_count() or 1, MAX_THREADS)) as pool:
+        return torch.stack(list(pool.map(one, range(len(images)))))  # [B, 3, S, S]
+
+
+def load_image(image: ImageLike, background: tuple[int, int, int] = WHITE) -> Image.Image:
+    """Read an image and give it as a person sees it: upright, opaque, RGB, 8 bits a channel.
+
+    A camera's EXIF orientation is applied; transparent parts are laid over the background; grey,
+    palette, CMYK and 1-bit images become RGB; 16-bit grey is scaled, not clipped, to 8 bits. Of an
+    animation, the first frame is taken. Colour profiles are ignored, as every SigLIP pipeline does.
+
+    Args:
+        image: One of
+            a path;
+            the bytes of an image file;
+            a PIL image;
+            a NumPy array `[H, W]` (grey) or `[H, W, C]` with C = 1 (grey), 2 (grey, alpha),
+            3 (RGB) or 4 (RGBA), whose dtype is uint8, or uint16 (0..65535, divided by 257), or
+            floating in [0, 1] (multiplied by 255). Both are rounded to the nearest level.
+        background: RGB levels 0..255 that show through where the image is transparent.
+
+    Returns:
+        A PIL image of mode "RGB", at its own size. It may be the given one: do not draw on it.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If it cannot be decoded to the end, or an array has another shape, dtype or
+            range, or a side is shorter than 2 pixels.
+        FileNotFoundError: If there is no such file.
+
+    >>> load_image(np.full((4, 6), 128, dtype=np.uint8)).getpixel((0, 0))
+    (128, 128, 128)
+    >>> load_image(Image.new("RGBA", (6, 4), (0, 0, 0, 0))).getpixel((0, 0))
+    (255, 255, 255)
+    """
+    background = _check_background(background)
+    image = _to_8_bits(_upright(_open(image)))
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(canvas, image.convert("RGBA"))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def resize(image: Image.Image, size: int) -> Image.Image:
+    """Squash an image to a square, with a bicubic filter.
+
+    When it shrinks, Pillow widens the filter to the size of the step (antialiasing).
+
+    Args:
+        image: PIL image.
+        size: Side S of the result, in pixels.
+
+    Returns:
+        PIL image, S x S.
+
+    Raises:
+        TypeError, ValueError: If the size is not an integer of at least 1.
+
+    >>> resize(Image.new("RGB", (640, 480)), 384).size
+    (384, 384)
+    """
+    size = _check_size(size)
+    return image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def to_pixel_values(image: Image.Image) -> Tensor:
+    """Turn levels 0..255 into numbers in [-1, 1]: divide by 255, subtract 0.5, divide by 0.5.
+
+    Args:
+        image: PIL image of mode "RGB".
+
+    Returns:
+        float32 `[3, H, W]` in [-1, 1].
+
+    Raises:
+        ValueError: If the image is not RGB.
+
+    >>> to_pixel_values(Image.new("RGB", (2, 2), (0, 51, 255)))[:, 0, 0]
+    tensor([-1.0000, -0.6000,  1.0000])
+    """
+    if image.mode != "RGB":
+        raise ValueError(f"the image has mode {image.mode}; expected RGB: use load_image first")
+    x = np.asarray(image).transpose(2, 0, 1).astype(np.float32, order="C")  # [3, H, W]
+    x /= 255
+    x -= 0.5
+    x /= 0.5
+    return torch.from_numpy(x)
+
+
+def to_image(pixel_values: Tensor) -> Image.Image:
+    """Turn the pixel values of one image back into a picture to look at.
+
+    Args:
+        pixel_values: Floating `[3, H, W]` in [-1, 1].
+
+    Returns:
+        PIL image of mode "RGB"; each number is rounded to the nearest level.
+
+    Raises:
+        TypeError: If they are not a floating-point tensor.
+        ValueError: If shape or range differ.
+
+    >>> square = Image.new("RGB", (8, 8), (10, 200, 30))
+    >>> to_image(to_pixel_values(square)).getpixel((0, 0))
+    (10, 200, 30)
+    """
+    if not isinstance(pixel_values, Tensor) or not pixel_values.is_floating_point():
+        got = getattr(pixel_values, "dtype", type(pixel_values).__name__)
+        raise TypeError(f"got {got}; expected a floating-point tensor [3, H, W] in [-1, 1]")
+    if pixel_values.ndim != 3 or pixel_values.shape[0] != 3 or 0 in pixel_values.shape:
+        raise ValueError(
+            f"pixel values have shape {tuple(pixel_values.shape)}; expected [3, H, W]: "
+            "take one image of a batch with pixel_values[0]"
+        )
+    x = pixel_values.detach().cpu().float()
+    if not (x.abs() <= 1).all():
+        raise ValueError(
+            f"pixel values lie in [{x.min():.4g}, {x.max():.4g}]; expected [-1, 1]: "
+            "cut what lies outside with pixel_values.clamp(-1, 1)"
+        )
+    levels = ((x * 0.5 + 0.5) * 255).round().byte()
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())  # [H, W, 3]
+
+
+def _open(image: ImageLike) -> Image.Image:
+    if isinstance(image, (str, os.PathLike)):
+        return _decode(_read(image), f"file {os.fspath(image)!r}")
+    if isinstance(image, (bytes, bytearray)):
+        return _decode(bytes(image), f"image of {len(image)} bytes")
+    if isinstance(image, Image.Image):
+        with _reading:
+            return _load(image, "PIL image")
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if isinstance(image, Tensor):
+        raise TypeError(
+            f"got a torch tensor of shape {tuple(image.shape)}; if it holds preprocessed pixel "
+            "values, give it to the model as it is; if it holds levels [3, H, W], pass "
+            "tensor.permute(1, 2, 0).cpu().numpy()"
+        )
+    raise TypeError(
+        f"got {type(image).__name__}; expected a path, the bytes of an image file, a PIL image, a "
+        "NumPy array [H, W, C], or a list of these"
+    )
+
+
+def _read(path: str | os.PathLike) -> bytes:
+    if "://" in str(path) or str(path).startswith("data:"):
+        raise ValueError(f"{str(path)[:80]!r} is a URL; download it first and pass the bytes")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r} in {os.getcwd()!r}")
+    if os.path.isdir(path):
+        raise ValueError(f"{os.fspath(path)!r} is a folder; pass its image files as a list")
+    return Path(path).read_bytes()
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    if not data:
+        raise ValueError(f"{name} is empty; expected an image file such as PNG or JPEG")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{name} is not an image that Pillow can read: it begins with {data[:16]!r}; "
+            "expected a whole file such as PNG or JPEG"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{name} is too large to decode safely ({error}); shrink it, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        ) from error
+    except Exception as error:
+        raise _damaged(name, error) from error
+    return _load(image, name)
+
+
+def _load(image: Image.Image, name: str) -> Image.Image:
+    _check_sides(*image.size)
+    try:
+        image.load()
+    except Exception as error:  # each of Pillow's decoders raises its own kinds
+        raise _damaged(name, error) from error
+    return image
+
+
+def _damaged(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name} is truncated or damaged ({error}); expected a whole file: nothing is decoded half"
+    )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    if image.mode == "I" and image.format in ("PNG", "PPM"):  # Pillow reads their 16 bits into 32
+        return _from_array(np.asarray(image).astype(np.uint16))
+    if image.mode.startswith(("I", "F")):
+        return _from_array(np.asarray(image))
+    return image
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    _check_shape(array.shape)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(_to_levels(array)))
+
+
+def _to_levels(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return np.rint(array / 257).astype(np.uint8)  # 65535 = 257 * 255
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"the array has dtype {array.dtype}; expected uint8 (0..255), uint16 (0..65535) or "
+            "floats in [0, 1]: convert it with array.astype(np.uint8) if it holds levels"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("the array holds NaN or infinity; expected floats in [0, 1]")
+    low, high = array.min(), array.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"the float array lies in [{low:.4g}, {high:.4g}]; expected [0, 1]: divide levels by "
+            "255, or cut small overshoots with array.clip(0, 1)"
+        )
+    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) == 4:
+        raise ValueError(
+            f"the array has shape {shape}, a batch; expected one image [H, W, C]: "
+            "pass list(array) for a batch"
+        )
+    if len(shape) == 3 and shape[2] not in (1, 2, 3, 4) and shape[0] in (1, 2, 3, 4):
+        raise ValueError(
+            f"the array has shape {shape}, channels first; expected [H, W, C]: "
+            "transpose it with array.transpose(1, 2, 0)"
+        )
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)):
+        raise ValueError(
+            f"the array has shape {shape}; expected [H, W], or [H, W, C] with C = 1 (grey), "
+            "2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels"
+        )
+    _check_sides(shape[1], shape[0])
+
+
+def _check_sides(width: int, height: int) -> None:
+    if min(width, height) < 2:
+        raise ValueError(
+            f"the image is {width} pixels wide and {height} high; expected at least 2 each way: "
+            "nothing can be seen in it once it is squashed to a square"
+        )
+
+
+def _check_size(size: int) -> int:
+    try:
+        side = operator.index(size)
+    except TypeError:
+        side = None
+    if side is None or isinstance(size, bool):
+        raise TypeError(
+            f"size is {size!r}; expected one integer, such as 384: SigLIP's images are square"
+        )
+    if side < 1:
+        raise ValueError(f"size is {size}; expected at least 1 pixel")
+    return side
+
+
+def _check_background(background: tuple[int, int, int]) -> tuple[int, int, int]:
+    levels = tuple(background) if isinstance(background, (list, tuple)) else ()
+    if len(levels) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in levels):
+        raise ValueError(
+            f"background is {background!r}; expected three levels 0..255, such as (255, 255, 255)"
+        )
+    return levels
