@@ -1,0 +1,173 @@
+"""What the site does differently from Jupyter Book's defaults.
+
+- Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
+  without a formula load none of it.
+- `{pixel-explorer}` puts a picture that the reader can touch on a page, and its script with it.
+- Nothing is loaded that no page uses or that comes from another host.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.math import get_node_equation_number
+
+# ------------------------------------------------------------------------------------- formulas
+
+
+def _inline_math(self, node):
+    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
+    self.body.append(self.encode(node.astext()) + "</span>")
+    raise nodes.SkipNode
+
+
+def _display_math(self, node):
+    self.body.append(self.starttag(node, "div", "", CLASS="math notranslate nohighlight"))
+    self.body.append(f'<div class="formula">{self.encode(node.astext())}</div>')
+    if node["number"]:
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+# --------------------------------------------------------------------------- figures to touch
+
+
+class touchable(nodes.General, nodes.Element):
+    """A custom element around what is shown where its script does not run."""
+
+
+class PixelExplorer(SphinxDirective):
+    """`{pixel-explorer} /path/of/photo` with `:alt:`; `:size:` and `:filter:` to begin with.
+
+    The photo stays in the page as an ordinary picture: it is what a reader without scripts sees,
+    and what the script takes its pixels from.
+    """
+
+    required_arguments = 1
+    option_spec = {
+        "alt": directives.unchanged_required,
+        "size": lambda value: directives.choice(value, ("384", "224", "96", "46")),
+        "filter": lambda value: directives.choice(value, ("bicubic", "bilinear", "nearest")),
+    }
+
+    def run(self):
+        if "alt" not in self.options:
+            raise self.error("pixel-explorer needs :alt:, the words for those who cannot see it")
+        relative, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(relative)
+        element = touchable(
+            tag="pixel-explorer",
+            path=path,
+            alt=self.options["alt"],
+            own={
+                "size": self.options.get("size", "384"),
+                "filter": self.options.get("filter", "bicubic"),
+            },
+        )
+        self.set_source_info(element)
+        return [element]
+
+
+def _visit_touchable(self, node):
+    """The photo is written into the page, without its colour profile: a script may then read its
+    bytes as they are, from a server or from a file."""
+    with Image.open(node["path"]) as photo:
+        width, height = photo.size
+        file = BytesIO()
+        photo.convert("RGB").save(file, "WEBP", lossless=True, method=6, exact=True)
+    data = base64.b64encode(file.getvalue()).decode()
+    picture = {
+        "src": f"data:image/webp;base64,{data}",
+        "alt": node["alt"],
+        "width": width,
+        "height": height,
+    }
+    self.body.append(self.starttag(node, node["tag"], "", **node["own"]))
+    self.body.append(self.emptytag({}, "img", "", **picture))
+    self.body.append(f"</{node['tag']}>\n")
+    raise nodes.SkipNode
+
+
+# ---------------------------------------------------------------------- what each page loads
+
+
+def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
+    """Scripts and style sheets, page by page."""
+    context["script_files"][:] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{getattr(script, 'filename', script)}".lower()
+        and "THEBE" not in str(getattr(script, "attributes", {}).get("body", ""))
+    ]
+    context["css_files"][:] = [
+        sheet
+        for sheet in context["css_files"]
+        if "thebe" not in f"{getattr(sheet, 'filename', sheet)}"
+    ]
+    if doctree is None:
+        return
+    if any(doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block)))):
+        app.add_css_file("katex/katex.min.css")
+        app.add_js_file("katex/katex.min.js", loading_method="defer")
+        app.add_js_file("js/formulas.js", loading_method="defer")
+    for tag in {node["tag"] for node in doctree.findall(touchable)}:
+        app.add_css_file(f"css/{tag}.css")
+        app.add_js_file(f"js/{tag}.js", loading_method="defer")
+
+
+def _mend_pages(app: Sphinx, exception):
+    """Take out of the finished pages what the theme cannot be told to leave out."""
+    if exception or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        html = before = page.read_text("utf-8")
+        # The style sheets draw the icons: 1.4 MB of script that does it again is not needed.
+        html = re.sub(r"\s*<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?", "", html)
+        # A label that hides the visible words from a screen reader.
+        html = re.sub(r'(<label class="sidebar-toggle[^>]*?) aria-label="[^"]*"', r"\1", html)
+        if html != before:
+            page.write_text(html, "utf-8")
+    for script in Path(app.outdir).glob("_static/scripts/fontawesome.js*"):
+        script.unlink()
+    for script in Path(app.outdir).glob("_static/sphinx-thebe.*"):
+        script.unlink()
+
+
+def _leave_thebe_out(app, config):
+    """sphinx-thebe belongs to Jupyter Book; its scripts come from another host when clicked."""
+    for event in ("env-before-read-docs", "doctree-resolved", "builder-inited"):
+        listeners = app.events.listeners[event]
+        listeners[:] = [
+            each for each in listeners if not each.handler.__module__.startswith("sphinx_thebe")
+        ]
+
+
+def _keep_colons(app, what, name, obj, options, lines):
+    """Napoleon takes a property's "The label: ..." for a type called "The label"; a blank line
+    before it makes it read on."""
+    if what in ("property", "attribute"):
+        lines.insert(0, "")
+
+
+def setup(app: Sphinx):
+    app.add_html_math_renderer(
+        "katex", inline_renderers=(_inline_math, None), block_renderers=(_display_math, None)
+    )
+    app.add_node(touchable, html=(_visit_touchable, None))
+    app.add_directive("pixel-explorer", PixelExplorer)
+    app.connect("config-inited", _leave_thebe_out, priority=900)
+    app.connect("autodoc-process-docstring", _keep_colons, priority=400)
+    app.connect("html-page-context", _load_what_the_page_uses, priority=900)
+    app.connect("build-finished", _mend_pages, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

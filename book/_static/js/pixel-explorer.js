@@ -1,0 +1,210 @@
+// <pixel-explorer>: a photo resized live, and the numbers that one of its pixels becomes.
+// Bicubic follows Pillow to the bit: two passes, a support that grows with the shrinking,
+// weights in fixed point, rounding and clamping to bytes between the passes.
+
+const SIZES = [384, 224, 96, 46];
+const FILTERS = {
+  bicubic: "bicubic, antialiased",
+  bilinear: "bilinear, no antialiasing",
+  nearest: "nearest",
+};
+const NEIGHBOURS = 9; // the magnified square's side, in pixels
+
+const cubic = (x) => {
+  const a = -0.5;
+  x = Math.abs(x);
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+};
+
+// For each output index: where its input pixels begin, and their weights.
+const TAPS = {
+  bicubic(from, to) {
+    const scale = from / to;
+    const stretch = Math.max(scale, 1);
+    return Array.from({ length: to }, (_, i) => {
+      const centre = (i + 0.5) * scale;
+      const first = Math.max(0, Math.trunc(centre - 2 * stretch + 0.5));
+      const end = Math.min(from, Math.trunc(centre + 2 * stretch + 0.5));
+      const weights = [];
+      for (let j = first; j < end; j++) weights.push(cubic((j - centre + 0.5) * (1 / stretch)));
+      const sum = weights.reduce((a, b) => a + b, 0);
+      return { first, weights: weights.map((w) => fixed(w / sum)) };
+    });
+  },
+  bilinear(from, to) {
+    return Array.from({ length: to }, (_, i) => {
+      const place = Math.min(Math.max((i + 0.5) * (from / to) - 0.5, 0), from - 1);
+      const first = Math.min(Math.floor(place), from - 2);
+      return { first, weights: [1 - (place - first), place - first] };
+    });
+  },
+  nearest(from, to) {
+    return Array.from({ length: to }, (_, i) => ({
+      first: Math.floor((i + 0.5) * (from / to)),
+      weights: [1],
+    }));
+  },
+};
+
+const ONE = 2 ** 22; // Pillow's fixed point
+const fixed = (w) => Math.trunc(w < 0 ? w * ONE - 0.5 : w * ONE + 0.5);
+const clamp = (v) => Math.min(255, Math.max(0, v));
+
+// One pass along one axis of an RGB picture; `round` makes a sum into what is stored.
+function pass(source, width, height, taps, along, round) {
+  const n = taps.length;
+  const horizontal = along === "x";
+  const [w, h] = horizontal ? [n, height] : [width, n];
+  const out = new Float64Array(w * h * 3);
+  for (let y = 0; y < h; y++) {
+    for (let x = 0; x < w; x++) {
+      const { first, weights } = taps[horizontal ? x : y];
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) {
+          const at = horizontal ? y * width + first + k : (first + k) * width + x;
+          sum += source[at * 3 + c] * weights[k];
+        }
+        out[(y * w + x) * 3 + c] = round(sum);
+      }
+    }
+  }
+  return out;
+}
+
+function resize({ rgb, width, height }, size, filter) {
+  const across = TAPS[filter](width, size);
+  const down = TAPS[filter](height, size);
+  const byte = (sum) => clamp(Math.floor((sum + ONE / 2) / ONE));
+  const [between, last] =
+    filter === "bicubic" ? [byte, byte] : [(sum) => sum, (sum) => clamp(Math.round(sum))];
+  const rows = pass(rgb, width, height, across, "x", between);
+  return { rgb: pass(rows, size, height, down, "y", last), across, down };
+}
+
+const number = (value) => value.toFixed(4).replace("-", "\u2212");
+
+class PixelExplorer extends HTMLElement {
+  connectedCallback() {
+    this.photo = this.querySelector("img");
+    this.size = Number(this.getAttribute("size"));
+    this.filter = this.getAttribute("filter");
+    this.photo.decode().then(() => this.start());
+  }
+
+  start() {
+    const { naturalWidth: width, naturalHeight: height } = this.photo;
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d");
+    context.drawImage(this.photo, 0, 0);
+    const rgba = context.getImageData(0, 0, width, height).data;
+    this.source = { rgb: rgba.filter((_, i) => i % 4 !== 3), width, height };
+
+    const id = `pixel-explorer-${[...document.querySelectorAll("pixel-explorer")].indexOf(this)}`;
+    const choices = (name, options, chosen) =>
+      Object.entries(options)
+        .map(([value, label]) => {
+          const checked = String(value) === String(chosen) ? " checked" : "";
+          const input = `<input type="radio" name="${id}-${name}" value="${value}"${checked}>`;
+          return `<label>${input}<span>${label}</span></label>`;
+        })
+        .join("");
+    const sizes = Object.fromEntries(SIZES.map((s) => [` ${s}`, `${s} × ${s}`]));
+    const row = (channel) => `<tr><th scope="row">${channel}</th><td></td><td></td><td></td></tr>`;
+    this.photo.hidden = true;
+    this.insertAdjacentHTML(
+      "beforeend",
+      `<div class="pe-choices">
+        <fieldset><legend>Size</legend>${choices("size", sizes, ` ${this.size}`)}</fieldset>
+        <fieldset><legend>Filter</legend>${choices("filter", FILTERS, this.filter)}</fieldset>
+      </div>
+      <div class="pe-stage">
+        <div class="pe-view">
+          <canvas tabindex="0" role="img" aria-describedby="${id}-readout"></canvas>
+          <span class="pe-mark"></span>
+        </div>
+        <div class="pe-side">
+          <div class="pe-lens"><canvas width="${NEIGHBOURS}" height="${NEIGHBOURS}" aria-hidden="true">
+            </canvas><span class="pe-mark"></span></div>
+          <div class="pe-readout" id="${id}-readout" aria-live="polite">
+            <p><code class="pe-where"></code></p>
+            <table>
+              <thead><tr><td></td><th scope="col">byte</th><th scope="col">÷ 255</th>
+                <th scope="col">− 0.5, ÷ 0.5</th></tr></thead>
+              <tbody>${["R", "G", "B"].map(row).join("")}</tbody>
+            </table>
+            <p class="pe-from"></p>
+          </div>
+        </div>
+      </div>
+      <p class="pe-help">Point at a pixel, or focus the picture and use the arrow keys
+        (with Shift: ten pixels).</p>`,
+    );
+    [this.view, this.lens] = this.querySelectorAll("canvas");
+    this.mark = this.querySelector(".pe-view .pe-mark");
+    this.addEventListener("change", ({ target }) => {
+      if (target.name.endsWith("size")) this.size = Number(target.value);
+      else this.filter = target.value;
+      this.draw();
+    });
+    const point = (event) => {
+      const box = this.view.getBoundingClientRect();
+      this.go((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    };
+    this.view.addEventListener("pointermove", point);
+    this.view.addEventListener("pointerdown", point);
+    this.view.addEventListener("keydown", (event) => {
+      const [dx, dy] =
+        { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
+      if (dx === undefined) return;
+      event.preventDefault();
+      const step = event.shiftKey ? 10 : 1;
+      this.go((this.x + dx * step + 0.5) / this.size, (this.y + dy * step + 0.5) / this.size);
+    });
+    [this.u, this.v] = [0.39, 0.38]; // where in the picture, from 0 to 1: kept when the size changes
+    this.draw();
+  }
+
+  draw() {
+    const { size } = this;
+    this.resized = resize(this.source, size, this.filter);
+    this.view.width = this.view.height = size;
+    const pixels = new ImageData(size, size);
+    for (let i = 0; i < size * size; i++) {
+      for (let c = 0; c < 3; c++) pixels.data[i * 4 + c] = this.resized.rgb[i * 3 + c];
+      pixels.data[i * 4 + 3] = 255;
+    }
+    this.view.getContext("2d").putImageData(pixels, 0, 0);
+    this.view.setAttribute("aria-label", `${this.photo.alt}, ${size} by ${size} pixels`);
+    this.go(this.u, this.v);
+  }
+
+  go(u, v) {
+    const { size } = this;
+    const inside = (t) => Math.min(Math.max(Math.floor(t * size), 0), size - 1);
+    [this.x, this.y] = [inside(u), inside(v)];
+    [this.u, this.v] = [(this.x + 0.5) / size, (this.y + 0.5) / size];
+    const { rgb, across, down } = this.resized;
+    const bytes = [0, 1, 2].map((c) => rgb[(this.y * size + this.x) * 3 + c]);
+    this.querySelectorAll("tbody tr").forEach((row, c) => {
+      const stages = [bytes[c], number(bytes[c] / 255), number((bytes[c] / 255 - 0.5) / 0.5)];
+      row.querySelectorAll("td").forEach((cell, i) => (cell.textContent = stages[i]));
+    });
+    this.querySelector(".pe-where").textContent = `pixel_values[0, :, ${this.y}, ${this.x}]`;
+    const [wide, high] = [across[this.x].weights.length, down[this.y].weights.length];
+    this.querySelector(".pe-from").textContent =
+      wide * high === 1
+        ? "a copy of 1 pixel of the photo"
+        : `a mix of ${wide} × ${high} = ${wide * high} pixels of the photo`;
+
+    Object.assign(this.mark.style, { left: `${this.u * 100}%`, top: `${this.v * 100}%` });
+    const lens = this.lens.getContext("2d");
+    const half = (NEIGHBOURS - 1) / 2;
+    lens.clearRect(0, 0, NEIGHBOURS, NEIGHBOURS);
+    lens.drawImage(this.view, half - this.x, half - this.y);
+  }
+}
+
+customElements.define("pixel-explorer", PixelExplorer);
