@@ -188,7 +188,9 @@ def to_image(pixel_values: Tensor) -> Image.Image:
     (10, 200, 30)
     """
     if not isinstance(pixel_values, Tensor) or not pixel_values.is_floating_point():
-        got = getattr(pixel_values, "dtype", type(pixel_values).__name__)
+        got = (
+            pixel_values.dtype if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
+        )
         raise TypeError(f"got {got}; expected a floating-point tensor [3, H, W] in [-1, 1]")
     if pixel_values.ndim != 3 or pixel_values.shape[0] != 3 or 0 in pixel_values.shape:
         raise ValueError(

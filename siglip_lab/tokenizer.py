@@ -147,7 +147,10 @@ class Tokenizer:
             TypeError: If the ids are not integers.
             ValueError: If an id is not in the vocabulary.
         """
-        ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
+        if not isinstance(ids, Iterable):
+            raise TypeError(f"got {ids!r}; expected the ids of one text, such as input_ids[0]")
+        ids = list(ids)
         for i in ids:
             if not isinstance(i, int):
                 raise TypeError(f"got {i!r}; expected the ids of one text, such as input_ids[0]")

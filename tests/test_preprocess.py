@@ -1,0 +1,574 @@
+"""Preprocessing: equal to transformers to the bit; every kind of image; every error."""
+
+import importlib
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageSequence
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+from siglip_lab.preprocess import load_image, preprocess, resize, to_image, to_pixel_values
+
+# The package's `preprocess` is the function; its module has to be asked for by name.
+module = importlib.import_module("siglip_lab.preprocess")
+WHITE = (255, 255, 255)
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def noise(height=30, width=40, channels=3, seed=0):
+    shape = (height, width, channels) if channels else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def rgb(height=30, width=40, seed=0):
+    return Image.fromarray(noise(height, width, seed=seed))
+
+
+def encode(image, format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def peer(images, size):
+    processor = SiglipImageProcessorPil(
+        size={"height": size, "width": size},
+        resample=3,
+        rescale_factor=1 / 255,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    return processor(images, return_tensors="pt")["pixel_values"]
+
+
+def pixels(image):
+    return np.asarray(load_image(image))
+
+
+# Equality with transformers
+
+
+@quick
+@given(
+    height=st.integers(2, 90),
+    width=st.integers(2, 90),
+    size=st.integers(1, 80),
+    seed=st.integers(0, 9),
+)
+def test_equals_transformers(height, width, size, seed):
+    image = rgb(height, width, seed)
+    ours, theirs = preprocess(image, size), peer(image, size)
+    assert ours.dtype == theirs.dtype == torch.float32
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (300, 451), (384, 384), (2, 500), (1200, 900)])
+def test_equals_transformers_at_real_sizes(shape):
+    image = rgb(*shape)
+    assert torch.equal(preprocess(image), peer(image, 384))
+
+
+def test_equals_transformers_at_every_level():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(np.stack([levels, levels.T, 255 - levels], axis=-1))
+    assert torch.equal(preprocess(image, 16), peer(image, 16))
+
+
+def test_equals_transformers_in_a_batch():
+    images = [rgb(20 + i, 50 - i, seed=i) for i in range(9)]
+    assert torch.equal(preprocess(images, 32), peer(images, 32))
+
+
+# Kinds of input
+
+
+def test_path_bytes_pil_and_array_agree(tmp_path):
+    image = rgb()
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode(image))
+    kinds = [path, str(path), path.read_bytes(), bytearray(path.read_bytes()), image, noise()]
+    expected = peer(image, 24)
+    for kind in kinds:
+        assert torch.equal(preprocess(kind, 24), expected), type(kind)
+    batch = preprocess(tuple(kinds), 24)
+    assert batch.shape == (len(kinds), 3, 24, 24)
+    assert torch.equal(batch, expected.expand_as(batch))
+
+
+def test_a_list_of_one_is_a_batch_of_one():
+    assert torch.equal(preprocess([rgb()], 16), preprocess(rgb(), 16))
+
+
+def test_the_order_of_a_list_is_kept():
+    images = [Image.new("RGB", (2 + 30 * (20 - i), 40), (i, i, i)) for i in range(20)]
+    firsts = preprocess(images, 8)[:, 0, 0, 0]
+    assert torch.equal(firsts, torch.stack([to_pixel_values(i)[0, 0, 0] for i in images]))
+
+
+def test_one_lazily_opened_image_many_times_in_a_list():
+    data = encode(rgb(400, 400))
+    for _ in range(5):
+        lazy = Image.open(io.BytesIO(data))
+        batch = preprocess([lazy] * 8, 16)
+        assert torch.equal(batch, preprocess(data, 16).expand_as(batch))
+
+
+def test_only_one_thread_at_a_time_reads_a_pil_image():
+    reading, most = [], []
+
+    class Slow(Image.Image):
+        def load(self):
+            reading.append(1)
+            most.append(len(reading))
+            time.sleep(0.02)
+            reading.pop()
+
+    slow = Slow()
+    slow._size = (4, 4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(module._open, [slow] * 4))
+    assert len(most) == 4 and max(most) == 1
+
+
+def test_the_given_image_is_not_changed():
+    image = Image.new("RGBA", (4, 6), (10, 20, 30, 40))
+    image.getexif()[0x0112] = 6
+    before = image.tobytes(), image.size, image.mode, dict(image.getexif())
+    array = noise()
+    copy = array.copy()
+    preprocess([image, array], 8)
+    assert (image.tobytes(), image.size, image.mode, dict(image.getexif())) == before
+    assert np.array_equal(array, copy)
+
+
+def test_arrays_need_not_be_contiguous_or_writeable():
+    array = noise(40, 60)[::2, ::-3]
+    array.flags.writeable = False
+    assert np.array_equal(pixels(array), array)
+
+
+@quick
+@given(
+    mode=st.sampled_from(
+        ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"]
+    ),
+    height=st.integers(2, 40),
+    width=st.integers(2, 40),
+    seed=st.integers(0, 5),
+)
+def test_every_mode_gives_finite_values_in_range(mode, height, width, seed):
+    image = rgb(height, width, seed).convert("L" if mode in ("LA", "PA") else "RGB").convert(mode)
+    x = preprocess(image, 12)
+    assert x.shape == (1, 3, 12, 12) and x.is_contiguous()
+    assert x.abs().max() <= 1
+    assert torch.equal(x, preprocess(load_image(image), 12))
+
+
+# What a person sees
+
+
+def test_grey_becomes_three_equal_channels():
+    grey = noise(channels=0)
+    expected = np.stack([grey] * 3, axis=-1)
+    for image in (grey, grey[:, :, None], Image.fromarray(grey), encode(Image.fromarray(grey))):
+        assert np.array_equal(pixels(image), expected)
+
+
+def test_one_bit_is_black_and_white():
+    bits = Image.fromarray(noise(channels=0)).convert("1")
+    assert set(np.unique(pixels(bits))) == {0, 255}
+    assert np.array_equal(pixels(bits)[:, :, 0] == 255, np.asarray(bits))
+
+
+def test_palette_shows_its_colours():
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 10, 30])
+    assert load_image(encode(image)).getpixel((0, 0)) == (200, 10, 30)
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF"])
+def test_transparent_palette_shows_the_background(format):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([9, 9, 9, 200, 10, 30])
+    image.putpixel((2, 2), 0)
+    data = encode(image, format, transparency=0)
+    assert load_image(data).getpixel((2, 2)) == WHITE
+    assert load_image(data, background=(1, 2, 3)).getpixel((2, 2)) == (1, 2, 3)
+    assert load_image(data).getpixel((0, 0)) == (200, 10, 30)
+
+
+def test_palette_with_degrees_of_transparency():
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 100, 100, 100])
+    data = encode(image, transparency=bytes([255, 51]))  # entry 1 is 20 % opaque
+    assert load_image(data).getpixel((0, 0)) == pytest.approx((224, 224, 224), abs=1)
+
+
+def test_a_transparent_colour_of_an_rgb_image():
+    image = Image.new("RGB", (4, 4), (5, 6, 7))
+    image.putpixel((1, 1), (50, 60, 70))
+    data = encode(image, transparency=(5, 6, 7))
+    assert load_image(data).getpixel((0, 0)) == WHITE
+    assert load_image(data).getpixel((1, 1)) == (50, 60, 70)
+
+
+@quick
+@given(seed=st.integers(0, 50), background=st.tuples(*[st.integers(0, 255)] * 3))
+def test_transparency_is_laid_over_the_background(seed, background):
+    array = noise(8, 9, 4, seed)
+    alpha = array[:, :, 3:] / 255
+    expected = array[:, :, :3] * alpha + np.array(background) * (1 - alpha)
+    for image in (array, Image.fromarray(array), encode(Image.fromarray(array))):
+        result = np.asarray(load_image(image, background), dtype=float)
+        assert np.abs(result - expected).max() <= 1
+
+
+def test_grey_with_transparency():
+    array = noise(8, 9, 2)
+    expected = array[:, :, :1] * (array[:, :, 1:] / 255) + 255 - array[:, :, 1:]
+    for image in (array, Image.fromarray(array), encode(Image.fromarray(array))):
+        assert np.abs(pixels(image) - expected).max() <= 1
+
+
+def test_the_background_reaches_preprocess():
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert (preprocess(clear, 4) == 1).all()
+    assert preprocess(clear, 4, background=(0, 255, 0))[0, :, 0, 0].tolist() == [-1, 1, -1]
+    assert preprocess([clear], 4, background=(0, 255, 0))[0, :, 0, 0].tolist() == [-1, 1, -1]
+
+
+def test_cmyk():
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert load_image(image).getpixel((0, 0)) == (255, 0, 0)
+    jpeg = load_image(encode(image, "JPEG", quality=100)).getpixel((8, 8))
+    assert jpeg == pytest.approx((255, 0, 0), abs=4)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+def test_16_bits_are_scaled_and_not_clipped(dtype):
+    levels = noise(channels=0)
+    array = (levels.astype(np.uint32) * 257).astype(dtype)
+    assert np.array_equal(pixels(array)[:, :, 0], levels)
+    array = np.array([[0, 128, 129, 65535], [256, 32768, 65406, 65407]], dtype=dtype)
+    assert pixels(array)[:, :, 0].tolist() == [[0, 0, 1, 255], [1, 128, 254, 255]]
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_files_are_scaled_and_not_clipped(format):
+    levels = noise(channels=0)
+    image = Image.fromarray(levels.astype(np.uint16) * 257)
+    assert np.array_equal(pixels(encode(image, format)), np.stack([levels] * 3, axis=-1))
+    assert np.array_equal(pixels(image)[:, :, 0], levels)
+
+
+def test_floats_are_scaled_and_rounded():
+    levels = noise()
+    for dtype in (np.float32, np.float64):
+        assert np.array_equal(pixels(levels.astype(dtype) / 255), levels)
+    array = np.array([[0, 0.4 / 255, 0.6 / 255, 1]] * 2)
+    assert pixels(array)[0, :, 0].tolist() == [0, 0, 1, 255]
+    assert pixels(np.full((4, 4), 0.5, np.float16))[0, 0, 0] == 128
+    assert pixels(Image.fromarray(np.full((4, 4), 0.2, np.float32)))[0, 0, 0] == 51
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation_is_applied(orientation, format):
+    picture = np.zeros((16, 32, 3), dtype=np.uint8)
+    picture[:8, :16], picture[:8, 16:], picture[8:, :16] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    undo = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # a quarter turn is undone by its reverse
+    stored = Image.fromarray(picture)
+    if orientation > 1:
+        stored = stored.transpose(module._UPRIGHT[undo[orientation]])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(stored, format, exif=exif)
+    seen = pixels(data)
+    assert seen.shape == (16, 32, 3)
+    assert np.abs(seen[4::8, 8::16].astype(int) - picture[4::8, 8::16]).max() < 60
+    opened = Image.open(io.BytesIO(data))
+    assert np.array_equal(pixels(opened), seen)
+
+
+def test_exif_orientation_6_turns_clockwise():
+    """By the EXIF standard: the stored first row is the right-hand side of the scene."""
+    stored = np.zeros((4, 6, 3), dtype=np.uint8)
+    stored[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    seen = pixels(encode(Image.fromarray(stored), exif=exif))
+    assert (seen[:, -1] == 255).all() and (seen[:, :-1] == 0).all()
+
+
+@pytest.mark.parametrize("kind, value", [(3, b"\0\0\0\0"), (3, b"\0\x09\0\0"), (2, b"six\0")])
+def test_an_impossible_orientation_is_ignored(kind, value):
+    entry = bytes([0x01, 0x12, 0, kind, 0, 0, 0, 4 if kind == 2 else 1]) + value
+    data = encode(rgb(), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + entry + bytes(4))
+    assert 0x0112 in Image.open(io.BytesIO(data)).getexif()
+    assert np.array_equal(pixels(data), noise())
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
+def test_first_frame_of_an_animation(format):
+    frames = [Image.new("RGB", (8, 8), c) for c in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert len(list(ImageSequence.Iterator(Image.open(io.BytesIO(data))))) == 3
+    assert load_image(data).getpixel((4, 4)) == (250, 0, 0)
+
+
+# The parts
+
+
+def test_the_parts_make_the_whole():
+    image = Image.fromarray(noise(channels=4))
+    assert torch.equal(to_pixel_values(resize(load_image(image), 20))[None], preprocess(image, 20))
+
+
+def test_resize_is_antialiased():
+    stripes = np.zeros((64, 64), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    small = np.asarray(resize(load_image(stripes), 8))
+    assert np.abs(small.astype(int) - 128).max() < 12  # without antialiasing: all 0 or all 255
+
+
+@quick
+@given(seed=st.integers(0, 99), height=st.integers(1, 20), width=st.integers(1, 20))
+def test_to_image_undoes_to_pixel_values(seed, height, width):
+    image = rgb(height, width, seed)
+    x = to_pixel_values(image)
+    assert np.array_equal(np.asarray(to_image(x)), np.asarray(image))
+    assert np.array_equal(np.asarray(to_image(x.double().requires_grad_())), np.asarray(image))
+
+
+def test_numpy_integers_are_sizes():
+    assert preprocess(rgb(), np.int64(8)).shape == (1, 3, 8, 8)
+
+
+# Errors
+
+
+def raises(error, message, call, *arguments, **options):
+    with pytest.raises(error) as caught:
+        call(*arguments, **options)
+    assert message in str(caught.value), str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "format, options",
+    [
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+        ("PPM", {}),
+    ],
+)
+def test_a_truncated_file_is_refused_wherever_it_is_cut(format, options):
+    data = encode(rgb(20, 24), format, **options)
+    whole = pixels(data)
+    refused = 0
+    for length in range(0, len(data), 7):
+        try:
+            seen = pixels(data[:length])
+        except ValueError as error:
+            refused += 1
+            assert any(w in str(error) for w in ("truncated", "not an image", "empty"))
+        else:
+            assert np.array_equal(seen, whole)
+    assert refused > 0.9 * len(data) / 7
+
+
+def test_a_truncated_file_says_so(tmp_path):
+    data = encode(rgb(60, 60), "JPEG")
+    path = tmp_path / "half.jpg"
+    path.write_bytes(data[: len(data) // 2])
+    error = raises(ValueError, "is truncated or damaged", preprocess, path)
+    assert "half.jpg" in str(error) and "nothing is decoded half" in str(error)
+    lazy = Image.open(path)
+    raises(ValueError, "PIL image is truncated or damaged", preprocess, lazy)
+    raises(ValueError, "PIL image is truncated or damaged", preprocess, lazy)  # and again
+
+
+def test_a_damaged_file_says_so():
+    data = bytearray(encode(rgb(60, 60)))
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    raises(ValueError, "is truncated or damaged", preprocess, bytes(data))
+
+
+@quick
+@given(
+    data=st.binary(min_size=1, max_size=200),
+    head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"P6\n"]),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_garbage_is_an_image_or_a_value_error(data, head):
+    try:
+        assert preprocess(head + data, 4).shape == (1, 3, 4, 4)
+    except ValueError as error:
+        assert "expected" in str(error)
+
+
+def test_not_an_image(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("<!DOCTYPE html><p>404")
+    error = raises(ValueError, "is not an image that Pillow can read", preprocess, path)
+    assert "page.html" in str(error) and "b'<!DOCTYPE html>" in str(error)
+    raises(ValueError, "is not an image that Pillow can read", preprocess, b"hello")
+
+
+def test_empty_bytes_and_files(tmp_path):
+    (tmp_path / "empty.png").touch()
+    raises(ValueError, "image of 0 bytes is empty", preprocess, b"")
+    raises(ValueError, "empty.png' is empty", preprocess, tmp_path / "empty.png")
+
+
+def test_no_such_file(tmp_path):
+    error = raises(FileNotFoundError, "there is no file", preprocess, tmp_path / "gone.png")
+    assert "gone.png" in str(error)
+    raises(FileNotFoundError, "there is no file", preprocess, "")
+
+
+def test_a_folder(tmp_path):
+    raises(ValueError, "is a folder; pass its image files as a list", preprocess, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["https://a.org/cat.jpg", "s3://a/b.png", "data:image/png;base64,"])
+def test_a_url(url):
+    raises(ValueError, "is a URL; download it first", preprocess, url)
+
+
+def test_a_decompression_bomb(monkeypatch):
+    data = encode(Image.new("1", (300, 300)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    error = raises(ValueError, "is too large to decode safely", preprocess, data)
+    assert "MAX_IMAGE_PIXELS" in str(error) and "90000 pixels" in str(error)
+
+
+@pytest.mark.parametrize("width, height", [(0, 5), (5, 0), (1, 9), (9, 1), (1, 1)])
+def test_an_empty_or_thin_image(width, height):
+    message = f"the image is {width} pixels wide and {height} high; expected at least 2"
+    raises(ValueError, message, preprocess, Image.new("RGB", (width, height)))
+    raises(ValueError, message, preprocess, np.zeros((height, width, 3), np.uint8))
+    raises(ValueError, message, preprocess, np.zeros((height, width)))
+    if width and height:
+        raises(ValueError, message, preprocess, encode(Image.new("RGB", (width, height))))
+
+
+@pytest.mark.parametrize("value", [-0.001, 1.001, 255.0])
+def test_a_float_array_outside_its_range(value):
+    array = np.full((4, 4, 3), 0.5)
+    array[1, 2, 0] = value
+    error = raises(ValueError, "expected [0, 1]: divide levels by 255", preprocess, array)
+    assert f"{value:.4g}" in str(error)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_float_array_with_nan_or_infinity(value):
+    array = np.full((4, 4), 0.5, np.float32)
+    array[1, 2] = value
+    raises(ValueError, "holds NaN or infinity; expected floats in [0, 1]", preprocess, array)
+    raises(ValueError, "holds NaN or infinity", preprocess, Image.fromarray(array))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_array_with_channels_first(channels):
+    array = np.zeros((channels, 20, 30), np.uint8)
+    error = raises(ValueError, "channels first; expected [H, W, C]", preprocess, array)
+    assert "transpose(1, 2, 0)" in str(error)
+    preprocess(array.transpose(1, 2, 0), 8)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int32, np.int64, np.uint32, complex, object])
+def test_an_array_of_another_dtype(dtype):
+    array = np.zeros((4, 4, 3), dtype)
+    message = f"the array has dtype {array.dtype}; expected uint8"
+    raises(TypeError, message, preprocess, array)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 9, 5), (9, 9, 0), (2, 9, 9, 3, 1), ()])
+def test_an_array_of_another_shape(shape):
+    array = np.zeros(shape, np.uint8)
+    raises(ValueError, f"the array has shape {shape}; expected [H, W], or", preprocess, array)
+
+
+def test_an_array_of_many_images():
+    array = np.zeros((2, 9, 9, 3), np.uint8)
+    raises(ValueError, "pass list(array) for a batch", preprocess, array)
+    assert preprocess(list(array), 8).shape == (2, 3, 8, 8)
+
+
+def test_a_32_bit_image():
+    raises(TypeError, "dtype int32", preprocess, Image.new("I", (4, 4), 70000))
+
+
+def test_a_torch_tensor():
+    error = raises(
+        TypeError, "got a torch tensor of shape (3, 8, 8)", preprocess, torch.rand(3, 8, 8)
+    )
+    assert "permute(1, 2, 0)" in str(error) and "give it to the model" in str(error)
+
+
+@pytest.mark.parametrize("thing", [None, 3, {}, io.BytesIO(), (i for i in range(2))])
+def test_something_else(thing):
+    message = f"got {type(thing).__name__}; expected a path, the bytes of an image file"
+    raises(TypeError, message, preprocess, thing)
+
+
+def test_an_empty_list():
+    raises(ValueError, "the list of images is empty", preprocess, [])
+
+
+def test_an_error_in_a_list_names_the_index(tmp_path):
+    good = rgb()
+    raises(ValueError, "images[1]: image of 0 bytes is empty", preprocess, [good, b"", good])
+    raises(TypeError, "images[2]: got NoneType", preprocess, [good, good, None])
+    raises(TypeError, "images[0]: got list", preprocess, [[good]])
+    gone = tmp_path / "gone.png"
+    raises(FileNotFoundError, "images[0]: there is no file", preprocess, (gone, None))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_size_below_1(size):
+    raises(ValueError, f"size is {size}; expected at least 1 pixel", preprocess, rgb(), size)
+    raises(ValueError, f"size is {size}; expected at least 1 pixel", resize, rgb(), size)
+
+
+@pytest.mark.parametrize("size", [384.0, "384", None, True, (384, 384)])
+def test_a_size_that_is_no_integer(size):
+    raises(TypeError, "expected one integer, such as 384", preprocess, rgb(), size)
+
+
+@pytest.mark.parametrize("background", [(0, 0), (0, 0, 256), (-1, 0, 0), (0.5, 0, 0), "white", 0])
+def test_a_background_that_is_no_colour(background):
+    raises(ValueError, "expected three levels 0..255", preprocess, rgb(), 8, background)
+    raises(ValueError, "expected three levels 0..255", load_image, rgb(), background)
+
+
+def test_the_arguments_are_checked_before_the_images():
+    raises(ValueError, "size is 0", preprocess, "gone.png", 0)
+    raises(ValueError, "background is", preprocess, "gone.png", 8, (0, 0))
+
+
+def test_to_pixel_values_wants_rgb():
+    raises(ValueError, "has mode L; expected RGB", to_pixel_values, Image.new("L", (4, 4)))
+
+
+def test_to_image_wants_one_image_in_range():
+    raises(
+        TypeError, "got torch.uint8; expected", to_image, torch.zeros(3, 4, 4, dtype=torch.uint8)
+    )
+    raises(TypeError, "got ndarray; expected", to_image, np.zeros((3, 4, 4), np.float32))
+    raises(ValueError, "pixel_values[0]", to_image, torch.zeros(1, 3, 4, 4))
+    raises(ValueError, "expected [3, H, W]", to_image, torch.zeros(1, 4, 4))
+    raises(ValueError, "expected [-1, 1]", to_image, torch.full((3, 4, 4), 1.01))
+    raises(ValueError, "expected [-1, 1]", to_image, torch.full((3, 4, 4), torch.nan))
