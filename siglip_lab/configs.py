@@ -180,8 +180,12 @@ _PUBLISHED = {
     ),
 }
 
-# The shape of the small model that ships with the package: see train.py.
-_TINY = None
+# The small trained model that ships with the package keeps the quirks of the real ones: a patch that
+# does not divide the image, a head dimension and an MLP that are no powers of two. See train.py.
+_TINY = SigLIPConfig(
+    VisionConfig(image_size=60, patch_size=8, width=96, depth=4, num_heads=4, mlp_dim=360),
+    TextConfig(512, 16, width=96, depth=3, num_heads=4, mlp_dim=360),
+)
 
 
 def list_models() -> list[str]:

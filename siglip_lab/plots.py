@@ -17,7 +17,7 @@ from torch import Tensor
 from siglip_lab.configs import SigLIPConfig
 
 __all__ = [
-    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "with_grid", "patch_grid",
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
     "images", "histograms", "probabilities", "bars", "curves",
 ]  # fmt: skip
 
@@ -138,19 +138,6 @@ def _arrow(axes, start, end) -> None:
     axes.add_patch(
         FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=NEUTRAL, linewidth=1)
     )
-
-
-def with_grid(picture, patch_size: int) -> np.ndarray:
-    """A picture under white lines between its patches, as an array `[H, W, 3]`, three times as large.
-
-    Args:
-        picture: A PIL image.
-        patch_size: Side of a patch in pixels.
-    """
-    large = np.asarray(picture.resize((3 * picture.width, 3 * picture.height))).copy()
-    for line in range(0, max(picture.size) + 1, patch_size):
-        large[3 * line : 3 * line + 2] = large[:, 3 * line : 3 * line + 2] = 255
-    return large
 
 
 def patch_grid(picture, patch_size: int) -> Figure:
@@ -279,6 +266,6 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
             axes.plot(x, y, color=colour, label=name)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.legend()
+        axes.legend(loc="upper right")
         figure.tight_layout()
     return figure
