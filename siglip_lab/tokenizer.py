@@ -156,7 +156,7 @@ class Tokenizer:
                 raise TypeError(f"got {i!r}; expected the ids of one text, such as input_ids[0]")
             if not 0 <= i < self.vocab_size:
                 raise ValueError(f"id {i} is not in the vocabulary of {self.vocab_size} pieces")
-        return self._model.decode([i for i in ids if i != END_ID])
+        return self._model.decode(ids)
 
     def _split(self, text: str) -> list[str]:
         # SentencePiece strips a leading space; "<unk>" in front protects it and is cut off again.
