@@ -12,7 +12,7 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_confi
 from siglip_lab.model import SigLIP, default_device
 from siglip_lab.patchify import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead
-from siglip_lab.preprocess import preprocess
+from siglip_lab.preprocess import load_image, preprocess, to_image
 from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.trace import trace
 from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
@@ -20,8 +20,8 @@ from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
 __all__ = [
     "CheckpointError", "LastTokenHead", "MAPHead", "Processor", "SigLIP", "SigLIPConfig",
     "TextConfig", "Tokenizer", "VisionConfig", "default_device", "embed_images", "embed_texts",
-    "get_config", "list_models", "load_model", "load_processor", "patchify", "preprocess",
-    "retrieve", "shapes_world", "trace", "zero_shot",
+    "get_config", "list_models", "load_image", "load_model", "load_processor", "patchify",
+    "preprocess", "retrieve", "shapes_world", "to_image", "trace", "zero_shot",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

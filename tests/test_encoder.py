@@ -27,7 +27,8 @@ def test_layer_equals_transformers():
 def test_attention_is_the_softmax_written_out():
     attention = Attention(24, num_heads=4)
     x = torch.randn(2, 5, 24)
-    q, k, v = (split_heads(proj(x), 4) for proj in (attention.q_proj, attention.k_proj, attention.v_proj))
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    q, k, v = (split_heads(projection(x), 4) for projection in projections)
     weights = (q @ k.transpose(-1, -2) / 6**0.5).softmax(-1)
     expected = attention.out_proj(merge_heads(weights @ v))
     torch.testing.assert_close(attention(x), expected, rtol=0, atol=1e-6)

@@ -160,7 +160,7 @@ def test_all_parameters_receive_gradients():
         (torch.zeros(1, 8), TypeError, "input_ids are torch.float32"),
         (torch.zeros(8, dtype=torch.long), ValueError, r"expected \[B, L\]"),
         (torch.zeros(0, 8, dtype=torch.long), ValueError, "B, L >= 1"),
-        (torch.zeros(1, 9, dtype=torch.long), ValueError, "9 tokens.*8 positions.*context_length=8"),
+        (torch.zeros(1, 9, dtype=torch.long), ValueError, "9 tokens.*context_length=8"),
         (torch.full((1, 8), 99), ValueError, "from 99 to 99, the vocabulary from 0 to 98"),
         (torch.full((1, 8), -1), ValueError, "from -1 to -1"),
     ],

@@ -20,7 +20,8 @@ CONFIG = VisionConfig(image_size=46, patch_size=6, width=24, depth=1, num_heads=
     rest=st.tuples(st.integers(0, 8), st.integers(0, 8)),
 )
 def test_patchify_is_unfold(batch, patch, rows, columns, rest):
-    height, width = (n * patch + min(r, patch - 1) for n, r in zip((rows, columns), rest, strict=True))
+    height = rows * patch + min(rest[0], patch - 1)
+    width = columns * patch + min(rest[1], patch - 1)
     images = torch.randn(batch, 3, height, width)
     expected = F.unfold(images, patch, stride=patch).transpose(1, 2)
     assert torch.equal(patchify(images, patch), expected)
