@@ -1,7 +1,7 @@
 """Shapes of SigLIP models: three frozen dataclasses, and every published SigLIP v1 model by name.
 
 A config says how large each part is; it holds no weights. The numbers are those of the published
-checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``); the field names are the papers'.
+checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``), the names are the papers'.
 """
 
 from __future__ import annotations
@@ -180,8 +180,8 @@ _PUBLISHED = {
     ),
 }
 
-# The small trained model that ships with the package keeps the quirks of the real ones: a patch that
-# does not divide the image, a head dimension and an MLP that are no powers of two. See train.py.
+# The small trained model that ships with the package keeps the quirks of the real ones: a patch
+# that does not divide the image, a head dimension and an MLP that are no powers of two.
 _TINY = SigLIPConfig(
     VisionConfig(image_size=60, patch_size=8, width=96, depth=4, num_heads=4, mlp_dim=360),
     TextConfig(512, 16, width=96, depth=3, num_heads=4, mlp_dim=360),

@@ -5,7 +5,6 @@ Chapter "Patchify". An image tower does not see pixels but N patches, each embed
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,6 +30,7 @@ def patchify(pixel_values: Tensor, patch_size: int) -> Tensor:
     Raises:
         ValueError: If the images are not four-dimensional or smaller than a patch.
 
+    >>> import torch
     >>> patchify(torch.zeros(1, 3, 384, 384), patch_size=14).shape
     torch.Size([1, 729, 588])
     """

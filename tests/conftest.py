@@ -14,9 +14,8 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import pytest
-
 import browser as chromium
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,10 +29,8 @@ def root() -> Path:
 def site(tmp_path_factory) -> Path:
     """The site, built by `make site`: warnings are errors, as in `make book`."""
     out = tmp_path_factory.mktemp("site")
-    run = subprocess.run(
-        ["make", "--no-print-directory", "site", f"OUT={out}", f"BIN={Path(sys.executable).parent}"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    command = ["make", "site", f"OUT={out}", f"BIN={Path(sys.executable).parent}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     return out / "_build" / "html"
 

@@ -51,7 +51,7 @@ def shallow(config: SigLIPConfig, depth: int = 2) -> SigLIPConfig:
 
 
 def random_model(config: SigLIPConfig, seed: int = 0) -> SigLIP:
-    """Random weights in which no bias is zero and no norm is the identity, so that none can hide."""
+    """Random weights without a zero bias or an identity norm, behind which an error could hide."""
     model = checkpoints._random_model(config, seed).eval()
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():

@@ -66,11 +66,12 @@ def test_no_local_path_no_warning_no_traceback(path):
 
 def test_metadata_names_no_machine(path):
     notebook = nbformat.read(path, 4)
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "myst"}
     assert set(notebook.metadata.language_info) == {"name"}
     assert not any("execution" in cell.metadata for cell in notebook.cells)
 
 
-def test_opens_with_a_title_and_a_description_for_search(path):
-    first = nbformat.read(path, 4).cells[0]
-    assert re.search(r"^# \S", first.source, re.M)
+def test_opens_with_a_title_and_describes_itself_to_search_engines(path):
+    notebook = nbformat.read(path, 4)
+    assert re.search(r"^# \S", notebook.cells[0].source, re.M)
+    assert len(notebook.metadata.myst["html_meta"]["description"]) > 40

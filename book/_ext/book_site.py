@@ -154,10 +154,10 @@ def _leave_thebe_out(app, config):
 
 
 def _keep_colons(app, what, name, obj, options, lines):
-    """Napoleon takes a property's "The label: ..." for a type called "The label"; a blank line
-    before it makes it read on."""
+    """Napoleon takes a property's "The label: ..." for a type called "The label". It looks at the
+    first line only, so that becomes an empty comment."""
     if what in ("property", "attribute"):
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Sphinx):

@@ -24,9 +24,11 @@ def execute(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     client.execute()
-    notebook.metadata = nbformat.from_dict(METADATA)
+    page = {key: notebook.metadata[key] for key in ("myst",) if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict(METADATA | page)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
+        cell.metadata.pop("execution", None)  # times of day, if an editor left them
     draft = path.with_suffix(".draft")
     nbformat.write(notebook, draft)
     os.replace(draft, path)

@@ -2,12 +2,12 @@
 // Bicubic follows Pillow to the bit: two passes, a support that grows with the shrinking,
 // weights in fixed point, rounding and clamping to bytes between the passes.
 
-const SIZES = [384, 224, 96, 46];
-const FILTERS = {
-  bicubic: "bicubic, antialiased",
-  bilinear: "bilinear, no antialiasing",
-  nearest: "nearest",
-};
+const SIZES = [384, 224, 96, 46].map((size) => [size, `${size} × ${size}`]);
+const FILTERS = [
+  ["bicubic", "bicubic, antialiased"],
+  ["bilinear", "bilinear, no antialiasing"],
+  ["nearest", "nearest"],
+];
 const NEIGHBOURS = 9; // the magnified square's side, in pixels
 
 const cubic = (x) => {
@@ -104,20 +104,19 @@ class PixelExplorer extends HTMLElement {
 
     const id = `pixel-explorer-${[...document.querySelectorAll("pixel-explorer")].indexOf(this)}`;
     const choices = (name, options, chosen) =>
-      Object.entries(options)
+      options
         .map(([value, label]) => {
-          const checked = String(value) === String(chosen) ? " checked" : "";
+          const checked = value === chosen ? " checked" : "";
           const input = `<input type="radio" name="${id}-${name}" value="${value}"${checked}>`;
           return `<label>${input}<span>${label}</span></label>`;
         })
         .join("");
-    const sizes = Object.fromEntries(SIZES.map((s) => [` ${s}`, `${s} × ${s}`]));
     const row = (channel) => `<tr><th scope="row">${channel}</th><td></td><td></td><td></td></tr>`;
     this.photo.hidden = true;
     this.insertAdjacentHTML(
       "beforeend",
       `<div class="pe-choices">
-        <fieldset><legend>Size</legend>${choices("size", sizes, ` ${this.size}`)}</fieldset>
+        <fieldset><legend>Size</legend>${choices("size", SIZES, this.size)}</fieldset>
         <fieldset><legend>Filter</legend>${choices("filter", FILTERS, this.filter)}</fieldset>
       </div>
       <div class="pe-stage">
