@@ -1,0 +1,224 @@
+"""The built site, looked at page by page in a browser: light and dark, desktop and phone."""
+
+import random
+from urllib.parse import unquote, urljoin, urlsplit
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from siglip_lab.preprocess import preprocess
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+
+# What is wider than its column and does not scroll inside itself.
+TOO_WIDE = """() => {
+  const column = document.querySelector("article.bd-article") ?? document.body;
+  const right = Math.min(column.getBoundingClientRect().right, innerWidth) + 1;
+  const scrolls = (e) => {
+    for (; e && e !== column; e = e.parentElement)
+      if (["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX)
+          && e.getBoundingClientRect().right <= right) return true;
+    return false;
+  };
+  return [...column.querySelectorAll("img, svg, canvas, video, table, pre, figure, div.math")]
+    .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > right)
+    .filter((e) => !scrolls(e)).map((e) => e.outerHTML.slice(0, 120));
+}"""
+
+# Formulas that were not drawn, or drawn in red.
+BAD_FORMULAS = """() => [
+  ...[...document.querySelectorAll(".katex-error")].map((e) => e.textContent),
+  ...[...document.querySelectorAll("span.math, div.math > .formula")]
+    .filter((e) => !e.querySelector(".katex")).map((e) => e.textContent),
+  ...[...document.querySelectorAll("article p, article li, article td, article figcaption")]
+    .map((e) => { const copy = e.cloneNode(true);
+      copy.querySelectorAll("code, pre, .katex, script").forEach((x) => x.remove());
+      return copy.textContent; })
+    .filter((text) => /\\$[^$]+\\$|\\\\[a-zA-Z]{2,}|\\\\\\(/.test(text)),
+]"""
+
+BAD_PICTURES = """() => [...document.querySelectorAll("article img")]
+  .filter((e) => !e.complete || !e.naturalWidth || !/\\w+\\W+\\w+/.test(e.alt)
+    || /[/\\\\]|\\.(png|jpe?g|svg)$/.test(e.alt)).map((e) => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> list[str]:
+    found = (str(path.relative_to(site)) for path in site.rglob("*.html"))
+    return sorted(name for name in found if not name.startswith("_static/"))
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS, ids=[f"{w}-{s}" for w, s in VIEWS])
+def test_every_page_is_whole(browser, url, pages, width, scheme):
+    wrong = []
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.on("console", lambda m: m.type in ("error", "warning") and wrong.append((name, m.text)))
+    page.on("pageerror", lambda error: wrong.append((name, str(error))))
+    page.on("response", lambda r: r.status >= 400 and wrong.append((name, r.status, r.url)))
+    page.on(
+        "request",
+        lambda r: (
+            r.url.startswith((url, "data:", "blob:")) or wrong.append((name, "another host", r.url))
+        ),
+    )
+    for name in pages:
+        page.goto(f"{url}/{name}", wait_until="load")
+        theme, across = page.evaluate(
+            "[document.documentElement.dataset.theme, document.documentElement.scrollWidth]"
+        )
+        if theme != scheme or across > width:
+            wrong.append((name, theme, across))
+        for what in (TOO_WIDE, BAD_FORMULAS, BAD_PICTURES):
+            wrong += [(name, each) for each in page.evaluate(what)]
+    context.close()
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_links_and_anchors_lead_somewhere(browser, url, pages):
+    page = browser.new_page()
+    anchors, links = {}, []
+    for name in pages:
+        page.goto(f"{url}/{name}", wait_until="domcontentloaded")
+        here = f"{url}/{name}"
+        anchors[here] = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+        hrefs = page.evaluate(
+            "[...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href'))"
+        )
+        links += [(name, urljoin(here, href)) for href in hrefs if href != "#"]
+    page.close()
+    broken = set()
+    for name, target in links:
+        if target.startswith(url):
+            where, _, anchor = target.partition("#")
+            path = urlsplit(where).path
+            if where in anchors and anchor and unquote(anchor) not in anchors[where]:
+                broken.add((name, target))
+            elif where not in anchors and not path.startswith(("/_sources/", "/_images/")):
+                broken.add((name, target))
+    assert not broken
+
+
+def test_pages_describe_themselves_and_chapters_have_their_buttons(site, pages):
+    for name in pages:
+        html = (site / name).read_text("utf-8")
+        assert 'rel="icon"' in html
+        assert "fontawesome.js" not in html and "thebe" not in html.lower(), name
+        if name == "index.html" or name.startswith(("book/", "notebooks/")):
+            assert '<meta content="' in html and 'name="description"' in html, name
+        if name.startswith("notebooks/"):
+            assert "colab.research.google.com" in html and ".ipynb" in html, name
+        else:
+            assert "pixel-explorer.js" not in html
+
+
+def test_search_finds_a_term(browser, url):
+    page = browser.new_page()
+    page.goto(f"{url}/search.html?q=probe")
+    page.wait_for_selector("#search-results li a")
+    page.close()
+
+
+# ----------------------------------------------------------------------- the pixel explorer
+
+
+@pytest.fixture(scope="module")
+def photo(root):
+    return Image.open(root / "siglip_lab/data/chelsea.png")
+
+
+@pytest.fixture
+def explorer(browser, url, pages, site):
+    """The first page with an explorer, opened at it."""
+    name = next(p for p in pages if "<pixel-explorer" in (site / p).read_text("utf-8"))
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/{name}")
+    page.wait_for_selector("pixel-explorer canvas")
+    page.locator("pixel-explorer").scroll_into_view_if_needed()
+    yield page
+    page.close()
+
+
+def choose(page, kind, value):
+    page.locator(f"pixel-explorer input[name$='-{kind}'][value='{value}']").check(force=True, timeout=5000)
+
+
+def readout(page):
+    """Row and column of the pixel, and what the table says about it: R, G, B by stage."""
+    where = page.locator(".pe-where").inner_text()
+    y, x = (int(n) for n in where.removeprefix("pixel_values[0, :, ").rstrip("]").split(","))
+    cells = page.locator(".pe-readout tbody td").all_inner_texts()
+    numbers = np.array([float(cell.replace("\u2212", "-")) for cell in cells]).reshape(3, 3)
+    return y, x, numbers
+
+
+@pytest.mark.parametrize("size", [384, 224, 96, 46])
+def test_explorer_shows_what_preprocess_computes(explorer, photo, size):
+    choose(explorer, "size", size)
+    choose(explorer, "filter", "bicubic")
+    values = preprocess(photo, size=size)[0].numpy()
+    box = explorer.locator(".pe-view canvas").bounding_box()
+    draw = random.Random(size)
+    for _ in range(12):
+        u, v = draw.random(), draw.random()
+        explorer.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
+        y, x, numbers = readout(explorer)
+        assert abs(y - v * size) <= 1 and abs(x - u * size) <= 1
+        byte, unit, value = numbers.T
+        assert np.array_equal(byte, np.rint((values[:, y, x] + 1) * 127.5))
+        np.testing.assert_allclose(unit, byte / 255, atol=5.1e-5)
+        np.testing.assert_allclose(value, values[:, y, x], atol=5.1e-5)
+
+
+def test_explorer_equals_the_library_at_every_pixel(explorer, photo):
+    """Not only where the pointer went: the whole canvas, for a shrunken and a stretched side."""
+    for size in (384, 46):
+        choose(explorer, "size", size)
+        rgba = explorer.evaluate(
+            """() => { const c = document.querySelector(".pe-view canvas");
+            return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]; }"""
+        )
+        shown = np.array(rgba).reshape(size, size, 4)[..., :3]
+        computed = np.rint((preprocess(photo, size=size)[0].numpy() + 1) * 127.5)
+        assert np.array_equal(shown, computed.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("kind", ["nearest", "bilinear"])
+def test_explorer_without_antialiasing(explorer, photo, kind):
+    choose(explorer, "size", 96)
+    choose(explorer, "filter", kind)
+    pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
+    mode = {"nearest": "nearest-exact", "bilinear": "bilinear"}[kind]
+    expected = F.interpolate(pixels, (96, 96), mode=mode)[0].numpy()
+    box = explorer.locator(".pe-view canvas").bounding_box()
+    for u, v in [(0.01, 0.01), (0.3, 0.4), (0.62, 0.81), (0.99, 0.99)]:
+        explorer.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
+        y, x, numbers = readout(explorer)
+        np.testing.assert_allclose(numbers[:, 0], expected[:, y, x], atol=0.501)
+
+
+def test_explorer_obeys_the_keyboard(explorer):
+    choose(explorer, "size", 46)
+    explorer.locator(".pe-view canvas").focus()
+    y, x, _ = readout(explorer)
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Shift+ArrowLeft"):
+        explorer.keyboard.press(key)
+    assert readout(explorer)[:2] == (y + 2, x - 9)
+    for _ in range(10):
+        explorer.keyboard.press("Shift+ArrowUp")
+    assert readout(explorer)[:2] == (0, x - 9)
+
+
+def test_explorer_leaves_the_photo_to_readers_without_scripts(browser, url, pages, site):
+    name = next(p for p in pages if "<pixel-explorer" in (site / p).read_text("utf-8"))
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{name}")
+    assert page.locator("pixel-explorer > img").bounding_box()["width"] > 200
+    page.close()
