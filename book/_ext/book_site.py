@@ -2,7 +2,8 @@
 
 - Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
   without a formula load none of it.
-- `{pixel-explorer}` puts a picture that the reader can touch on a page, and its script with it.
+- `{pixel-explorer}` and `{probability-curve}` put figures that the reader can touch on a page, and
+  their scripts with them.
 - Nothing is loaded that no page uses or that comes from another host.
 """
 
@@ -79,7 +80,31 @@ class PixelExplorer(SphinxDirective):
         return [element]
 
 
+class ProbabilityCurve(SphinxDirective):
+    """`{probability-curve}`; its content is what a reader without scripts sees."""
+
+    has_content = True
+
+    def run(self):
+        self.assert_has_content()
+        element = touchable(tag="probability-curve")
+        self.set_source_info(element)
+        element += self.parse_content_to_nodes()
+        return [element]
+
+
 def _visit_touchable(self, node):
+    """The opening tag, and the photo of those that have one."""
+    self.body.append(self.starttag(node, node["tag"], "", **node.get("own", {})))
+    if "path" in node:
+        self.body.append(_embedded_photo(self, node))
+
+
+def _depart_touchable(self, node):
+    self.body.append(f"</{node['tag']}>\n")
+
+
+def _embedded_photo(self, node):
     """The photo is written into the page, without its colour profile: a script may then read its
     bytes as they are, from a server or from a file."""
     with Image.open(node["path"]) as photo:
@@ -93,10 +118,7 @@ def _visit_touchable(self, node):
         "width": width,
         "height": height,
     }
-    self.body.append(self.starttag(node, node["tag"], "", **node["own"]))
-    self.body.append(self.emptytag({}, "img", "", **picture))
-    self.body.append(f"</{node['tag']}>\n")
-    raise nodes.SkipNode
+    return self.emptytag({}, "img", "", **picture)
 
 
 # ---------------------------------------------------------------------- what each page loads
@@ -164,8 +186,9 @@ def setup(app: Sphinx):
     app.add_html_math_renderer(
         "katex", inline_renderers=(_inline_math, None), block_renderers=(_display_math, None)
     )
-    app.add_node(touchable, html=(_visit_touchable, None))
+    app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("pixel-explorer", PixelExplorer)
+    app.add_directive("probability-curve", ProbabilityCurve)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
     app.connect("html-page-context", _load_what_the_page_uses, priority=900)

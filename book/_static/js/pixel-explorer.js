@@ -131,7 +131,7 @@ class PixelExplorer extends HTMLElement {
             <p><code class="pe-where"></code></p>
             <table>
               <thead><tr><td></td><th scope="col">byte</th><th scope="col">÷ 255</th>
-                <th scope="col">− 0.5, ÷ 0.5</th></tr></thead>
+                <th scope="col">− 0.5,<br>÷ 0.5</th></tr></thead>
               <tbody>${["R", "G", "B"].map(row).join("")}</tbody>
             </table>
             <p class="pe-from"></p>
