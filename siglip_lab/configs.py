@@ -183,8 +183,8 @@ _PUBLISHED = {
 # The small trained model that ships with the package keeps the quirks of the real ones: a patch
 # that does not divide the image, a head dimension and an MLP that are no powers of two.
 _TINY = SigLIPConfig(
-    VisionConfig(image_size=60, patch_size=8, width=96, depth=4, num_heads=4, mlp_dim=360),
-    TextConfig(512, 16, width=96, depth=3, num_heads=4, mlp_dim=360),
+    VisionConfig(image_size=40, patch_size=6, width=72, depth=4, num_heads=4, mlp_dim=270),
+    TextConfig(384, 16, width=72, depth=2, num_heads=4, mlp_dim=270),
 )
 
 

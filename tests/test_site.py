@@ -159,7 +159,7 @@ def readout(page):
     return y, x, numbers
 
 
-@pytest.mark.parametrize("size", [384, 224, 96, 46])
+@pytest.mark.parametrize("size", [384, 224, 96, 40])
 def test_explorer_shows_what_preprocess_computes(explorer, photo, size):
     choose(explorer, "size", size)
     choose(explorer, "filter", "bicubic")
@@ -179,7 +179,7 @@ def test_explorer_shows_what_preprocess_computes(explorer, photo, size):
 
 def test_explorer_equals_the_library_at_every_pixel(explorer, photo):
     """Not only where the pointer went: the whole canvas, for a shrunken and a stretched side."""
-    for size in (384, 46):
+    for size in (384, 40):
         choose(explorer, "size", size)
         rgba = explorer.evaluate(
             """() => { const c = document.querySelector(".pe-view canvas");
@@ -205,7 +205,7 @@ def test_explorer_without_antialiasing(explorer, photo, kind):
 
 
 def test_explorer_obeys_the_keyboard(explorer):
-    choose(explorer, "size", 46)
+    choose(explorer, "size", 40)
     explorer.locator(".pe-view canvas").focus()
     y, x, _ = readout(explorer)
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Shift+ArrowLeft"):
@@ -221,4 +221,52 @@ def test_explorer_leaves_the_photo_to_readers_without_scripts(browser, url, page
     page = browser.new_page(java_script_enabled=False)
     page.goto(f"{url}/{name}")
     assert page.locator("pixel-explorer > img").bounding_box()["width"] > 200
+    page.close()
+
+
+# ------------------------------------------------------------------- the probability's curve
+
+
+@pytest.fixture
+def curve(browser, url, pages, site):
+    name = next(p for p in pages if "<probability-curve" in (site / p).read_text("utf-8"))
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/{name}")
+    page.wait_for_selector("probability-curve svg")
+    yield page
+    page.close()
+
+
+def slide(page, **values):
+    for name, value in values.items():
+        slider = page.locator(f"probability-curve input[name={name}]")
+        slider.evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }",
+            value,
+        )
+
+
+@pytest.mark.parametrize(("cosine", "t", "b"), [(0.96, 10, -10), (0.11, 118.2, -12.66), (0, 1, 0)])
+def test_curve_computes_the_sigmoid(curve, cosine, t, b):
+    slide(curve, cosine=cosine, t=t, b=b)
+    p = 1 / (1 + np.exp(-(t * cosine + b)))
+    assert f"= {100 * p:.1f} %." in curve.locator(".pc-readout").inner_text()
+    height = float(curve.locator("probability-curve circle").get_attribute("cy"))
+    assert height == pytest.approx(152 - 144 * p, abs=0.01)
+
+
+def test_curve_obeys_buttons_and_keyboard(curve):
+    curve.get_by_role("button", name="trained large-patch16-384").click()
+    assert "One half is reached at cosine 0.107" in curve.locator(".pc-readout").inner_text()
+    slide(curve, cosine=0.1)
+    curve.locator("probability-curve input[name=cosine]").focus()
+    curve.keyboard.press("ArrowRight")
+    assert "118.2 · 0.11" in curve.locator(".pc-readout").inner_text()
+
+
+def test_curve_leaves_a_sentence_to_readers_without_scripts(browser, url, pages, site):
+    name = next(p for p in pages if "<probability-curve" in (site / p).read_text("utf-8"))
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{name}")
+    assert "reaches one half" in page.locator("probability-curve").inner_text()
     page.close()

@@ -58,7 +58,7 @@ class PixelExplorer(SphinxDirective):
     required_arguments = 1
     option_spec = {
         "alt": directives.unchanged_required,
-        "size": lambda value: directives.choice(value, ("384", "224", "96", "46")),
+        "size": lambda value: directives.choice(value, ("384", "224", "96", "40")),
         "filter": lambda value: directives.choice(value, ("bicubic", "bilinear", "nearest")),
     }
 

@@ -2,7 +2,7 @@
 // Bicubic follows Pillow to the bit: two passes, a support that grows with the shrinking,
 // weights in fixed point, rounding and clamping to bytes between the passes.
 
-const SIZES = [384, 224, 96, 46].map((size) => [size, `${size} × ${size}`]);
+const SIZES = [384, 224, 96, 40].map((size) => [size, `${size} × ${size}`]);
 const FILTERS = [
   ["bicubic", "bicubic, antialiased"],
   ["bilinear", "bilinear, no antialiasing"],
