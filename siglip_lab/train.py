@@ -52,8 +52,8 @@ __all__ = [
 # The real shapes' quirks at a thousandth of the cost: patches that do not divide the image (the
 # last 4 pixels are never seen), a head dimension and an MLP that are no powers of two.
 TINY = SigLIPConfig(
-    VisionConfig(image_size=54, patch_size=10, width=96, depth=4, num_heads=4, mlp_dim=360),
-    TextConfig(384, 16, width=96, depth=2, num_heads=4, mlp_dim=360),
+    VisionConfig(image_size=40, patch_size=6, width=72, depth=4, num_heads=4, mlp_dim=270),
+    TextConfig(384, 16, width=72, depth=2, num_heads=4, mlp_dim=270),
 )
 
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
@@ -75,11 +75,11 @@ class Settings:
         config: Shape of the model; its vocabulary size is the tokenizer's.
     """
 
-    steps: int = 2500
-    batch_size: int = 128
-    learning_rate: float = 1.5e-3
+    steps: int = 5000
+    batch_size: int = 64
+    learning_rate: float = 2e-3
     weight_decay: float = 0.1
-    warmup: int = 150
+    warmup: int = 200
     seed: int = 0
     config: SigLIPConfig = field(default=TINY)
 
@@ -94,7 +94,7 @@ class Settings:
             )
 
 
-PRESETS = {"shipped": Settings(), "quick": Settings(steps=400, warmup=50)}
+PRESETS = {"shipped": Settings(), "quick": Settings(steps=600, warmup=60)}
 
 
 # ---- data and loss -------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def training_batch(seed: int, step: int, batch_size: int) -> Batch:
     Args:
         seed: Seed of the run.
         step: Number of the step, from 0.
-        batch_size: Number n of scenes, at most 360.
+        batch_size: Number n of scenes, at most 288.
 
     >>> batch = training_batch(seed=0, step=0, batch_size=8)
     >>> batch.labels.shape, bool(batch.labels.diagonal().all())
@@ -486,7 +486,7 @@ def _hugging_face_config(config: SigLIPConfig) -> dict:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of pictures whose best label of all 400 is the right one, and numbers of pictures."""
+    """Shares of pictures whose best label of all 320 is the right one, and numbers of pictures."""
 
     seen: float
     held_out_triples: float
@@ -507,7 +507,7 @@ def evaluate(
     Args:
         model: The model.
         processor: Its processor.
-        pictures_per_combination: New pictures of each of the 400 combinations.
+        pictures_per_combination: New pictures of each of the 320 combinations.
         seed: Seed of the pictures; none of them occurs in training.
         template: Sentence into which a label is put.
 
@@ -521,7 +521,7 @@ def evaluate(
     }
     labels = all_combinations()
     texts = [template.replace("{}", label.label) for label in labels]
-    text_embeds = model.encode_text(processor(text=texts)["input_ids"])  # [400, D]
+    text_embeds = model.encode_text(processor(text=texts)["input_ids"])  # [320, D]
     shares, pictures = {}, {}
     for name, combinations in groups.items():
         rng = random.Random(f"evaluate {seed} {name}")

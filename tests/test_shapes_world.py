@@ -59,7 +59,7 @@ def test_objects_keep_apart_and_away_from_the_edge():
     for scene in scenes():
         drawn = np.array(draw(scene)) == scene.fill
         rows, columns = np.where(drawn.all(axis=-1))
-        edge = world.CANVAS * 0.06
+        edge = world.CANVAS * 0.05
         assert min(rows.min(), columns.min()) > edge
         assert max(rows.max(), columns.max()) < world.CANVAS - edge
         spots = list(zip(scene.centres, scene.radii, strict=True))
@@ -80,7 +80,7 @@ def test_every_kind_of_scene_occurs():
     assert {scene.size for scene in drawn} == set(world.SIZES)
     assert {side for scene in drawn for side in scene.sides} == set(world.SIDES)
     assert any(not scene.sides for scene in drawn)
-    for count in world.COUNTS:  # each size occurs on each side, whatever the count
+    for count in (1, 2):  # more large objects than two may not fit into one half
         on_sides = {(s.size, side) for s in drawn if s.count == count for side in s.sides}
         assert len(on_sides) == 8
 
@@ -117,13 +117,13 @@ def test_a_caption_is_false_of_a_scene_that_differs_in_what_it_claims():
 
 def test_labels_are_english_and_distinct():
     labels = [combination.label for combination in world.all_combinations()]
-    assert len(set(labels)) == 400
-    assert {"a blue square", "2 red circles", "an orange arrow", "4 pink crosses"} <= set(labels)
+    assert len(set(labels)) == 320
+    assert {"a blue square", "2 red circles", "an orange star", "4 pink crosses"} <= set(labels)
 
 
 def test_the_held_out_combinations_are_a_tenth_of_two_kinds():
     triples, pairs = (world.held_out_combinations(kind) for kind in ("triples", "pairs"))
-    assert len(triples) == len(pairs) == 20 and not triples & pairs
+    assert len(triples) == len(pairs) == 16 and not triples & pairs
     assert world.held_out_combinations() == triples | pairs
     training = set(world.training_combinations())
     assert training == set(world.all_combinations()) - triples - pairs
