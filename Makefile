@@ -3,7 +3,7 @@
 
 VENV  := .venv
 BIN   := $(VENV)/bin
-OUT   ?= .
+OUT   ?= $(CURDIR)
 HTML   = $(OUT)/_build/html
 PORT  ?= 8000
 STAMP := $(VENV)/.installed
