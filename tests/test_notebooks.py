@@ -75,3 +75,9 @@ def test_opens_with_a_title_and_describes_itself_to_search_engines(path):
     notebook = nbformat.read(path, 4)
     assert re.search(r"^# \S", notebook.cells[0].source, re.M)
     assert len(notebook.metadata.myst["html_meta"]["description"]) > 40
+
+
+def test_colab_installs_this_repository(path, root):
+    """The first cell fetches the library where there is none, from the one place that is ours."""
+    url = re.search(r"url: (https\S+)", (root / "_config.yml").read_text()).group(1)
+    assert f"git+{url}" in code_cells(path)[0].source

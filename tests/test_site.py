@@ -147,7 +147,8 @@ def explorer(browser, url, pages, site):
 
 
 def choose(page, kind, value):
-    page.locator(f"pixel-explorer input[name$='-{kind}'][value='{value}']").check(force=True, timeout=5000)
+    selector = f"pixel-explorer input[name$='-{kind}'][value='{value}']"
+    page.locator(selector).check(force=True, timeout=5000)
 
 
 def readout(page):
