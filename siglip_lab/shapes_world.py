@@ -18,6 +18,12 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
+__all__ = [
+    "CANVAS", "COLOURS", "COUNTS", "SHAPES", "SIDES", "SIZES", "Caption", "Combination", "Scene",
+    "all_combinations", "draw", "held_out_combinations", "held_out_pairs", "plural",
+    "random_caption", "random_scene", "training_combinations",
+]  # fmt: skip
+
 CANVAS = 120  # pixels; a picture is CANVAS x CANVAS
 COUNTS = (1, 2, 3, 4)
 COLOURS = {
@@ -305,7 +311,9 @@ def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[tuple[float, f
             return tuple(centres)
 
 
-def _free_spot(rng: random.Random, radius: float, side: str | None, taken: list):
+def _free_spot(
+    rng: random.Random, radius: float, side: str | None, taken: list
+) -> tuple[float, float] | None:
     """A centre that keeps clear of every (centre, radius) in `taken`, or None after 10 tries."""
     low, high = _MARGIN + 1.12 * radius, 1 - _MARGIN - 1.12 * radius
     x_range = {"left": (low, 0.48), "right": (0.52, high)}.get(side, (low, high))

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checkpoints import Processor, load_processor
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.configs import SigLIPConfig, get_config
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import resize, to_pixel_values
 from siglip_lab.shapes_world import (
@@ -49,13 +49,7 @@ __all__ = [
     "train_tokenizer", "save_checkpoint", "train", "evaluate",
 ]  # fmt: skip
 
-# The real shapes' quirks at a thousandth of the cost: patches that do not divide the image (the
-# last 4 pixels are never seen), a head dimension and an MLP that are no powers of two.
-TINY = SigLIPConfig(
-    VisionConfig(image_size=40, patch_size=6, width=72, depth=4, num_heads=4, mlp_dim=270),
-    TextConfig(384, 16, width=72, depth=2, num_heads=4, mlp_dim=270),
-)
-
+TINY = get_config("tiny")
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
 SECONDS_BETWEEN_STATES = 30
 THREADS = 1  # another number may sum in another order, and so end in other last bits
@@ -323,18 +317,24 @@ def _loop(out, settings, model, optimizer, tokenizer, first) -> None:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         batch = training_batch(settings.seed, step, settings.batch_size)
-        output = model(
-            pixel_values=_pixel_values(batch.scenes, settings.config.vision.image_size),
-            input_ids=tokenizer([caption.text for caption in batch.captions]),
-        )
-        loss = sigmoid_loss(output.logits_per_image, batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        steps.set_postfix(loss=f"{loss.item():.3f}")
+        loss = _step(model, optimizer, tokenizer, batch)
+        steps.set_postfix(loss=f"{loss:.3f}")
         if time.monotonic() - written > SECONDS_BETWEEN_STATES:
             _write_state(out / STATE, settings, model, optimizer, step + 1)
             written = time.monotonic()
+
+
+def _step(model: SigLIP, optimizer, tokenizer: Tokenizer, batch: Batch) -> float:
+    """One step on one batch; returns its loss."""
+    output = model(
+        pixel_values=_pixel_values(batch.scenes, model.config.vision.image_size),
+        input_ids=tokenizer([caption.text for caption in batch.captions]),
+    )
+    loss = sigmoid_loss(output.logits_per_image, batch.labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 def _pixel_values(scenes: list[Scene], size: int) -> Tensor:

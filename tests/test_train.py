@@ -1,0 +1,313 @@
+"""Training: the loss by hand, the same bits after any interruption, and the shipped model."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import siglip_lab as sl
+from siglip_lab import train as training
+from siglip_lab.checkpoints import TINY as SHIPPED
+from siglip_lab.checkpoints import load_model, load_processor, read_config
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.preprocess import preprocess
+from siglip_lab.shapes_world import draw
+from siglip_lab.tokenizer import Tokenizer
+from siglip_lab.train import Settings, evaluate, sigmoid_loss, train, training_batch
+
+VERY_SMALL = SigLIPConfig(
+    VisionConfig(image_size=27, patch_size=8, width=24, depth=1, num_heads=2, mlp_dim=40),
+    TextConfig(300, 16, width=24, depth=1, num_heads=2, mlp_dim=40),
+)
+SETTINGS = Settings(steps=6, batch_size=8, warmup=2, config=VERY_SMALL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    train(folder, SETTINGS)
+    return folder
+
+
+# ---- loss ----------------------------------------------------------------------------------------
+
+
+def test_the_loss_of_a_case_computed_by_hand():
+    logits = torch.tensor([[2.0, -1.0], [0.0, 3.0]])
+    labels = torch.tensor([[True, True], [False, True]])
+    # true 2: 0.126928; true -1: 1.313262; false 0: 0.693147; true 3: 0.048587
+    expected = (0.126928 + 1.313262 + 0.693147 + 0.048587) / 2
+    assert sigmoid_loss(logits, labels).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_gradient_is_probability_minus_label():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 5, generator=generator, requires_grad=True)
+    labels = torch.rand(4, 5, generator=generator) < 0.3
+    sigmoid_loss(logits, labels).backward()
+    torch.testing.assert_close(logits.grad, (logits.detach().sigmoid() - labels.float()) / 4)
+
+
+def test_with_one_true_caption_each_it_is_the_papers_loss():
+    logits = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+    papers = -torch.nn.functional.logsigmoid(logits * (2 * torch.eye(6) - 1)).sum() / 6
+    torch.testing.assert_close(sigmoid_loss(logits, torch.eye(6, dtype=torch.bool)), papers)
+
+
+def test_the_loss_does_not_broadcast():
+    with pytest.raises(ValueError, match=r"\(2, 1\).*\(2, 2\)"):
+        sigmoid_loss(torch.zeros(2, 1), torch.eye(2, dtype=torch.bool))
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+
+def test_a_batch_follows_from_seed_and_step_and_repeats_no_combination():
+    batch = training_batch(3, 7, 50)
+    assert batch == training_batch(3, 7, 50)
+    assert batch != training_batch(3, 8, 50) and batch != training_batch(4, 7, 50)
+    assert len({scene.combination for scene in batch.scenes}) == 50
+    assert batch.labels.shape == (50, 50) and batch.labels.diagonal().all()
+    assert batch.labels.sum() > 50  # some captions are true of several pictures
+
+
+def test_training_sees_the_pixels_that_preprocess_gives():
+    scenes = training_batch(0, 0, 5).scenes
+    expected = preprocess([draw(scene) for scene in scenes], 60)
+    assert torch.equal(training._pixel_values(scenes, 60), expected)
+
+
+def test_the_tokenizer_is_reproduced_to_the_byte_and_has_siglips_layout(trained):
+    model = training.train_tokenizer(300)
+    assert model == training.train_tokenizer(300) == (trained / "spiece.model").read_bytes()
+    tokenizer = Tokenizer(trained / "spiece.model", 16)
+    assert tokenizer.vocab_size == 300
+    assert tokenizer.encode("") == [1]
+    assert tokenizer("a blue square")[0, -1] == 1  # padded with the end token
+    with pytest.raises(ValueError, match="100000 pieces"):
+        training.train_tokenizer(100_000)
+
+
+def test_captions_and_everyday_english_are_known_to_the_shipped_tokenizer():
+    tokenizer = load_processor("tiny").tokenizer
+    for step in range(5):
+        for caption in training_batch(0, step, 100).captions:
+            assert len(tokenizer.encode(caption.text)) <= 16
+    text = "Two astronauts photographed 37 zebras, quietly; was it a just joke or virtual reality?"
+    assert 2 not in tokenizer.encode(text)
+
+
+# ---- the loop ------------------------------------------------------------------------------------
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, tmp_path):
+    train(tmp_path / "again", SETTINGS)
+    assert weights(tmp_path / "again") == weights(trained)
+    train(tmp_path / "other", SETTINGS, seed=1)
+    assert weights(tmp_path / "other") != weights(trained)
+
+
+def test_a_batch_seen_again_and_again_is_learned(trained):
+    batch, tokenizer = training_batch(0, 0, 8), load_processor(trained).tokenizer
+    model, optimizer = training._begin(SETTINGS)
+    for group in optimizer.param_groups:
+        group["lr"] = 3e-3
+    losses = [training._step(model, optimizer, tokenizer, batch) for _ in range(150)]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("stop_at", [0, 4])
+def test_ctrl_c_leaves_a_state_and_the_resumed_run_ends_with_the_same_bits(
+    trained, tmp_path, monkeypatch, stop_at
+):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_STATES", 0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_step", interrupted_at(stop_at))
+        train(tmp_path / "m", SETTINGS)
+    assert torch.load(tmp_path / "m" / training.STATE)["step"] == stop_at
+    train(tmp_path / "m", SETTINGS, resume=True)
+    assert weights(tmp_path / "m") == weights(trained)
+    assert {p.name for p in (tmp_path / "m").iterdir()} == {p.name for p in trained.iterdir()}
+
+
+def interrupted_at(stop: int):
+    """A `_step` that Ctrl-C hits after `stop` steps, when the optimizer is halfway through."""
+    step, calls = training._step, iter(range(100))
+
+    def interrupted(model, *rest):
+        if next(calls) < stop:
+            return step(model, *rest)
+        with torch.no_grad():
+            model.logit_bias.fill_(123.0)
+        raise KeyboardInterrupt
+
+    return interrupted
+
+
+def test_a_killed_process_resumes_to_the_same_bits(trained, tmp_path):
+    script = f"""
+import time, torch
+from siglip_lab import train as t
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.train import Settings
+
+step, calls = t._step, iter(range(100))
+
+def slow(*arguments):
+    if next(calls) == 4:
+        print("fourth step", flush=True)
+        time.sleep(60)
+    return step(*arguments)
+
+torch.set_num_threads(1)
+t.SECONDS_BETWEEN_STATES, t._step = 0, slow
+t.train({str(tmp_path / "m")!r}, {SETTINGS!r})
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "fourth step\n", process.stderr.read()
+    process.kill()
+    process.communicate()
+    assert torch.load(tmp_path / "m" / training.STATE)["step"] == 4
+    assert not (tmp_path / "m" / "model.safetensors").exists()
+    train(tmp_path / "m", SETTINGS, resume=True)
+    assert weights(tmp_path / "m") == weights(trained)
+
+
+def test_a_run_is_not_resumed_with_other_settings_nor_overwritten(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train(tmp_path / "m", SETTINGS, resume=True)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_step", interrupted_at(0))
+        train(tmp_path / "m", SETTINGS)
+    with pytest.raises(ValueError, match=r"seed 0 \(now 5\)"):
+        train(tmp_path / "m", SETTINGS, resume=True, seed=5)
+    with pytest.raises(FileExistsError, match="unfinished run"):
+        train(tmp_path / "m", SETTINGS)
+
+
+def test_the_state_is_written_now_and_then(tmp_path, monkeypatch):
+    clock, written = iter(range(0, 1000, 20)), []
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    write_state = training._write_state
+
+    def record(path, settings, model, optimizer, step):
+        written.append(step)
+        write_state(path, settings, model, optimizer, step)
+
+    monkeypatch.setattr(training, "_write_state", record)
+    monkeypatch.setattr(training, "tqdm", lambda steps, **_: _Bar(steps))
+    train(tmp_path / "m", SETTINGS)
+    assert len(written) > 2 and written[0] == 0
+
+
+class _Bar:
+    """A progress bar without a clock of its own."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __iter__(self):
+        return iter(self.steps)
+
+    def set_postfix(self, **_):
+        pass
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"batch_size": 289}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+# ---- checkpoint and command line -----------------------------------------------------------------
+
+
+def test_the_folder_loads_here_and_in_transformers_with_the_same_logits(trained):
+    transformers = pytest.importorskip("transformers")
+    batch = training_batch(0, 0, 6)
+    texts, images = [c.text for c in batch.captions], [draw(s) for s in batch.scenes]
+    for folder in (trained, SHIPPED):
+        theirs, info = transformers.SiglipModel.from_pretrained(folder, output_loading_info=True)
+        assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+        tokenizer = transformers.SiglipTokenizer.from_pretrained(folder)
+        ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+        pixels = transformers.AutoImageProcessor.from_pretrained(folder)(
+            images, return_tensors="pt"
+        )
+        inputs = load_processor(folder)(text=texts, images=images)
+        assert list(ids) == ["input_ids"] and torch.equal(ids["input_ids"], inputs["input_ids"])
+        torch.testing.assert_close(pixels["pixel_values"], inputs["pixel_values"])
+        with torch.no_grad():
+            expected = theirs(**inputs).logits_per_image
+            actual = load_model(folder)(**inputs).logits_per_image
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+def test_the_command_line_trains_measures_and_explains_itself(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(training.PRESETS, "quick", SETTINGS)
+    monkeypatch.setattr(training, "evaluate", lambda *_: training.Accuracy(1, 0.5, 0, {"seen": 9}))
+    assert training.main(["--out", str(tmp_path / "m"), "--steps", "2"]) == 0
+    assert "seen              100.0% of 9 new pictures" in capsys.readouterr().out
+    assert training.main(["--out", str(tmp_path / "m"), "--resume"]) == 1
+    assert "nothing to resume" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        training.main(["--help"])
+    assert "--preset" in capsys.readouterr().out
+
+
+# ---- the shipped model ---------------------------------------------------------------------------
+
+
+def test_the_shipped_folder_is_complete_and_small():
+    names = {path.name for path in SHIPPED.iterdir()}
+    assert names == {
+        "config.json", "model.safetensors", "preprocessor_config.json", "spiece.model",
+        "tokenizer_config.json",
+    }  # fmt: skip
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 8e6
+    assert read_config(SHIPPED) == training.TINY
+    assert json.loads((SHIPPED / "config.json").read_text())["model_type"] == "siglip"
+    assert (SHIPPED / "spiece.model").read_bytes() == training.train_tokenizer()
+
+
+def test_the_tiny_shape_keeps_the_real_ones_quirks():
+    vision = training.TINY.vision
+    assert vision.image_size % vision.patch_size == 4  # pixels that are never seen
+    assert math.log2(vision.head_dim) % 1 and math.log2(vision.mlp_dim) % 1
+
+
+def test_the_shipped_model_is_as_accurate_as_the_book_says():
+    accuracy = evaluate(load_model("tiny"), load_processor("tiny"), 2, seed=1)
+    assert accuracy.pictures == {"seen": 576, "held_out_triples": 32, "held_out_pairs": 32}
+    assert accuracy.seen >= 0.95
+    assert accuracy.held_out_triples >= 0.5
+    assert accuracy.held_out_pairs >= 0.2
+
+
+def test_the_shipped_model_tells_true_from_false_captions():
+    scene = sl.shapes_world.random_scene(0, sl.shapes_world.Combination(2, "red", "circle"))
+    model, processor = load_model("tiny"), load_processor("tiny")
+    labels = ["2 red circles", "red circles", "something red", "2 shapes", "a blue square"]
+    true = sl.zero_shot(model, processor, draw(scene), labels)[0]
+    assert (true[:-1] > 0.5).all() and true[-1] < 0.01
