@@ -109,7 +109,7 @@ def minimap(lit: str) -> Figure:
         for step, (centre, width, colour, label) in _STEPS.items():
             _box(axes, centre, width, 36, colour, bright=step == lit)
             ink = "white" if step == lit else "#374151"
-            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=10)
+            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=12)
         figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
@@ -266,6 +266,6 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
             axes.plot(x, y, color=colour, label=name)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper left")
         figure.tight_layout()
     return figure
