@@ -5,9 +5,9 @@ names some or all of what can be seen: how many, which colour, which shape, how 
 
 The world is made to ask one question of a model trained on it: does it know "blue" and "heart", or
 only "blue heart"? A tenth of all count-colour-shape combinations is therefore held out: it appears
-in no training picture and is named by no training caption. Half of that tenth is *triples* (three
-green stars never occur, but one, two and four do), half is *pairs* (a colour and a shape that never
-meet, whatever the count).
+in no training picture and is named by no training caption. Half of that tenth is *triples* (four
+cyan stars never occur, but one, two and three do), half is *pairs* (a colour and a shape that never
+meet, whatever the count: there is no black star).
 """
 
 import math

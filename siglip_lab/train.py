@@ -46,7 +46,7 @@ from siglip_lab.tokenizer import Tokenizer, canonicalize
 
 __all__ = [
     "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "sigmoid_loss", "training_batch",
-    "train_tokenizer", "save_checkpoint", "train", "evaluate",
+    "train_tokenizer", "learning_rate", "save_checkpoint", "train", "evaluate",
 ]  # fmt: skip
 
 TINY = get_config("tiny")
@@ -145,7 +145,8 @@ def sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes differ, which broadcasting would hide.
 
-    >>> sigmoid_loss(torch.zeros(2, 2), torch.eye(2, dtype=torch.bool)).item() / math.log(2)
+    >>> loss = sigmoid_loss(torch.zeros(2, 2), torch.eye(2, dtype=torch.bool))
+    >>> round(loss.item() / math.log(2), 4)
     2.0
     """
     if logits.shape != labels.shape:
@@ -345,6 +346,10 @@ def _pixel_values(scenes: list[Scene], size: int) -> Tensor:
 
 def learning_rate(settings: Settings, step: int) -> float:
     """The learning rate of a step: linear warm-up, then half a cosine down to zero.
+
+    Args:
+        settings: The run's settings.
+        step: Number of the step, from 0.
 
     >>> settings = Settings(steps=100, warmup=10, learning_rate=1.0)
     >>> [round(learning_rate(settings, step), 2) for step in (0, 9, 55, 99)]
