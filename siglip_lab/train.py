@@ -88,7 +88,12 @@ class Settings:
             )
 
 
-PRESETS = {"shipped": Settings(), "quick": Settings(steps=600, warmup=60)}
+# What the two reach is in `evaluate`'s terms: shipped about 0.96 on seen combinations, quick about
+# 0.22, where guessing gives 0.003: colours and counts are learned first, shapes come late.
+PRESETS = {
+    "shipped": Settings(),
+    "quick": Settings(steps=1300, batch_size=32, learning_rate=1e-3, warmup=60),
+}
 
 
 # ---- data and loss -------------------------------------------------------------------------------
@@ -258,7 +263,7 @@ def train(
     While it runs, the folder holds ``training_state.pt``, renewed every 30 seconds: a run that was
     killed or stopped with Ctrl-C goes on from there with `resume=True`, and ends with the same
     bits as one that was never stopped. The same settings give the same weights on the same
-    machine with the same number of threads.
+    machine with the same number of threads (`torch.set_num_threads`; the command line sets 1).
 
     Args:
         out: Folder to write; made if need be.
