@@ -64,11 +64,14 @@ bench: $(STAMP)
 
 # No venv and no pins here: the torch that the GPU machine came with is the one to test.
 gpu: GPU_PYTHON ?= python3
+gpu: HAS_GPU := import importlib.util as u, sys; \
+	u.find_spec("torch") or sys.exit("make gpu: this Python has no torch; name another: make gpu GPU_PYTHON=..."); \
+	import torch; torch.cuda.is_available() or sys.exit("make gpu: torch " + torch.__version__ + " sees no CUDA GPU here")
 gpu:
-	@$(GPU_PYTHON) -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make gpu: torch %s sees no CUDA GPU on this machine" % torch.__version__)'
+	@$(GPU_PYTHON) -c '$(HAS_GPU)'
 	@$(GPU_PYTHON) -c 'import hypothesis, ipykernel, matplotlib, nbval, transformers' || { \
 		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[book,dev]'" >&2; exit 1; }
-	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) -m pytest -m 'not site' --nbval --nbval-current-env tests notebooks
+	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) -m pytest -m 'not site' --ignore tests/test_packaging.py --nbval --nbval-current-env tests notebooks
 
 clean:
 	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
