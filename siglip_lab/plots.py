@@ -12,13 +12,15 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
-    "images", "histograms", "probabilities", "bars", "curves",
+    "images", "histograms", "probabilities", "shares", "triangle",
+    "curves",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
@@ -176,11 +178,12 @@ def images(pictures, titles, columns: int | None = None, height: float = 2.4) ->
     rows = -(-len(pictures) // columns)
     with _style():
         figure, grid = plt.subplots(rows, columns, figsize=(6.6, height * rows), squeeze=False)
-        for axes in grid.flat:
+        for axes in grid.flat[len(pictures) :]:
             axes.axis("off")
         for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
             axes.imshow(picture, cmap="gray", interpolation="nearest")
-            axes.set_title(title, fontsize=10)
+            axes.set(title=title, xticks=[], yticks=[])
+            axes.spines[:].set(visible=True, color="#D1D5DB")
         figure.tight_layout()
     return figure
 
@@ -230,23 +233,53 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
     return figure
 
 
-def bars(labels: list[str], values: list[float], xlabel: str, colour: str = MISTAKE) -> Figure:
-    """Horizontal bars with their values, from top to bottom.
+def shares(values: dict[str, float], good: str, chance: float) -> Figure:
+    """Horizontal bars of shares from 0 to 1, from top to bottom.
 
     Args:
-        labels: One for each bar.
-        values: Lengths of the bars.
-        xlabel: What is measured, with its unit.
-        colour: Of the bars.
+        values: Name to share.
+        good: The name whose bar is no mistake.
+        chance: Share that guessing reaches, marked by a dashed line.
     """
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(labels) + 0.7))
-        axes.barh(labels, values, color=colour)
+        figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(values) + 0.7))
+        colours = [IMAGE if name == good else MISTAKE for name in values]
+        axes.barh(list(values), list(values.values()), color=colours)
+        axes.axvline(chance, color=NEUTRAL, linestyle="--", linewidth=1)
         axes.invert_yaxis()
-        axes.set(xlabel=xlabel, xlim=(min(0, *values), max(values) * 1.15))
+        axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
+        axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         axes.tick_params(axis="y", length=0, colors="black")
-        for i, value in enumerate(values):
-            axes.text(max(value, 0) + max(values) * 0.01, i, f"{value:.3f}", va="center")
+        for i, value in enumerate(values.values()):
+            axes.text(value + 0.01, i, f"{value:.1%}", va="center")
+        figure.tight_layout()
+    return figure
+
+
+def triangle(row, centre: float, reach: float) -> Figure:
+    """A row of pixels under the triangle that one new pixel looks through.
+
+    Args:
+        row: Levels `[n]`, 0 to 255.
+        centre: Centre of the new pixel, in old pixels from the left edge.
+        reach: Half of the triangle's foot, in old pixels.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(6.6, 2.2))
+        axes.imshow(np.asarray(row)[None], cmap="gray", extent=(0, len(row), -0.6, 0), vmin=0, vmax=255)
+        axes.plot([0, len(row), len(row), 0, 0], [0, 0, -0.6, -0.6, 0], color=NEUTRAL, lw=1)
+        foot = [centre - reach, centre, centre + reach]
+        axes.fill(foot, [0, 1, 0], color=IMAGE, alpha=0.25, linewidth=0)
+        for i, level in enumerate(row):
+            ink = "white" if level < 128 else "black"
+            axes.text(i + 0.5, -0.3, str(level), ha="center", va="center", color=ink)
+            weight = 1 - abs(i + 0.5 - centre) / reach
+            if weight > 0:
+                axes.plot([i + 0.5, i + 0.5], [0, weight], color=IMAGE)
+                share = f"{weight / reach * 8:.0f}/8"
+                axes.text(i + 0.5, weight + 0.06, share, ha="center", color=IMAGE)
+        axes.set(xlim=(0, len(row)), ylim=(-0.62, 1.1), aspect="auto")
+        axes.axis("off")
         figure.tight_layout()
     return figure
 
@@ -262,10 +295,11 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
     """
     with _style():
         figure, axes = plt.subplots(figsize=(6.6, 2.8))
-        for (name, y), colour in zip(ys.items(), (IMAGE, TEXT, JOINT, MISTAKE), strict=False):
-            axes.plot(x, y, color=colour, label=name)
+        for (name, y), line in zip(ys.items(), ("-", "--", ":"), strict=False):
+            axes.plot(x, y, line, color=IMAGE, label=name)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
         axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.legend(loc="upper left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(ys))
         figure.tight_layout()
     return figure

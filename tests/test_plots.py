@@ -58,13 +58,24 @@ def test_histograms_count_every_pixel():
         assert len(axes.patches) == 3  # red, green, blue
 
 
-def test_images_bars_and_curves():
+def test_images_and_curves():
     assert len(plots.images([RED, RED, RED], list("abc"), columns=2).axes) == 4
-    bars = plots.bars(["a", "b"], [0.5, 0.125], "share").axes[0].patches
-    assert [bar.get_width() for bar in bars] == [0.5, 0.125]
     x = np.arange(3)
     curves = plots.curves(x, {"one": x, "two": x**2}, "x", "y").axes[0]
     assert {"one", "two"} <= {line.get_label() for line in curves.lines}
+
+
+def test_shares_tell_the_good_from_the_mistakes():
+    axes = plots.shares({"fine": 0.5, "wrong": 0.125}, good="fine", chance=0.1).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.5, 0.125]
+    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.IMAGE)
+    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.MISTAKE)
+
+
+def test_triangle_writes_levels_and_weights():
+    found = words(plots.triangle([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2))
+    assert [word for word in found if word.endswith("/8")] == ["1/8", "3/8", "3/8", "1/8"]
+    assert found.count("240") == 3
 
 
 def test_figures_are_closed_so_that_a_notebook_shows_them_once():
