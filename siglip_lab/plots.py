@@ -266,8 +266,10 @@ def triangle(row, centre: float, reach: float) -> Figure:
     """
     with _style():
         figure, axes = plt.subplots(figsize=(6.6, 2.2))
-        axes.imshow(np.asarray(row)[None], cmap="gray", extent=(0, len(row), -0.6, 0), vmin=0, vmax=255)
-        axes.plot([0, len(row), len(row), 0, 0], [0, 0, -0.6, -0.6, 0], color=NEUTRAL, lw=1)
+        frame = (0, len(row), -0.6, 0)
+        axes.imshow(np.asarray(row)[None], cmap="gray", extent=frame, vmin=0, vmax=255)
+        axes.axhline(0, color=NEUTRAL, linewidth=1)
+        axes.axhline(-0.6, color=NEUTRAL, linewidth=1)
         foot = [centre - reach, centre, centre + reach]
         axes.fill(foot, [0, 1, 0], color=IMAGE, alpha=0.25, linewidth=0)
         for i, level in enumerate(row):
