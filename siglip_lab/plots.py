@@ -159,9 +159,9 @@ def patch_grid(picture, patch_size: int) -> Figure:
         axes.hlines(range(0, bottom + 1, patch_size), 0, right, **lines)
         axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
         axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
-        axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.axis("off")
-        figure.subplots_adjust(0, 0, 1, 1)
+        axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
+        axes.spines[:].set_visible(False)
+        figure.tight_layout()
     return figure
 
 
@@ -216,7 +216,7 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
     """
     with _style():
         figure, grid = plt.subplots(
-            len(pictures), 2, figsize=(6.6, 0.4 * len(labels) * len(pictures) + 0.6),
+                len(pictures), 2,
             width_ratios=[1, 3], squeeze=False,
         )  # fmt: skip
         for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
@@ -224,11 +224,12 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
             left.axis("off")
             right.barh(labels, row, color=JOINT)
             right.invert_yaxis()
-            right.set(xlim=(0, 1.18), xticks=[])
-            right.spines["bottom"].set_visible(False)
-            right.tick_params(length=0, colors="black")
+            right.set(xlim=(0, 1.18))
+            right.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+            right.tick_params(axis="y", length=0, colors="black")
             for i, value in enumerate(row):
                 right.text(value + 0.015, i, f"{value:.1%}", va="center")
+        grid[-1, 1].set_xlabel("probability")
         figure.tight_layout()
     return figure
 

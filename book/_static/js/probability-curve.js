@@ -30,6 +30,7 @@ class ProbabilityCurve extends HTMLElement {
           ${[0, 0.2, 0.4, 0.6, 0.8, 1]
             .map((c) => `<text x="${place(c)}" y="${BOTTOM + 16}" text-anchor="middle">${c}</text>`)
             .join("")}
+          <text x="8" y="${TOP + 6}" font-style="italic">p</text>
           <text x="${WIDTH / 2}" y="${BOTTOM + 34}" text-anchor="middle">cosine</text>
         </g>
         <path class="pc-half" d="M0 ${height(0.5)}H${WIDTH}" />
