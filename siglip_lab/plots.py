@@ -234,19 +234,17 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
     return figure
 
 
-def shares(values: dict[str, float], good: str, chance: float) -> Figure:
+def shares(values: dict[str, float], good: str) -> Figure:
     """Horizontal bars of shares from 0 to 1, from top to bottom.
 
     Args:
         values: Name to share.
         good: The name whose bar is no mistake.
-        chance: Share that guessing reaches, marked by a dashed line.
     """
     with _style():
         figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(values) + 0.7))
         colours = [IMAGE if name == good else MISTAKE for name in values]
         axes.barh(list(values), list(values.values()), color=colours)
-        axes.axvline(chance, color=NEUTRAL, linestyle="--", linewidth=1)
         axes.invert_yaxis()
         axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
         axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])

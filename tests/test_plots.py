@@ -66,7 +66,7 @@ def test_images_and_curves():
 
 
 def test_shares_tell_the_good_from_the_mistakes():
-    axes = plots.shares({"fine": 0.5, "wrong": 0.125}, good="fine", chance=0.1).axes[0]
+    axes = plots.shares({"fine": 0.5, "wrong": 0.125}, good="fine").axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.5, 0.125]
     assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.IMAGE)
     assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.MISTAKE)
