@@ -52,29 +52,31 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
     vision, text, n = config.vision, config.text, len(captions)
     grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
     left = [
-        ("resize, scale to [−1, 1]", [1, 3, vision.image_size, vision.image_size]),
+        ("resize, scale", [1, 3, vision.image_size, vision.image_size]),
         (f"{grid} × {grid} patches → tokens", tokens),
         (f"{vision.depth} encoder layers", tokens),
         ("MAP head, normalise", [1, vision.width]),
     ]
     right = [
-        ("split into pieces, pad", [n, text.context_length]),
+        ("cut into pieces, pad", [n, text.context_length]),
         ("look up, add positions", [n, text.context_length, text.width]),
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, linear, normalise", [n, text.embed_dim]),
+        ("last token, normalise", [n, text.embed_dim]),
     ]
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 5.0))
-        axes.set(xlim=(0, 100), ylim=(0, 100))
+        figure, axes = plt.subplots(figsize=(5.0, 4.9))
+        axes.set(xlim=(0, 100), ylim=(-2, 100))
         axes.axis("off")
         for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
             for i, (label, shape) in enumerate(stations):
                 y = 72 - 16 * i
                 _arrow(axes, (x, y + 10.5), (x, y + 5.5))
-                _station(axes, (x, y), 46, label, shape, colour)
+                _station(axes, (x, y), 48, label, shape, colour)
             _arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-        _station(axes, (50, 6), 56, "cosine × t + b, then sigmoid", [1, n], JOINT)
-        inset = axes.inset_axes([0.14, 0.83, 0.22, 0.17])
+        _station(axes, (50, 6), 62, "cosine × t + b, then sigmoid", [1, n], JOINT)
+        ending = "one probability for each caption"
+        axes.text(50, -1.5, ending, ha="center", va="center", color=JOINT)
+        inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
         inset.imshow(photo)
         inset.axis("off")
         for i, caption in enumerate(captions):
@@ -160,28 +162,33 @@ def patch_grid(picture, patch_size: int) -> Figure:
         axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
         axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
         axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
+        axes.set(xlabel=f"pixels, {width} in all", ylabel=f"pixels, {height} in all")
         axes.spines[:].set_visible(False)
         figure.tight_layout()
     return figure
 
 
-def images(pictures, titles, columns: int | None = None, height: float = 2.4) -> Figure:
-    """Pictures side by side, each under its title.
+def images(pictures, titles, columns: int | None = None) -> Figure:
+    """Pictures side by side, each under its title, all of a row to the same scale.
 
     Args:
         pictures: PIL images or arrays `[H, W]` or `[H, W, 3]`; grey arrays are shown in greys.
         titles: One for each picture.
         columns: Pictures in a row; default: all.
-        height: Height of a row in inches.
     """
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
+    sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
+    widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
+    height = 6.2 / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
     with _style():
-        figure, grid = plt.subplots(rows, columns, figsize=(6.6, height * rows), squeeze=False)
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(6.6, height * rows), width_ratios=widths, squeeze=False
+        )
         for axes in grid.flat[len(pictures) :]:
             axes.axis("off")
         for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
-            axes.imshow(picture, cmap="gray", interpolation="nearest")
+            axes.imshow(picture, cmap="gray", interpolation="auto")
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color="#D1D5DB")
         figure.tight_layout()
@@ -243,7 +250,7 @@ def shares(values: dict[str, float], good: str) -> Figure:
     """
     with _style():
         figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(values) + 0.7))
-        colours = [IMAGE if name == good else MISTAKE for name in values]
+        colours = [NEUTRAL if name == good else MISTAKE for name in values]
         axes.barh(list(values), list(values.values()), color=colours)
         axes.invert_yaxis()
         axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))

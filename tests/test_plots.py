@@ -58,8 +58,15 @@ def test_histograms_count_every_pixel():
         assert len(axes.patches) == 3  # red, green, blue
 
 
-def test_images_and_curves():
+def test_images_are_drawn_to_one_scale():
     assert len(plots.images([RED, RED, RED], list("abc"), columns=2).axes) == 4
+    figure = plots.images([RED, RED.resize((60, 60))], ["a", "b"])
+    figure.canvas.draw()
+    widths = [axes.get_window_extent().width for axes in figure.axes]
+    assert widths[1] / widths[0] == pytest.approx(60 / 45, rel=0.01)
+
+
+def test_curves():
     x = np.arange(3)
     curves = plots.curves(x, {"one": x, "two": x**2}, "x", "y").axes[0]
     assert {"one", "two"} <= {line.get_label() for line in curves.lines}
@@ -68,7 +75,7 @@ def test_images_and_curves():
 def test_shares_tell_the_good_from_the_mistakes():
     axes = plots.shares({"fine": 0.5, "wrong": 0.125}, good="fine").axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.5, 0.125]
-    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.IMAGE)
+    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.NEUTRAL)
     assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.MISTAKE)
 
 

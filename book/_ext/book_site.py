@@ -48,15 +48,31 @@ class touchable(nodes.General, nodes.Element):
     """A custom element around what is shown where its script does not run."""
 
 
+FIGURE_OPTIONS = {"caption": directives.unchanged_required, "name": directives.unchanged_required}
+
+
+def _figure(directive, element):
+    """The element as a numbered figure with the directive's caption."""
+    for option in FIGURE_OPTIONS:
+        if option not in directive.options:
+            raise directive.error(f"{directive.name} needs :{option}:")
+    words, messages = directive.parse_inline(directive.options["caption"])
+    figure = nodes.figure("", element, nodes.caption("", "", *words), *messages)
+    directive.set_source_info(figure)
+    directive.add_name(figure)
+    return figure
+
+
 class PixelExplorer(SphinxDirective):
-    """`{pixel-explorer} /path/of/photo` with `:alt:`; `:size:` and `:filter:` to begin with.
+    """`{pixel-explorer} /path/of/photo` with `:alt:`, `:caption:` and `:name:`; `:size:` and
+    `:filter:` to begin with.
 
     The photo stays in the page as an ordinary picture: it is what a reader without scripts sees,
     and what the script takes its pixels from.
     """
 
     required_arguments = 1
-    option_spec = {
+    option_spec = FIGURE_OPTIONS | {
         "alt": directives.unchanged_required,
         "size": lambda value: directives.choice(value, ("384", "224", "96", "40")),
         "filter": lambda value: directives.choice(value, ("bicubic", "bilinear", "nearest")),
@@ -76,21 +92,21 @@ class PixelExplorer(SphinxDirective):
                 "filter": self.options.get("filter", "bicubic"),
             },
         )
-        self.set_source_info(element)
-        return [element]
+        return [_figure(self, element)]
 
 
 class ProbabilityCurve(SphinxDirective):
-    """`{probability-curve}`; its content is what a reader without scripts sees."""
+    """`{probability-curve}` with `:caption:` and `:name:`; its content is what a reader without
+    scripts sees."""
 
     has_content = True
+    option_spec = FIGURE_OPTIONS
 
     def run(self):
         self.assert_has_content()
         element = touchable(tag="probability-curve")
-        self.set_source_info(element)
         element += self.parse_content_to_nodes()
-        return [element]
+        return [_figure(self, element)]
 
 
 def _visit_touchable(self, node):

@@ -1,6 +1,6 @@
 // <pixel-explorer>: a photo resized live, and the numbers that one of its pixels becomes.
 // Bicubic follows Pillow to the bit: two passes, a support that grows with the shrinking,
-// weights in fixed point, rounding and clamping to bytes between the passes.
+// weights in fixed point, rounding and clamping to levels between the passes.
 
 const SIZES = [384, 224, 96, 40].map((size) => [size, `${size} × ${size}`]);
 const FILTERS = [
@@ -77,9 +77,9 @@ function pass(source, width, height, taps, along, round) {
 function resize({ rgb, width, height }, size, filter) {
   const across = TAPS[filter](width, size);
   const down = TAPS[filter](height, size);
-  const byte = (sum) => clamp(Math.floor((sum + ONE / 2) / ONE));
+  const level = (sum) => clamp(Math.floor((sum + ONE / 2) / ONE));
   const [between, last] =
-    filter === "bicubic" ? [byte, byte] : [(sum) => sum, (sum) => clamp(Math.round(sum))];
+    filter === "bicubic" ? [level, level] : [(sum) => sum, (sum) => clamp(Math.round(sum))];
   const rows = pass(rgb, width, height, across, "x", between);
   return { rgb: pass(rows, size, height, down, "y", last), across, down };
 }
@@ -130,7 +130,7 @@ class PixelExplorer extends HTMLElement {
           <div class="pe-readout" id="${id}-readout" aria-live="polite">
             <p><code class="pe-where"></code></p>
             <table>
-              <thead><tr><td></td><th scope="col">byte</th><th scope="col">÷ 255</th>
+              <thead><tr><td></td><th scope="col">level</th><th scope="col">÷ 255</th>
                 <th scope="col">− 0.5,<br>÷ 0.5</th></tr></thead>
               <tbody>${["R", "G", "B"].map(row).join("")}</tbody>
             </table>
@@ -162,7 +162,7 @@ class PixelExplorer extends HTMLElement {
       const step = event.shiftKey ? 10 : 1;
       this.go((this.x + dx * step + 0.5) / this.size, (this.y + dy * step + 0.5) / this.size);
     });
-    [this.u, this.v] = [0.39, 0.38]; // where in the picture, from 0 to 1: kept when the size changes
+    [this.u, this.v] = [0.45, 0.3]; // where in the picture, from 0 to 1: kept when the size changes
     this.draw();
   }
 
@@ -186,9 +186,9 @@ class PixelExplorer extends HTMLElement {
     [this.x, this.y] = [inside(u), inside(v)];
     [this.u, this.v] = [(this.x + 0.5) / size, (this.y + 0.5) / size];
     const { rgb, across, down } = this.resized;
-    const bytes = [0, 1, 2].map((c) => rgb[(this.y * size + this.x) * 3 + c]);
+    const levels = [0, 1, 2].map((c) => rgb[(this.y * size + this.x) * 3 + c]);
     this.querySelectorAll("tbody tr").forEach((row, c) => {
-      const stages = [bytes[c], number(bytes[c] / 255), number((bytes[c] / 255 - 0.5) / 0.5)];
+      const stages = [levels[c], number(levels[c] / 255), number((levels[c] / 255 - 0.5) / 0.5)];
       row.querySelectorAll("td").forEach((cell, i) => (cell.textContent = stages[i]));
     });
     this.querySelector(".pe-where").textContent = `pixel_values[0, :, ${this.y}, ${this.x}]`;

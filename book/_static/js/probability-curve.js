@@ -21,7 +21,7 @@ class ProbabilityCurve extends HTMLElement {
     const buttons = PRESETS.map(([name], i) => `<button type="button" data-i="${i}">${name}</button>`);
     this.innerHTML = `
       <div class="pc-presets">${buttons.join("")}</div>
-      <svg viewBox="-30 0 ${WIDTH + 45} 190" role="img" aria-label="Probability over cosine">
+      <svg viewBox="-36 0 ${WIDTH + 51} 194" role="img" aria-label="Probability over cosine">
         <g class="pc-axes">
           <path d="M0 ${TOP}V${BOTTOM}H${WIDTH}" />
           <text x="-8" y="${height(0) + 4}" text-anchor="end">0</text>
