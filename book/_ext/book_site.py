@@ -2,8 +2,8 @@
 
 - Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
   without a formula load none of it.
-- `{pixel-explorer}` and `{probability-curve}` put figures that the reader can touch on a page, and
-  their scripts with them.
+- `{pixel-explorer}` and `{touchable}` put figures that the reader can touch on a page, and the
+  script and style sheet of the same name with them; so does a cell that prints such an element.
 - Nothing is loaded that no page uses or that comes from another host.
 """
 
@@ -95,23 +95,24 @@ class PixelExplorer(SphinxDirective):
         return [_figure(self, element)]
 
 
-class ProbabilityCurve(SphinxDirective):
-    """`{probability-curve}` with `:caption:` and `:name:`; its content is what a reader without
-    scripts sees."""
+class Touchable(SphinxDirective):
+    """`{touchable} name-of-element` with `:caption:` and `:name:`; its content is what a reader
+    without scripts sees."""
 
+    required_arguments = 1
     has_content = True
     option_spec = FIGURE_OPTIONS
 
     def run(self):
         self.assert_has_content()
-        element = touchable(tag="probability-curve")
+        element = touchable(tag=self.arguments[0])
         element += self.parse_content_to_nodes()
         return [_figure(self, element)]
 
 
 def _visit_touchable(self, node):
     """The opening tag, and the photo of those that have one."""
-    self.body.append(self.starttag(node, node["tag"], "", **node.get("own", {})))
+    self.body.append(self.starttag(node, node["tag"], "", CLASS="touchable", **node.get("own", {})))
     if "path" in node:
         self.body.append(_embedded_photo(self, node))
 
@@ -159,7 +160,10 @@ def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
         app.add_css_file("katex/katex.min.css")
         app.add_js_file("katex/katex.min.js", loading_method="defer")
         app.add_js_file("js/formulas.js", loading_method="defer")
-    for tag in {node["tag"] for node in doctree.findall(touchable)}:
+    tags = {node["tag"] for node in doctree.findall(touchable)}
+    for html in doctree.findall(nodes.raw):  # what a cell printed
+        tags.update(re.findall(r"<([a-z]+-[a-z-]+)\b", html.astext()))
+    for tag in sorted(tags):
         app.add_css_file(f"css/{tag}.css")
         app.add_js_file(f"js/{tag}.js", loading_method="defer")
 
@@ -204,7 +208,7 @@ def setup(app: Sphinx):
     )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("pixel-explorer", PixelExplorer)
-    app.add_directive("probability-curve", ProbabilityCurve)
+    app.add_directive("touchable", Touchable)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
     app.connect("html-page-context", _load_what_the_page_uses, priority=900)
