@@ -33,6 +33,9 @@ _STYLE = {
 }  # fmt: skip
 
 
+_WIDTH = 5.6  # inches; the site shows 600 pixels
+
+
 @contextmanager
 def _style():
     """The book's look; the figure is handed over closed, so that a notebook shows it once."""
@@ -107,13 +110,13 @@ def minimap(lit: str) -> Figure:
     if lit not in _STEPS:
         raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS)}")
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 1.0))
+        figure, axes = plt.subplots(figsize=(_WIDTH, 1.0))
         axes.set(xlim=(0, 120), ylim=(0, 100))
         axes.axis("off")
         for step, (centre, width, colour, label) in _STEPS.items():
             _box(axes, centre, width, 36, colour, bright=step == lit)
             ink = "white" if step == lit else "#374151"
-            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=12)
+            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=10.5)
         figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
@@ -180,10 +183,10 @@ def images(pictures, titles, columns: int | None = None) -> Figure:
     rows = -(-len(pictures) // columns)
     sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
-    height = 6.2 / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
+    height = (_WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
     with _style():
         figure, grid = plt.subplots(
-            rows, columns, figsize=(6.6, height * rows), width_ratios=widths, squeeze=False
+            rows, columns, figsize=(_WIDTH, height * rows), width_ratios=widths, squeeze=False
         )
         for axes in grid.flat[len(pictures) :]:
             axes.axis("off")
@@ -203,7 +206,7 @@ def histograms(groups: dict[str, Tensor], xlabels: list[str]) -> Figure:
         xlabels: The unit of each panel.
     """
     with _style():
-        figure, panels = plt.subplots(1, len(groups), figsize=(6.6, 2.5))
+        figure, panels = plt.subplots(1, len(groups), figsize=(_WIDTH, 2.5))
         for axes, (title, tensor), xlabel in zip(panels, groups.items(), xlabels, strict=True):
             for channel, colour in zip(tensor, ("#C0392B", "#2E8B57", "#2F6DB5"), strict=True):
                 axes.hist(channel.flatten().numpy(), bins=64, histtype="step", color=colour)
@@ -224,7 +227,7 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
     with _style():
         figure, grid = plt.subplots(
                 len(pictures), 2,
-            width_ratios=[1, 3], squeeze=False,
+            figsize=(_WIDTH, 2.1 * len(pictures)), width_ratios=[1, 3], squeeze=False,
         )  # fmt: skip
         for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
             left.imshow(picture)
@@ -249,7 +252,7 @@ def shares(values: dict[str, float], good: str) -> Figure:
         good: The name whose bar is no mistake.
     """
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 0.36 * len(values) + 0.7))
+        figure, axes = plt.subplots(figsize=(_WIDTH, 0.36 * len(values) + 0.7))
         colours = [NEUTRAL if name == good else MISTAKE for name in values]
         axes.barh(list(values), list(values.values()), color=colours)
         axes.invert_yaxis()
@@ -271,7 +274,7 @@ def triangle(row, centre: float, reach: float) -> Figure:
         reach: Half of the triangle's foot, in old pixels.
     """
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 2.2))
+        figure, axes = plt.subplots(figsize=(_WIDTH, 2.2))
         frame = (0, len(row), -0.6, 0)
         axes.imshow(np.asarray(row)[None], cmap="gray", extent=frame, vmin=0, vmax=255)
         axes.axhline(0, color=NEUTRAL, linewidth=1)
@@ -302,7 +305,7 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
         ylabel: What the curves are, with their unit.
     """
     with _style():
-        figure, axes = plt.subplots(figsize=(6.6, 2.8))
+        figure, axes = plt.subplots(figsize=(_WIDTH, 2.8))
         for (name, y), line in zip(ys.items(), ("-", "--", ":"), strict=False):
             axes.plot(x, y, line, color=IMAGE, label=name)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)

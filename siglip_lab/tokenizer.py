@@ -63,6 +63,13 @@ class Tokenizer:
 
     Source: transformers, ``tokenization_siglip.py``; SigLIP paper, section 4 (32k vocabulary of
     C4); big_vision ``pp/ops_text.py`` (``eos="sticky", pad_value=1``).
+
+    >>> from importlib.resources import files
+    >>> tokenizer = Tokenizer(files("siglip_lab") / "tiny" / "spiece.model", context_length=8)
+    >>> tokenizer.pieces("A photo of 2 circles!")
+    ['▁a', '▁photo', '▁of', '▁2', '▁circles', '</s>']
+    >>> tokenizer("A photo of 2 circles!").shape
+    torch.Size([1, 8])
     """
 
     def __init__(self, model_file: str | os.PathLike, context_length: int = 64):
