@@ -5,12 +5,15 @@ Chapter "Patchify". An image tower does not see pixels but N patches, each embed
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siglip_lab.configs import VisionConfig
 
 __all__ = ["patchify", "interpolate_positions", "VisionEmbeddings"]
+
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def patchify(pixel_values: Tensor, patch_size: int) -> Tensor:
@@ -83,8 +86,8 @@ class VisionEmbeddings(nn.Module):
         """Embed images.
 
         Args:
-            pixel_values: `[B, 3, H, W]`, floating, as `preprocess` makes them; converted to the
-                dtype of the weights.
+            pixel_values: `[B, 3, H, W]`, floating, as `preprocess` makes them; float32 images are
+                converted to the dtype of the weights.
             interpolate_pos_encoding: Accept images of another size than the config's, and stretch
                 the position table to them.
 
@@ -92,7 +95,7 @@ class VisionEmbeddings(nn.Module):
             Tokens `[B, N, D]`.
 
         Raises:
-            TypeError: If the images are integers.
+            TypeError: If the images are integers, or in half precision while the weights are not.
             ValueError: If their shape does not fit.
         """
         self._check(pixel_values, interpolate_pos_encoding)
@@ -108,6 +111,12 @@ class VisionEmbeddings(nn.Module):
             raise TypeError(
                 f"pixel_values are {pixel_values.dtype}; expected floating point in [-1, 1]: "
                 "use siglip_lab.preprocess"
+            )
+        weights = self.patch_embedding.weight.dtype
+        if pixel_values.dtype in _HALF and weights not in _HALF:
+            raise TypeError(
+                f"pixel_values are {pixel_values.dtype}, the weights {weights}: pass the float32 "
+                "images that siglip_lab.preprocess makes, or load the model in half precision"
             )
         if shape[0] == 0 or shape[1] != 3:
             raise ValueError(f"pixel_values have shape {shape}; expected [B, 3, H, W] with B >= 1")

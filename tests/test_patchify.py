@@ -76,6 +76,8 @@ def test_interpolation_of_a_table_to_its_own_size_changes_nothing():
         (torch.zeros(1, 3, 46, 46, dtype=torch.uint8), TypeError, r"torch.uint8.*\[-1, 1\]"),
         (torch.zeros(0, 3, 46, 46), ValueError, "B >= 1"),
         (torch.zeros(1, 1, 46, 46), ValueError, r"shape \(1, 1, 46, 46\)"),
+        (torch.zeros(1, 3, 46, 46).half(), TypeError, "torch.float16, the weights torch.float32"),
+        (torch.zeros(1, 3, 46, 46).bfloat16(), TypeError, "half precision"),
         (torch.zeros(1, 3, 48, 46), ValueError, "48x46.*46x46.*interpolate_pos_encoding=True"),
     ],
 )
