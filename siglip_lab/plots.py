@@ -165,7 +165,9 @@ def patch_grid(picture, patch_size: int) -> Figure:
         axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
         axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
         axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
-        axes.set(xlabel=f"pixels, {width} in all", ylabel=f"pixels, {height} in all")
+        axes.set_xticks([width], minor=True, labels=[f"\n{width}"])
+        axes.set_yticks([height], minor=True, labels=[f"\n{height}"])
+        axes.set(xlabel="pixels", ylabel="pixels")
         axes.spines[:].set_visible(False)
         figure.tight_layout()
     return figure
@@ -198,19 +200,27 @@ def images(pictures, titles, columns: int | None = None) -> Figure:
     return figure
 
 
-def histograms(groups: dict[str, Tensor], xlabels: list[str]) -> Figure:
+def histograms(groups: dict[str, Tensor], xlabels: list[str], limits: list[tuple]) -> Figure:
     """How often each value occurs, channel by channel; one panel for each tensor.
 
     Args:
         groups: Title to tensor `[3, H, W]` (red, green, blue).
         xlabels: The unit of each panel.
+        limits: The smallest and the largest value that each panel shows.
     """
     with _style():
-        figure, panels = plt.subplots(1, len(groups), figsize=(_WIDTH, 2.5))
-        for axes, (title, tensor), xlabel in zip(panels, groups.items(), xlabels, strict=True):
-            for channel, colour in zip(tensor, ("#C0392B", "#2E8B57", "#2F6DB5"), strict=True):
-                axes.hist(channel.flatten().numpy(), bins=64, histtype="step", color=colour)
-            axes.set(title=title, xlabel=xlabel, yticks=[])
+        figure, panels = plt.subplots(1, len(groups), figsize=(_WIDTH, 2.6))
+        for axes, (title, tensor), xlabel, ends in zip(
+            panels, groups.items(), xlabels, limits, strict=True
+        ):
+            for name, channel, line in zip("RGB", tensor, ("-", "--", ":"), strict=True):
+                counts, edges, _ = axes.hist(
+                    channel.flatten().numpy(), bins=40, range=ends,
+                    histtype="step", color=IMAGE, linestyle=line,
+                )  # fmt: skip
+                peak = counts.argmax()
+                axes.text(edges[peak], counts[peak] * 1.03, name, ha="center")
+            axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends)
         panels[0].set_ylabel("pixels")
         figure.tight_layout()
     return figure

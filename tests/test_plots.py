@@ -52,10 +52,14 @@ def test_probabilities_draws_every_value():
 
 
 def test_histograms_count_every_pixel():
-    figure = plots.histograms({"a": torch.rand(3, 8, 8), "b": torch.rand(3, 8, 8)}, ["x", "y"])
+    figure = plots.histograms(
+        {"a": torch.rand(3, 8, 8), "b": torch.rand(3, 8, 8)}, ["x", "y"], [(0, 1), (-1, 1)]
+    )
     assert len(figure.axes) == 2
     for axes in figure.axes:
         assert len(axes.patches) == 3  # red, green, blue
+    assert figure.axes[1].get_xlim() == (-1, 1)
+    assert {"R", "G", "B"} <= set(words(figure))
 
 
 def test_images_are_drawn_to_one_scale():
