@@ -6,7 +6,10 @@ mistake, grey the rest. Needs matplotlib (the extra "book"); nothing else in the
 
 from __future__ import annotations
 
+import base64
 from contextlib import contextmanager
+from html import escape
+from io import BytesIO
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -20,7 +23,7 @@ from siglip_lab.configs import SigLIPConfig
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
     "images", "histograms", "probabilities", "shares", "triangle",
-    "curves",
+    "curves", "AttentionMap", "attention_map",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
@@ -221,6 +224,7 @@ def histograms(groups: dict[str, Tensor], xlabels: list[str], limits: list[tuple
                 peak = counts.argmax()
                 axes.text(edges[peak], counts[peak] * 1.03, name, ha="center")
             axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends)
+            axes.margins(y=0.15)
         panels[0].set_ylabel("pixels")
         figure.tight_layout()
     return figure
@@ -324,3 +328,97 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(ys))
         figure.tight_layout()
     return figure
+
+
+def attention_map(
+    picture, weights: Tensor, patch_size: int, query: int = 0, layers=None, asker="the probe"
+) -> AttentionMap:
+    """Attention weights over a picture, to touch: choose the layer, the head and the query.
+
+    Args:
+        picture: A PIL image as the model receives it; pixels that no patch covers turn red.
+        weights: Softmax weights `[layers, heads, queries, keys]`. The keys are the picture's
+            patches, row by row; the queries are the same patches, or a single one. They are
+            rounded to thousandths: float64 rounds alike on every machine, float32 nearly so.
+        patch_size: Side of a patch in pixels.
+        query: The patch that is marked to begin with.
+        layers: Names of the layers; default: "layer 0" and so on.
+        asker: Who looks where there is a single query.
+
+    Raises:
+        ValueError: If the weights do not fit the picture's patches.
+    """
+    side = picture.width // patch_size
+    shape = tuple(weights.shape)
+    if len(shape) != 4 or shape[2] not in (1, side**2) or shape[3] != side**2:
+        raise ValueError(
+            f"weights have shape {shape}; expected [layers, heads, {side**2} or 1, {side**2}] "
+            f"for a picture of {picture.width} pixels and patches of {patch_size}"
+        )
+    layers = layers or [f"layer {i}" for i in range(shape[0])]
+    thousandths = (weights.detach().cpu() * 1000).round().int()
+    return AttentionMap(picture, thousandths, patch_size, query, layers, asker)
+
+
+class AttentionMap:
+    """What `attention_map` returns; shows itself in a notebook and, with buttons, on the site."""
+
+    def __init__(self, picture, thousandths, patch_size, query, layers, asker):
+        self.picture, self.thousandths, self.patch_size = picture, thousandths, patch_size
+        self.query, self.layers, self.asker = query, layers, asker
+
+    def __repr__(self) -> str:
+        counts = zip(self.thousandths.shape, ("layers", "heads", "queries", "keys"), strict=True)
+        return f"AttentionMap({', '.join(f'{count} {name}' for count, name in counts)})"
+
+    def _repr_html_(self) -> str:
+        """The custom element around what is shown without scripts: layer 0, mean of the heads."""
+        data = {
+            "weights": " ".join(map(str, self.thousandths.flatten().tolist())),
+            "layers": "|".join(self.layers),
+            "heads": self.thousandths.shape[1],
+            "query": self.query,
+            "asker": self.asker,
+        }
+        attributes = " ".join(f'data-{name}="{escape(str(data[name]))}"' for name in data)
+        return f'<attention-map class="touchable" {attributes}>\n{self._svg()}\n</attention-map>'
+
+    def _svg(self) -> str:
+        """The picture under its grid, each patch with its share in percent under a veil."""
+        size, step = self.picture.width, self.patch_size
+        seen = size - size % step
+        mean = self.thousandths[0].float().mean(dim=0)  # [queries, keys]
+        row = mean[self.query if len(mean) > 1 else 0].tolist()
+        spots = [(x, y) for y in range(0, seen, step) for x in range(0, seen, step)]
+        square = f'width="{step}" height="{step}" stroke-width="{size / 200}"'
+        veils = "".join(
+            f'<rect class="am-veil" x="{x}" y="{y}" {square}'
+            f' fill-opacity="{0.8 * (1 - weight / max(row)):.2f}"/>'
+            for (x, y), weight in zip(spots, row, strict=True)
+        )
+        numbers = "".join(
+            f'<text class="am-number" x="{x + step / 2}" y="{y + step / 2}">'
+            f"{int((weight + 5) // 10) or ''}</text>"
+            for (x, y), weight in zip(spots, row, strict=True)
+        )
+        x, y = spots[self.query]
+        return (
+            f'<svg viewBox="0 0 {size} {size}" width="320" role="img" aria-label="The picture under'
+            f' its patches; each carries its share of the attention in percent">'
+            f'<image href="{_bitmap(self.picture)}" width="{size}" height="{size}"/>'
+            f'<path class="am-margin" fill="{MISTAKE}" fill-opacity="0.85"'
+            f' d="M{seen} 0H{size}V{size}H0V{seen}H{seen}Z"/>'
+            f'<g stroke="white">{veils}</g>'
+            f'<g font-size="{step * 0.34:.2f}" fill="white" stroke="#111827" text-anchor="middle"'
+            f' stroke-width="{step / 15:.2f}" paint-order="stroke" dominant-baseline="central"'
+            f' pointer-events="none">{numbers}</g>'
+            f'<rect class="am-mark" x="{x}" y="{y}" width="{step}" height="{step}" fill="none"'
+            f' stroke="{TEXT}" stroke-width="{size / 70:.2f}"/></svg>'
+        )
+
+
+def _bitmap(picture) -> str:
+    """A picture as a link to itself, uncompressed: the same text on every machine."""
+    file = BytesIO()
+    picture.convert("RGB").save(file, "BMP")
+    return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
