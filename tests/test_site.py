@@ -253,7 +253,7 @@ def test_curve_computes_the_sigmoid(curve, cosine, t, b):
     p = 1 / (1 + np.exp(-(t * cosine + b)))
     assert f"= {100 * p:.1f} %." in curve.locator(".pc-readout").inner_text()
     height = float(curve.locator("probability-curve circle").get_attribute("cy"))
-    assert height == pytest.approx(152 - 144 * p, abs=0.01)
+    assert height == pytest.approx(212 - 204 * p, abs=0.01)
 
 
 def test_curve_obeys_buttons_and_keyboard(curve):

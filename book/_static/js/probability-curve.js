@@ -4,7 +4,7 @@ const PRESETS = [
   ["where training starts", 10, -10],
   ["trained large-patch16-384", 118.2, -12.66],
 ];
-const [LEFT, RIGHT, TOP, BOTTOM] = [-0.2, 1, 8, 152]; // cosines; then units of the drawing
+const [LEFT, RIGHT, TOP, BOTTOM] = [-0.2, 1, 8, 212]; // cosines; then units of the drawing
 const WIDTH = 480;
 
 const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
@@ -21,7 +21,7 @@ class ProbabilityCurve extends HTMLElement {
     const buttons = PRESETS.map(([name], i) => `<button type="button" data-i="${i}">${name}</button>`);
     this.innerHTML = `
       <div class="pc-presets">${buttons.join("")}</div>
-      <svg viewBox="-36 0 ${WIDTH + 51} 194" role="img" aria-label="Probability over cosine">
+      <svg viewBox="-36 0 ${WIDTH + 51} 260" role="img" aria-label="Probability over cosine">
         <g class="pc-axes">
           <path d="M0 ${TOP}V${BOTTOM}H${WIDTH}" />
           <text x="-8" y="${height(0) + 4}" text-anchor="end">0</text>
@@ -31,7 +31,7 @@ class ProbabilityCurve extends HTMLElement {
             .map((c) => `<text x="${place(c)}" y="${BOTTOM + 16}" text-anchor="middle">${c}</text>`)
             .join("")}
           <text x="8" y="${TOP + 6}" font-style="italic">p</text>
-          <text x="${WIDTH / 2}" y="${BOTTOM + 34}" text-anchor="middle">cosine</text>
+          <text x="${WIDTH / 2}" y="${BOTTOM + 40}" text-anchor="middle">cosine</text>
         </g>
         <path class="pc-half" d="M0 ${height(0.5)}H${WIDTH}" />
         <path class="pc-curve" />
