@@ -13,17 +13,21 @@ from io import BytesIO
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from siglip_lab.configs import SigLIPConfig
+from siglip_lab.configs import SigLIPConfig, VisionConfig
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
     "images", "histograms", "probabilities", "shares", "triangle",
-    "curves", "AttentionMap", "attention_map",
+    "curves", "token_row", "cosine_map", "columns", "text_cleaner", "TextCleaner",
+    "AttentionMap", "attention_map", "heat_maps",
+    "angles", "probability_curves", "cosines", "two_answers", "tower_outputs",
+    "patch_to_token", "cosine_maps",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
@@ -258,16 +262,17 @@ def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
     return figure
 
 
-def shares(values: dict[str, float], good: str) -> Figure:
+def shares(values: dict[str, float], good: str | tuple[str, ...]) -> Figure:
     """Horizontal bars of shares from 0 to 1, from top to bottom.
 
     Args:
         values: Name to share.
-        good: The name whose bar is no mistake.
+        good: The name, or names, whose bar is no mistake.
     """
+    good = (good,) if isinstance(good, str) else good
     with _style():
         figure, axes = plt.subplots(figsize=(_WIDTH, 0.36 * len(values) + 0.7))
-        colours = [NEUTRAL if name == good else MISTAKE for name in values]
+        colours = [NEUTRAL if name in good else MISTAKE for name in values]
         axes.barh(list(values), list(values.values()), color=colours)
         axes.invert_yaxis()
         axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
@@ -330,6 +335,129 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
     return figure
 
 
+def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> Figure:
+    """A text, its pieces with their ids, and the places of the row that they take.
+
+    Args:
+        text: The text.
+        pieces: Its pieces, the end token among them.
+        ids: Their ids.
+        length: Places L in the row.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 2.3))
+        axes.set(xlim=(-0.5, length + 0.5), ylim=(-13, 100))
+        axes.axis("off")
+        axes.text(length / 2, 92, f"“{text}”", ha="center", va="center", color=TEXT, fontsize=13)
+        step = length / len(pieces)
+        for i, (piece, number) in enumerate(zip(pieces, ids, strict=True)):
+            x, face = (i + 0.5) * step, TEXT + ("22" if piece == "</s>" else "")
+            ink = TEXT if piece == "</s>" else "white"
+            box = plt.Rectangle((i * step + 0.02 * length / 2, 48), step - 0.02 * length, 26)
+            box.set(facecolor=face, edgecolor=TEXT)
+            axes.add_patch(box)
+            axes.text(x, 61, piece, ha="center", va="center", color=ink)
+            axes.text(x, 41, str(number), ha="center", va="center", color=TEXT)
+            axes.plot([x, i + 0.5], [34, 21], color=TEXT, linewidth=0.6)
+        for i in range(length):
+            full = i < len(pieces) and pieces[i] != "</s>"
+            square = plt.Rectangle((i + 0.08, 8), 0.84, 12, linewidth=0.6)
+            square.set(facecolor=TEXT if full else TEXT + "22", edgecolor=TEXT)
+            axes.add_patch(square)
+        axes.text(0, -6, f"{length} places", ha="left", va="center", color=NEUTRAL)
+        middle = (len(pieces) + length) / 2
+        axes.text(middle, -6, "filled up with id 1", ha="center", va="center", color=NEUTRAL)
+        axes.text(length, -6, "read here", ha="right", va="center", color=JOINT)
+        last = plt.Rectangle((length - 1, 5.5), 1, 17, linewidth=2)
+        last.set(facecolor="none", edgecolor=JOINT)
+        axes.add_patch(last)
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def cosine_map(vectors: Tensor, label: str) -> Figure:
+    """The cosine of each vector with each, as a square of colours; and each vector's length.
+
+    Args:
+        vectors: `[n, D]`.
+        label: What the vectors are counted by.
+    """
+    lengths = vectors.norm(dim=-1, keepdim=True)
+    cosines = (vectors / lengths) @ (vectors / lengths).T
+    with _style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(_WIDTH, 2.9), width_ratios=[1.25, 1])
+        greys_to_orange = LinearSegmentedColormap.from_list("", [NEUTRAL, "white", TEXT])
+        shown = left.imshow(cosines.cpu().numpy(), cmap=greys_to_orange, vmin=-1, vmax=1)
+        bar = figure.colorbar(shown, ax=left, shrink=0.85, ticks=[-1, 0, 1])
+        bar.outline.set_visible(False)
+        left.set(xlabel=label, ylabel=label, title="cosine")
+        for axis in (left.xaxis, left.yaxis, right.xaxis):
+            axis.set_major_locator(MaxNLocator(4, integer=True))
+        right.bar(range(len(vectors)), lengths[:, 0].tolist(), color=TEXT)
+        right.set(xlabel=label, title="length")
+        figure.tight_layout()
+    return figure
+
+
+def columns(xs: list[int], values: list[float], good: int, xlabel: str) -> Figure:
+    """A column of accuracy for each x; all but one are mistakes.
+
+    Args:
+        xs: Whole numbers, one for each column.
+        values: Shares, 0 to 1.
+        good: The x whose column is no mistake.
+        xlabel: What x is.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 2.9))
+        colours = [NEUTRAL if x == good else MISTAKE for x in xs]
+        axes.bar(xs, values, color=colours, width=0.7)
+        for x, value in zip(xs, values, strict=True):
+            axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center", fontsize=10)
+        axes.set(xlabel=xlabel, ylabel="accuracy", ylim=(0, 1.12), xticks=xs)
+        axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        figure.tight_layout()
+    return figure
+
+
+def text_cleaner(scores: dict[str, float], tokenizer, text: str) -> TextCleaner:
+    """A field to type in: three ways to clean the text, its pieces, its row of ids.
+
+    Args:
+        scores: Every piece with its log-probability, from id 3 on, in the order of the ids.
+        tokenizer: The `Tokenizer` of the same vocabulary, for what is shown without scripts.
+        text: What stands in the field to begin with.
+    """
+    return TextCleaner(scores, tokenizer, text)
+
+
+class TextCleaner:
+    """What `text_cleaner` returns; shows itself in a notebook and, to type in, on the site."""
+
+    def __init__(self, scores, tokenizer, text):
+        self.scores, self.text = scores, text
+        self.pieces, self.ids = tokenizer.pieces(text), tokenizer.encode(text)
+
+    def __repr__(self) -> str:
+        return f"TextCleaner({len(self.scores)} pieces, {self.text!r})"
+
+    def _repr_html_(self) -> str:
+        """The custom element around what is shown without scripts: the pieces of the text."""
+        vocabulary = " ".join(f"{piece} {score:.9g}" for piece, score in self.scores.items())
+        cells = [("piece", self.pieces), ("id", self.ids)]
+        rows = "".join(
+            f"<tr><th scope='row'>{name}</th>"
+            + "".join(f"<td>{escape(str(cell))}</td>" for cell in row)
+            + "</tr>"
+            for name, row in cells
+        )
+        return (
+            f'<text-cleaner class="touchable" data-vocabulary="{escape(vocabulary)}"'
+            f' data-text="{escape(self.text)}">\n<p>“{escape(self.text)}” becomes</p>\n'
+            f"<table>{rows}</table>\n</text-cleaner>"
+        )
+
+
 def attention_map(
     picture, weights: Tensor, patch_size: int, query: int = 0, layers=None, asker="the probe"
 ) -> AttentionMap:
@@ -390,7 +518,7 @@ class AttentionMap:
         mean = self.thousandths[0].float().mean(dim=0)  # [queries, keys]
         row = mean[self.query if len(mean) > 1 else 0].tolist()
         spots = [(x, y) for y in range(0, seen, step) for x in range(0, seen, step)]
-        square = f'width="{step}" height="{step}" stroke-width="{size / 200}"'
+        square = f'width="{step}" height="{step}"'
         veils = "".join(
             f'<rect class="am-veil" x="{x}" y="{y}" {square}'
             f' fill-opacity="{0.8 * (1 - weight / max(row)):.2f}"/>'
@@ -408,12 +536,14 @@ class AttentionMap:
             f'<image href="{_bitmap(self.picture)}" width="{size}" height="{size}"/>'
             f'<path class="am-margin" fill="{MISTAKE}" fill-opacity="0.85"'
             f' d="M{seen} 0H{size}V{size}H0V{seen}H{seen}Z"/>'
-            f'<g stroke="white">{veils}</g>'
+            f'<g stroke="white" stroke-width="{size / 200}">{veils}</g>'
             f'<g font-size="{step * 0.34:.2f}" fill="white" stroke="#111827" text-anchor="middle"'
             f' stroke-width="{step / 15:.2f}" paint-order="stroke" dominant-baseline="central"'
             f' pointer-events="none">{numbers}</g>'
-            f'<rect class="am-mark" x="{x}" y="{y}" width="{step}" height="{step}" fill="none"'
-            f' stroke="{TEXT}" stroke-width="{size / 70:.2f}"/></svg>'
+            f'<g class="am-mark" transform="translate({x} {y})" fill="none" pointer-events="none">'
+            f'<rect {square} stroke="white" stroke-width="{size / 40}"/>'
+            f'<rect {square} stroke="{IMAGE}" stroke-width="{size / 80}"/></g>'
+            "</svg>"
         )
 
 
@@ -422,3 +552,302 @@ def _bitmap(picture) -> str:
     file = BytesIO()
     picture.convert("RGB").save(file, "BMP")
     return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def angles(image, texts, names: list[str], t: float, b: float) -> Figure:
+    """Vectors of two numbers, brought to length 1; and the probability over their cosine.
+
+    Args:
+        image: The image's vector `[2]`.
+        texts: The captions' vectors `[n, 2]`.
+        names: A name for the image, then one for each caption.
+        t: Logit scale.
+        b: Logit bias.
+    """
+    vectors = [np.asarray(vector, dtype=float) for vector in (image, *texts)]
+    colours = [IMAGE] + [TEXT] * len(texts)
+    cosines = np.linspace(-1, 1, 400)
+    with _style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(_WIDTH, 3.0), width_ratios=[1, 1.25])
+        turn = np.linspace(0, np.pi / 2, 100)
+        left.plot(np.cos(turn), np.sin(turn), color=NEUTRAL, linewidth=1, linestyle=":")
+        for vector, colour, name in zip(vectors, colours, names, strict=True):
+            unit = vector / np.linalg.norm(vector)
+            left.annotate(
+                "", vector, (0, 0),
+                arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.4, "shrinkB": 0},
+            )  # fmt: skip
+            left.annotate(
+                "", unit, (0, 0),
+                arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkB": 0},
+            )  # fmt: skip
+            left.annotate(
+                name, np.maximum(vector, unit), (4, 3), textcoords="offset points", color=colour
+            )
+        left.set(xlim=(-0.15, 2.3), ylim=(-0.15, 3.3), aspect="equal", title="normalise")
+        left.set(xticks=[0, 1, 2], yticks=[0, 1, 2, 3])
+        right.plot(cosines, _sigmoid(t * cosines + b), color=JOINT)
+        right.axhline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
+        for vector, name in zip(vectors[1:], names[1:], strict=True):
+            cosine = vector @ vectors[0] / np.linalg.norm(vector) / np.linalg.norm(vectors[0])
+            right.plot(cosine, _sigmoid(t * cosine + b), "o", color=JOINT, clip_on=False)
+            right.annotate(
+                name, (cosine, _sigmoid(t * cosine + b)), (-8, 3), ha="right",
+                textcoords="offset points", color=TEXT,
+            )  # fmt: skip
+        right.set(xlabel="cosine", xlim=(-1, 1), ylim=(0, 1), title="scale, bias, sigmoid")
+        right.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        figure.tight_layout()
+    return figure
+
+
+def probability_curves(scalars: dict[str, tuple[float, float]], limits: tuple) -> Figure:
+    """The probability over the cosine for several models; a dot where it is one half.
+
+    Args:
+        scalars: Name to logit scale t (not its log) and logit bias.
+        limits: The smallest and the largest cosine shown.
+    """
+    cosines = np.linspace(*limits, 400)
+    lines = ("-", "--", ":", "-.")
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.2))
+        axes.axhline(0.5, color=NEUTRAL, linewidth=0.8)
+        for i, (name, (t, b)) in enumerate(scalars.items()):
+            line = lines[i % len(lines)]
+            axes.plot(cosines, _sigmoid(t * cosines + b), line, color=JOINT, label=name)
+            if limits[0] <= -b / t <= limits[1]:
+                axes.plot(-b / t, 0.5, "o", color=JOINT, markersize=5)
+        axes.set(xlabel="cosine", ylabel="probability", xlim=limits, ylim=(0, 1.02))
+        axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=2)
+        figure.tight_layout()
+    return figure
+
+
+def cosines(true: Tensor, false: Tensor, half: float, foreign: float | None = None) -> Figure:
+    """How often each cosine occurs, for pairs that belong together and for pairs that do not.
+
+    Args:
+        true: Cosines of pairs that belong together, any shape.
+        false: Cosines of the other pairs, any shape.
+        half: The cosine at which the probability is one half, -b/t.
+        foreign: A threshold that was made for another model.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.0))
+        bins = np.linspace(-1, 0.5, 61)
+        for values, colour, name in [(false, NEUTRAL, "other"), (true, JOINT, "own")]:
+            values = values.flatten().numpy()
+            shares = np.full(len(values), 1 / len(values))
+            axes.hist(
+                values, bins, weights=shares, color=colour, alpha=0.6, label=f"{name} caption"
+            )
+        top = axes.get_ylim()[1]
+        axes.axvline(half, color=JOINT, linewidth=1.2)
+        axes.text(half - 0.02, top, f"one half\nat {half:.3f}", color=JOINT, ha="right", va="top")
+        if foreign is not None:
+            axes.axvline(foreign, color=MISTAKE, linewidth=1.2, linestyle="--")
+            words = f"{foreign:.2f}, made for\nanother model"
+            axes.text(foreign + 0.02, top, words, color=MISTAKE, va="top")
+        axes.set(xlabel="cosine", ylabel="share of pairs", xlim=(-1, 0.65))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
+        axes.legend(loc="center left", bbox_to_anchor=(0, 0.5))
+        figure.tight_layout()
+    return figure
+
+
+def two_answers(pictures, labels: list[str], sigmoid: Tensor, softmax: Tensor) -> Figure:
+    """Each picture beside what sigmoid and what softmax say of each label.
+
+    Args:
+        pictures: PIL images.
+        labels: The labels, the same for all pictures.
+        sigmoid: Probabilities `[n_img, n_labels]`.
+        softmax: Shares `[n_img, n_labels]`.
+    """
+    with _style():
+        figure, grid = plt.subplots(
+            len(pictures), 3,
+            figsize=(_WIDTH, 1.6 * len(pictures) + 0.4), width_ratios=[1, 1.2, 1.2], squeeze=False,
+        )  # fmt: skip
+        for (left, *panels), picture, *rows in zip(grid, pictures, sigmoid, softmax, strict=True):
+            left.imshow(picture)
+            left.axis("off")
+            for axes, row, colour in zip(panels, rows, (JOINT, NEUTRAL), strict=True):
+                axes.barh(labels, row.tolist(), color=colour)
+                axes.invert_yaxis()
+                axes.set(xlim=(0, 1.5), xticks=[])
+                axes.spines["bottom"].set_visible(False)
+                axes.tick_params(axis="y", length=0, colors="black")
+                for i, value in enumerate(row.tolist()):
+                    axes.text(value + 0.03, i, f"{value:.0%}", va="center")
+            panels[1].set_yticks([])
+        grid[0, 1].set_title("sigmoid: probability")
+        grid[0, 2].set_title("softmax: share")
+        figure.tight_layout(w_pad=0.5)
+    return figure
+
+
+def tower_outputs(config: VisionConfig) -> Figure:
+    """The image tower from top to bottom, and the name of what leaves each part.
+
+    Args:
+        config: Shape of the image tower.
+    """
+    n = config.depth
+    tokens, vector = f"[B, {config.num_patches}, {config.width}]", f"[B, {config.width}]"
+    rows = [
+        ("embeddings", "hidden_states[0]", tokens),
+        (f"layers 1 … {n - 2}", "…", ""),
+        (f"layer {n - 1}", "hidden_states[-2]", tokens),
+        (f"layer {n}", "hidden_states[-1]", tokens),
+        ("post_layernorm", "last_hidden_state", tokens),
+        ("head", "pooler_output", vector),
+    ]
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.4))
+        axes.set(xlim=(0, 100), ylim=(0, 100))
+        axes.axis("off")
+        for i, (part, name, shape) in enumerate(rows):
+            y = 93 - 17 * i
+            _box(axes, (16, y), 30, 11, IMAGE, bright=True)
+            axes.text(16, y, part, ha="center", va="center", color="white")
+            _arrow(axes, (31.5, y), (39, y))
+            if i:
+                _arrow(axes, (16, y + 11.5), (16, y + 5.5))
+            axes.text(41, y, name, va="center", color=IMAGE, family="monospace")
+            axes.text(100, y, shape, va="center", ha="right", color=NEUTRAL, family="monospace")
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def _sigmoid(logit):
+    return 1 / (1 + np.exp(-logit))
+
+
+def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tensor) -> Figure:
+    """One patch of a picture, its numbers in the order of the kernel, and the token they become.
+
+    Args:
+        picture: A PIL image, RGB.
+        patch_size: Side of a patch in pixels.
+        row: Row of the patch in the grid, from 0.
+        column: Column of the patch in the grid, from 0.
+        token: What the patch becomes, `[D]`.
+    """
+    p, (width, height) = patch_size, picture.size
+    top, left = row * p, column * p
+    patch = np.asarray(picture)[top : top + p, left : left + p]  # [P, P, 3]
+    numbers = patch.transpose(2, 0, 1).reshape(1, -1)  # channel, row, column
+    with _style():
+        figure = plt.figure(figsize=(_WIDTH, 4.0))
+        above = figure.add_gridspec(1, 3, bottom=0.45, top=0.93, left=0.01, right=0.99)
+        photo, large, channels = (figure.add_subplot(cell) for cell in above)
+        photo.imshow(picture, interpolation="auto")
+        frame = {"fill": False, "edgecolor": IMAGE, "linewidth": 2.5}
+        photo.add_patch(plt.Rectangle((left - p / 2, top - p / 2), 2 * p, 2 * p, **frame))
+        photo.set_title(f"{width} × {height} pixels")
+        large.imshow(patch)
+        large.set_title(f"one patch, {p} × {p}")
+        channels.set_title("red, green, blue")
+        channels.set(xlim=(0, p + 8), ylim=(p + 8, 0), aspect="equal")
+        for i in range(3):  # three sheets, the first in front
+            x = 4 * (2 - i)
+            sheet = channels.inset_axes([x, x, p, p], transform=channels.transData, zorder=3 - i)
+            sheet.imshow(patch[..., i], cmap="gray", vmin=0, vmax=255)
+            sheet.set(xticks=[], yticks=[])
+            sheet.spines[:].set(visible=True, color="white", linewidth=1.5)
+        for axes in (photo, large, channels):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set(visible=axes is large, color=IMAGE, linewidth=2)
+        strips = [
+            (numbers, f"{numbers.size} numbers: red, row by row, then green, then blue", "gray"),
+            (token.reshape(1, -1), f"one token, {len(token)} numbers", "Blues"),
+        ]
+        for bottom, (strip, title, colours) in zip((0.29, 0.02), strips, strict=True):
+            axes = figure.add_axes([0.01, bottom, 0.98, 0.07])
+            axes.imshow(strip, cmap=colours, aspect="auto", interpolation="nearest")
+            axes.set_title(title, pad=3)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        figure.text(0.5, 0.22, "↓  times a matrix, plus a bias", ha="center", va="center")
+    return figure
+
+
+def cosine_maps(tables: dict[str, Tensor], tiles: int) -> Figure:
+    """How alike the position embeddings are: for some places, one small map of the whole grid.
+
+    Args:
+        tables: Title to a table of position embeddings `[N, D]` of a square grid.
+        tiles: How many places along a side get their own map; they are spread evenly.
+    """
+    colours = LinearSegmentedColormap.from_list("cosine", [NEUTRAL, "white", IMAGE])
+    with _style():
+        figure, panels = plt.subplots(
+            1, len(tables), figsize=(_WIDTH, (_WIDTH - 0.7) / len(tables) + 1.65),
+            squeeze=False, layout="constrained",
+        )  # fmt: skip
+        for axes, (title, table) in zip(panels[0], tables.items(), strict=True):
+            side = round(len(table) ** 0.5)
+            rows = table.float() / table.float().norm(dim=1, keepdim=True)
+            cosines = (rows @ rows.T).reshape(side, side, side, side).cpu().numpy()
+            places = np.linspace(0, side - 1, tiles).round().astype(int)
+            gap = max(1, side // 9)
+            picture = np.full([tiles * (side + gap) - gap] * 2, np.nan)
+            for i, row in enumerate(places):
+                for j, column in enumerate(places):
+                    y, x = i * (side + gap), j * (side + gap)
+                    picture[y : y + side, x : x + side] = cosines[row, column]
+            shown = axes.imshow(picture, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+            middles = np.arange(tiles) * (side + gap) + (side - 1) / 2
+            axes.set_xticks(middles, places)
+            axes.set_yticks(middles, places)
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+            axes.set(title=title, xlabel="column of the place")
+        panels[0, 0].set_ylabel("row of the place")
+        bar = figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, aspect=30)
+        bar.set_label("cosine with the place whose map it is")
+        bar.set_ticks([-1, 0, 1])
+        bar.outline.set_visible(False)
+    return figure
+
+
+def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> Figure:
+    """Each picture beside its attention maps: the brighter a patch, the more is taken from it.
+
+    Under each map stands the largest share; every map is drawn relative to its own largest.
+
+    Args:
+        pictures: PIL images as the model receives them.
+        weights: Shares `[pictures, maps, patches]`, the patches row by row.
+        patch_size: Side of a patch in pixels.
+        titles: One for each map.
+    """
+    with _style():
+        count, maps, patches = weights.shape
+        side = _WIDTH / (maps + 1)
+        figure, grid = plt.subplots(
+            count, maps + 1, figsize=(_WIDTH, (side + 0.22) * count + 0.2), squeeze=False
+        )
+        for row, picture, shares in zip(grid, pictures, weights.tolist(), strict=True):
+            for axes, share in zip(row, [None, *shares], strict=True):
+                size = picture.width
+                axes.imshow(picture, extent=(0, size, size, 0))
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+                if share is not None:
+                    seen = size - size % patch_size
+                    veil = 0.8 * (1 - np.reshape(share, (seen // patch_size, -1)) / max(share))
+                    black = np.zeros_like(veil)
+                    axes.imshow(
+                        np.dstack([black, black, black, veil]), extent=(0, seen, seen, 0),
+                        interpolation="nearest",
+                    )  # fmt: skip
+                    axes.set_xlabel(f"{max(share):.0%}", labelpad=3)
+                    axes.set(xlim=(0, size), ylim=(size, 0))
+        for axes, title in zip(grid[0, 1:], titles, strict=True):
+            axes.set_title(title)
+        figure.tight_layout(pad=0.3, w_pad=0.6)
+    return figure

@@ -89,7 +89,12 @@ def test_loaded_weights_can_be_trained_without_changing_the_file(folder):
 
 
 def test_dtype(folder):
-    assert load_model(folder, dtype=torch.bfloat16).logit_scale.dtype == torch.bfloat16
+    kept, half = load_model(folder), load_model(folder, dtype=torch.bfloat16)
+    assert half.text_model.head.bias.dtype == torch.bfloat16
+    for scalar in ("logit_scale", "logit_bias"):  # rounded, they would move every probability
+        assert getattr(half, scalar).dtype == torch.float32
+        assert torch.equal(getattr(half, scalar), getattr(kept, scalar))
+    assert load_model(folder, dtype=torch.float64).logit_scale.dtype == torch.float64
     change_weights(folder, lambda w: w.update({k: v.half() for k, v in w.items()}))
     assert load_model(folder).logit_scale.dtype == torch.float16
     assert load_model(folder, dtype=torch.float32).logit_scale.dtype == torch.float32
@@ -114,6 +119,7 @@ def test_random_weights_are_the_same_for_the_same_seed():
     second = load_model("siglip-base-patch16-224", weights="random", seed=3, dtype=torch.bfloat16)
     name = "vision_model.encoder.layers.11.mlp.fc2.weight"
     assert torch.equal(first.state_dict()[name].bfloat16(), second.state_dict()[name])
+    assert torch.equal(first.logit_scale, second.logit_scale)
 
 
 def test_loading_maps_the_file_instead_of_copying_it(tmp_path):

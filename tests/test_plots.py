@@ -1,3 +1,5 @@
+import re
+
 import matplotlib
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from PIL import Image
 
 from siglip_lab import plots
 from siglip_lab.configs import get_config
+from siglip_lab.patchify import patchify
 
 matplotlib.use("Agg")
 RED = Image.new("RGB", (45, 30), "red")
@@ -89,6 +92,135 @@ def test_triangle_writes_levels_and_weights():
     assert found.count("240") == 3
 
 
+def test_shares_with_several_good_names():
+    axes = plots.shares({"a": 0.5, "b": 0.4, "c": 0.1}, good=("a", "b")).axes[0]
+    grey = matplotlib.colors.to_rgba(plots.NEUTRAL)
+    assert [bar.get_facecolor() == grey for bar in axes.patches] == [True, True, False]
+
+
+def test_token_row_has_a_square_for_each_place():
+    figure = plots.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16)
+    assert len(figure.axes[0].patches) == 3 + 16 + 1  # pieces, places, the frame of the last
+    assert {"“a cat”", "▁cat", "232", "16 places"} <= set(words(figure))
+
+
+def test_cosine_map_shows_cosines_and_lengths():
+    figure = plots.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
+    left, right = figure.axes[:2]
+    np.testing.assert_allclose(left.images[0].get_array(), [[1, 0.96], [0.96, 1]], atol=1e-6)
+    assert [bar.get_height() for bar in right.patches] == [5, 5]
+    assert words(figure).count("place") == 3
+
+
+def test_columns_tell_the_good_from_the_mistakes():
+    axes = plots.columns([9, 16], [0.2, 0.96], 16, "places").axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [0.2, 0.96]
+    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.NEUTRAL)
+
+
+def test_text_cleaner_carries_its_vocabulary():
+    class Words:
+        def pieces(self, text):
+            return ["▁<b>", "</s>"]
+
+        def encode(self, text):
+            return [3, 1]
+
+    cleaner = plots.text_cleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
+    html = cleaner._repr_html_()
+    assert 'data-vocabulary="▁&lt;b&gt; -0.5 x -0.333333333"' in html
+    assert "<td>▁&lt;b&gt;</td><td>&lt;/s&gt;</td>" in html
+    assert repr(cleaner) == "TextCleaner(2 pieces, '<b>')"
+
+
+def test_attention_map_writes_weights_and_a_picture_for_readers_without_scripts():
+    picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
+    weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)
+    figure = plots.attention_map(picture, weights, patch_size=6, query=4)
+    assert repr(figure) == "AttentionMap(2 layers, 4 heads, 9 queries, 9 keys)"
+    html = figure._repr_html_()
+    data = dict(re.findall(r'data-(\w+)="([^"]*)"', html))
+    written = torch.tensor([int(n) for n in data["weights"].split()]).reshape(2, 4, 9, 9)
+    assert (written - weights * 1000).abs().max() <= 0.5
+    assert data["layers"] == "layer 0|layer 1"
+    assert html.count('class="am-veil"') == html.count('class="am-number"') == 9
+    assert 'd="M18 0H20V20H0V18H18Z"' in html
+    single = plots.attention_map(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")
+    assert 'data-layers="&lt;head&gt;"' in single._repr_html_()
+    for wrong in (weights[0], weights[:, :, :2], torch.rand(1, 1, 4, 4)):
+        with pytest.raises(ValueError, match=r"expected \[layers, heads, 9 or 1, 9\]"):
+            plots.attention_map(picture, wrong, patch_size=6)
+
+
 def test_figures_are_closed_so_that_a_notebook_shows_them_once():
     plots.minimap("text")
     assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_angles_keeps_directions_and_marks_each_caption():
+    figure = plots.angles([1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], t=10, b=-9)
+    dots = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
+    found = [(float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) for dot in dots]
+    assert found[0] == pytest.approx((0.96, 1 / (1 + np.exp(-0.6))))
+    assert found[1] == pytest.approx((0.8, 1 / (1 + np.exp(1.0))))
+    assert {"image", "A", "B"} <= set(words(figure))
+
+
+def test_probability_curves_mark_one_half():
+    figure = plots.probability_curves({"one": (100.0, -10.0), "far": (10.0, -10.0)}, (0, 0.25))
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(0.1, 0.5)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "far"]
+
+
+def test_cosines_are_shares_of_each_kind():
+    own, other = torch.full((4,), 0.15), torch.full((9, 9), -0.4)
+    figure = plots.cosines(own, other, half=0.09, foreign=0.25)
+    heights = sorted(bar.get_height() for bar in figure.axes[0].patches if bar.get_height() > 0)
+    assert heights[-2:] == pytest.approx([1, 1])
+    assert {"one half\nat 0.090", "0.25, made for\nanother model"} <= set(words(figure))
+
+
+def test_two_answers_draws_both():
+    values = torch.tensor([[0.25, 0.5]])
+    figure = plots.two_answers([RED], ["one", "two"], values, values * 2)
+    bars = [[bar.get_width() for bar in axes.patches] for axes in figure.axes[1:]]
+    assert bars == [[0.25, 0.5], [0.5, 1.0]]
+    assert {"25%", "50%", "100%"} <= set(words(figure))
+
+
+def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
+    picture = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
+    figure = plots.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
+    numbers, token = (axes.images[0].get_array().flatten() for axes in figure.axes[-2:])
+    patches = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    assert numbers.tolist() == patchify(patches, 4)[0, 5].tolist()
+    assert token.tolist() == list(range(7))
+    assert {"one patch, 4 × 4", "one token, 7 numbers"} <= set(words(figure))
+
+
+def test_cosine_maps_compare_every_place_with_the_chosen_ones():
+    table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
+    figure = plots.cosine_maps({"four": table, "again": table}, tiles=2)
+    shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
+    assert shown.shape == (5, 5)
+    np.testing.assert_allclose(shown[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
+    np.testing.assert_allclose(shown[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=1e-6)
+    assert np.isnan(shown[2]).all() and np.isnan(shown[:, 2]).all()
+
+
+def test_heat_maps_write_the_largest_share():
+    weights = torch.full((2, 3, 4), 0.25)
+    weights[1, 2] = torch.tensor([0.1, 0.2, 0.1, 0.6])
+    figure = plots.heat_maps([RED.resize((40, 40))] * 2, weights, 18, ["one", "two", "three"])
+    assert len(figure.axes) == 8
+    assert {"one", "two", "three", "25%", "60%"} <= set(words(figure))
+    veil = figure.axes[-1].images[1].get_array()[..., 3]
+    assert veil[1, 1] == 0 and veil.max() < 0.8
+
+
+def test_tower_outputs_names_what_leaves_each_part():
+    found = words(plots.tower_outputs(get_config("siglip-so400m-patch14-384").vision))
+    for name in ("layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"):
+        assert name in found

@@ -265,6 +265,17 @@ def test_curve_obeys_buttons_and_keyboard(curve):
     assert "118.2 · 0.11" in curve.locator(".pc-readout").inner_text()
 
 
+def test_curve_compares_models_at_the_same_cosine(curve):
+    slide(curve, cosine=0.13)
+    for name, p, half in [
+        ("SigLIP 2 so400m-patch16-256", "16.2 %", "0.145"),
+        ("trained large-patch16-384", "93.7 %", "0.107"),
+    ]:
+        curve.get_by_role("button", name=name).click()
+        found = curve.locator(".pc-readout").inner_text()
+        assert "· 0.13" in found and p in found and f"One half is reached at cosine {half}" in found
+
+
 def test_curve_leaves_a_sentence_to_readers_without_scripts(browser, url, pages, site):
     name = next(p for p in pages if "<probability-curve" in (site / p).read_text("utf-8"))
     page = browser.new_page(java_script_enabled=False)

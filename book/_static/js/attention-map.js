@@ -97,8 +97,8 @@ class AttentionMap extends HTMLElement {
       this.numbers[key].textContent = whole || "";
     });
     const veil = this.veils[this.patch];
-    const mark = this.querySelector(".am-mark");
-    for (const name of ["x", "y"]) mark.setAttribute(name, veil.getAttribute(name));
+    const [x, y] = ["x", "y"].map((name) => veil.getAttribute(name));
+    this.querySelector(".am-mark").setAttribute("transform", `translate(${x} ${y})`);
 
     const name = (patch) =>
       `patch ${patch} (row ${Math.floor(patch / this.side)}, column ${patch % this.side})`;

@@ -3,6 +3,7 @@
 const PRESETS = [
   ["where training starts", 10, -10],
   ["trained large-patch16-384", 118.2, -12.66],
+  ["SigLIP 2 so400m-patch16-256", 109.9, -15.93],
 ];
 const [LEFT, RIGHT, TOP, BOTTOM] = [-0.2, 1, 8, 212]; // cosines; then units of the drawing
 const WIDTH = 480;

@@ -1,0 +1,148 @@
+"""The attention map in a browser: against the tensors, by pointer, by keyboard, without scripts."""
+
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+import siglip_lab as sl
+from siglip_lab import plots
+from siglip_lab.encoder import split_heads
+from siglip_lab.shapes_world import Combination, draw, random_scene
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+PAGE = "notebooks/05_encoder_layers.html"
+WORDS = (
+    r"(?P<layer>.+), (?P<head>.+): patch (?P<query>\d+) \(row \d, column \d\) takes most "
+    r"from patch (?P<key>\d+) \(row (?P<row>\d), column (?P<column>\d)\), (?P<most>[\d.]+)\s%; "
+    r"from itself, (?P<own>[\d.]+)\s%\."
+)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """`[layers, heads, queries, keys]` of tiny on the drawing of the page."""
+    tower = sl.load_model("tiny", dtype=torch.float64).vision_model
+    stars = draw(random_scene(1, Combination(3, "red", "star"))).resize((40, 40))
+    maps = []
+    with torch.no_grad():
+        x = tower.embeddings(sl.preprocess(stars, size=40).double())
+        for layer in tower.encoder.layers:
+            y, attn = layer.layer_norm1(x), layer.self_attn
+            q, k = (split_heads(proj(y), attn.num_heads) for proj in (attn.q_proj, attn.k_proj))
+            maps.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
+            x = layer(x)
+    return torch.stack(maps)
+
+
+@pytest.fixture
+def page(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector("attention-map .am-readout")
+    page.locator("attention-map").scroll_into_view_if_needed()
+    yield page
+    page.close()
+
+
+def choose(page, kind, value):
+    page.locator(f"attention-map input[name$='-{kind}'][value='{value}']").check(force=True)
+
+
+def point(page, patch):
+    page.locator("attention-map .am-veil").nth(patch).hover(force=True)
+
+
+def readout(page):
+    return re.fullmatch(WORDS, page.locator(".am-readout").inner_text()).groupdict()
+
+
+def test_every_weight_is_that_of_the_model(page, weights):
+    shown = page.evaluate("document.querySelector('attention-map').weights")
+    shown = torch.tensor(shown).reshape(weights.shape) / 1000
+    assert (shown - weights).abs().max() <= 0.0005 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("layer", "head", "query"), [(0, 1, 0), (1, 3, 22), (3, 4, 14), (2, 0, 35)]
+)
+def test_words_and_veils_follow_the_weights(page, weights, layer, head, query):
+    choose(page, "layer", layer)
+    choose(page, "head", head)  # 4 is the mean
+    point(page, query)
+    row = weights[layer, head, query] if head < 4 else weights[layer, :, query].mean(dim=0)
+    words = readout(page)
+    assert words["layer"].lower() == f"layer {layer}" and int(words["query"]) == query
+    assert words["head"] == (f"head {head}" if head < 4 else "mean of heads")
+    assert float(words["most"]) == pytest.approx(100 * row.max().item(), abs=0.11)
+    key = int(words["key"])
+    assert row[key] >= row.max() - 0.001
+    assert (int(words["row"]), int(words["column"])) == divmod(key, 6)
+    assert float(words["own"]) == pytest.approx(100 * row[query].item(), abs=0.11)
+    veils = page.locator(".am-veil")
+    opacity = [float(veils.nth(i).get_attribute("fill-opacity")) for i in range(36)]
+    expected = 0.8 * (1 - row / row.max())
+    assert torch.allclose(torch.tensor(opacity, dtype=row.dtype), expected, atol=0.02)
+    numbers = page.locator(".am-number").all_text_contents()
+    for number, weight in zip(numbers, row.tolist(), strict=True):
+        assert abs(float(number or 0) - 100 * weight) <= 0.56
+
+
+def test_the_keyboard_moves_the_patch(page):
+    point(page, 14)
+    page.locator("attention-map svg").focus()
+    for key, patch in [("ArrowRight", 15), ("ArrowDown", 21), ("ArrowLeft", 20), ("ArrowUp", 14)]:
+        page.keyboard.press(key)
+        assert int(readout(page)["query"]) == patch
+    for _ in range(7):
+        page.keyboard.press("ArrowLeft")
+    assert int(readout(page)["query"]) == 12  # stops at the edge
+    page.locator("attention-map input[name$='-layer'][value='0']").focus()
+    page.keyboard.press("ArrowRight")
+    assert readout(page)["layer"].lower() == "layer 1"
+
+
+def test_a_single_query(browser, root):
+    """The probe of a pooling head: the mark names a key, the query stays."""
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4]).reshape(1, 1, 1, 4).repeat(2, 1, 1, 1)
+    element = plots.attention_map(
+        Image.new("RGB", (12, 12)), weights, patch_size=6, query=1, layers=["one", "two"]
+    )
+    script = (root / "book/_static/js/attention-map.js").read_text("utf-8")
+    page = browser.new_page()
+    page.set_content(f"{element._repr_html_()}<script>{script}</script>")
+    assert page.locator(".am-readout").inner_text() == (
+        "one, head 0: the probe takes most from patch 3 (row 1, column 1), 40.0\u00a0%; "
+        "from patch 1 (row 0, column 1), 20.0\u00a0%."
+    )
+    choose(page, "layer", 1)
+    point(page, 2)
+    words = page.locator(".am-readout").inner_text()
+    assert words.startswith("two, head 0: the probe takes most from patch 3")
+    assert words.endswith("from patch 2 (row 1, column 0), 30.0\u00a0%.")
+    assert page.locator("input[name$='-head']").count() == 1
+    assert not page.locator("input[name$='-head']").is_visible()
+    page.close()
+
+
+def test_it_fits_a_phone(browser, url):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector("attention-map .am-readout")
+    inside = page.locator("attention-map svg").bounding_box()
+    outside = page.locator("attention-map").bounding_box()
+    assert inside["x"] >= outside["x"]
+    assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
+    page.close()
+
+
+def test_readers_without_scripts_see_the_mean_of_layer_0(browser, url, weights):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{PAGE}")
+    assert page.locator("attention-map svg").bounding_box()["width"] > 200
+    numbers = page.locator(".am-number").all_text_contents()
+    for number, weight in zip(numbers, weights[0, :, 0].mean(dim=0).tolist(), strict=True):
+        assert abs(float(number or 0) - 100 * weight) <= 0.56
+    page.close()

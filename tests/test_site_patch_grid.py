@@ -1,0 +1,150 @@
+"""The figure to touch of the chapter "Patchify": its numbers are the library's."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from siglip_lab.configs import get_config
+from siglip_lab.model import VisionTower
+from siglip_lab.patchify import patchify
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+PUBLISHED = [(224, 14), (384, 14), (378, 14), (256, 16), (384, 16), (512, 16)]
+OPEN_CLIP = {(224, 14): 220.35, (384, 14): 670.35, (256, 16): 220.46}  # GFLOPs, so400m
+SETTINGS = [(64, 4), (64, 32), (100, 32), (397, 14), (383, 4), (500, 31), (1000, 30), (1024, 32)]
+
+
+@pytest.fixture(scope="module")
+def where(url, site) -> str:
+    pages = sorted(site.glob("notebooks/*.html"))
+    name = next(p.name for p in pages if "<patch-grid" in p.read_text("utf-8"))
+    return f"{url}/notebooks/{name}"
+
+
+@pytest.fixture
+def grid(browser, where):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(where)
+    page.wait_for_function("document.querySelector('.pg-gflops')?.textContent")
+    yield page
+    page.close()
+
+
+def slide(page, **values):
+    for name, value in values.items():
+        page.locator(f"patch-grid input[name={name}]").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }",
+            value,
+        )
+
+
+def said(page, name):
+    return page.locator(f"patch-grid .pg-{name}").inner_text()
+
+
+def seen_and_dropped(size, patch):
+    """Tokens, rows that are never seen, and share of pixels, counted with the library."""
+    numbered = torch.arange(size * size, dtype=torch.float64).reshape(1, 1, size, size)
+    patches = patchify(numbered, patch)
+    rows = (patches // size).unique()
+    return patches.shape[1], size - len(rows), 1 - patches.numel() / size**2
+
+
+def counted_gflops(size, patch):
+    """Every matrix product of a forward pass, two for each multiplication, without weights."""
+    vision = get_config("siglip-so400m-patch14-384").vision
+    config = dataclasses.replace(vision, image_size=size, patch_size=patch)
+    products = [0]
+
+    def linear(module, inputs, output):
+        products[0] += output.numel() * module.in_features
+
+    def convolution(module, inputs, output):
+        products[0] += output.numel() * module.weight[0].numel()
+
+    with torch.device("meta"):
+        tower = VisionTower(config)
+        for module in tower.modules():
+            if isinstance(module, nn.Linear):
+                module.register_forward_hook(linear)
+            elif isinstance(module, nn.Conv2d):
+                module.register_forward_hook(convolution)
+        tokens, width = config.num_patches, config.width
+        x = tower.embeddings(torch.empty(1, 3, size, size))
+        tower.encoder(x)
+    products[0] += config.depth * 2 * tokens**2 * width  # q k^T, and the weights times v
+    products[0] += 2 * width**2 * (tokens + 1) + 2 * tokens * width  # the probe's attention
+    products[0] += 2 * width * config.mlp_dim  # the MAP head's MLP
+    return 2 * products[0] / 1e9
+
+
+def check(page, size, patch):
+    tokens, rest, share = seen_and_dropped(size, patch)
+    side = round(tokens**0.5)
+    assert said(page, "division") == f"{size} / {patch} = {size / patch + 1e-9:.2f}"
+    assert said(page, "tokens") == f"{side} × {side} = {tokens:,}"
+    plural = "s" if rest != 1 else ""
+    dropped = f"{rest} row{plural}, {rest} column{plural}" if rest else "nothing"
+    assert said(page, "dropped") == dropped
+    assert float(said(page, "share").removesuffix(" %")) == pytest.approx(100 * share, abs=0.0501)
+    assert said(page, "map") == f"{tokens**2:,} numbers"
+    found = float(said(page, "gflops").removesuffix(" GFLOPs").replace(",", ""))
+    assert found == pytest.approx(counted_gflops(size, patch), abs=0.00501)
+    if (size, patch) in OPEN_CLIP:
+        assert found == OPEN_CLIP[size, patch]
+
+
+@pytest.mark.parametrize(("size", "patch"), PUBLISHED)
+def test_buttons_show_the_published_shapes(grid, size, patch):
+    button = grid.get_by_role("button", name=f"{size} / {patch}", exact=True)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    check(grid, size, patch)
+
+
+def test_sliders_count_what_the_library_counts(grid):
+    draw = random.Random(0)
+    anywhere = [(draw.randint(64, 1024), draw.randint(4, 32)) for _ in range(8)]
+    for size, patch in SETTINGS + anywhere:
+        slide(grid, size=size, patch=patch)
+        check(grid, size, patch)
+
+
+def test_red_covers_what_is_dropped_and_nothing_else(grid):
+    for size, patch in [(384, 14), (100, 32), (512, 16)]:
+        slide(grid, size=size, patch=patch)
+        pixels = grid.evaluate(
+            """() => { const c = document.querySelector("patch-grid canvas");
+            return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]; }"""
+        )
+        rgb = np.array(pixels).reshape(768, 768, 4)[..., :3]
+        red = (abs(rgb - [0xC0, 0x39, 0x2B]) < 3).all(axis=-1)
+        *_, share = seen_and_dropped(size, patch)
+        assert red.mean() == pytest.approx(share, abs=0.006)
+        assert not red[:300, :300].any()
+
+
+def test_keyboard_moves_the_sliders(grid):
+    grid.locator("patch-grid input[name=size]").focus()
+    for _ in range(6):
+        grid.keyboard.press("ArrowLeft")
+    check(grid, 378, 14)
+    grid.keyboard.press("Tab")
+    grid.keyboard.press("ArrowRight")
+    check(grid, 378, 15)
+    grid.get_by_role("button", name="512 / 16").focus()
+    grid.keyboard.press("Enter")
+    check(grid, 512, 16)
+
+
+def test_the_photo_stays_for_readers_without_scripts(browser, where):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(where)
+    assert page.locator("patch-grid img").bounding_box()["width"] > 200
+    assert "729" in page.locator("patch-grid").inner_text()
+    page.close()
