@@ -595,7 +595,8 @@ def angles(image, texts, names: list[str], t: float, b: float) -> Figure:
                 name, (cosine, _sigmoid(t * cosine + b)), (-8, 3), ha="right",
                 textcoords="offset points", color=TEXT,
             )  # fmt: skip
-        right.set(xlabel="cosine", ylabel="probability", xlim=(-1, 1), ylim=(0, 1), title="scale, bias, sigmoid")
+        right.set(xlabel="cosine", ylabel="probability", title="scale, bias, sigmoid")
+        right.set(xlim=(-1, 1), ylim=(0, 1))
         right.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         figure.tight_layout()
     return figure
