@@ -1,0 +1,183 @@
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from siglip_lab.losses import clip_loss, sigmoid_loss, soft_target_loss
+
+
+def batch(n, width=16, dtype=torch.float32, seed=0):
+    """Image and text embeddings, log t and b, all with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (
+        F.normalize(torch.randn(n, width, generator=generator, dtype=torch.float64), dim=-1)
+        for _ in range(2)
+    )
+    values = x, (x + y) / (x + y).norm(dim=-1, keepdim=True), torch.tensor([2.3]), torch.tensor(-9)
+    return [value.to(dtype).requires_grad_() for value in values]
+
+
+def plain_sigmoid_loss(x, y, logit_scale, logit_bias):
+    """Algorithm 1 of the SigLIP paper, word by word."""
+    n = len(x)
+    logits = x @ y.T * logit_scale.exp() + logit_bias
+    labels = 2 * torch.eye(n, dtype=x.dtype) - 1
+    return -F.logsigmoid(labels * logits).sum() / n
+
+
+def plain_clip_loss(x, y, logit_scale):
+    """Figure 3 of the CLIP paper, with the softmax written out."""
+    logits = x @ y.T * logit_scale.exp()
+    of_images = (logits.exp() / logits.exp().sum(dim=1, keepdim=True)).diagonal().log()
+    of_texts = (logits.exp() / logits.exp().sum(dim=0, keepdim=True)).diagonal().log()
+    return -(of_images.mean() + of_texts.mean()) / 2
+
+
+def plain_soft_target_loss(x, y, logit_scale):
+    temperature = 1 / logit_scale.exp()
+    logits = y @ x.T / temperature
+    targets = F.softmax((x @ x.T + y @ y.T) / 2 * temperature, dim=-1)
+    texts = F.cross_entropy(logits, targets, reduction="none")
+    images = -(targets.T * F.log_softmax(logits.T, dim=-1)).sum(dim=1)
+    return ((texts + images) / 2).mean()
+
+
+def compare(loss, reference, tensors, atol):
+    found, expected = loss(*tensors), reference(*tensors)
+    torch.testing.assert_close(found.reshape(()), expected.reshape(()), rtol=1e-6, atol=atol)
+    found = torch.autograd.grad(found.sum(), tensors)
+    expected = torch.autograd.grad(expected.sum(), tensors)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=atol)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 40), st.integers(1, 45), st.integers(0, 100))
+def test_blocks_change_nothing(n, chunk, seed):
+    compare(
+        lambda *tensors: sigmoid_loss(*tensors, chunk_size=chunk),
+        plain_sigmoid_loss, batch(n, dtype=torch.float64, seed=seed), atol=1e-12,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 7, 600])
+def test_losses_equal_their_references_in_float32(n):
+    tensors = batch(n)
+    compare(sigmoid_loss, plain_sigmoid_loss, tensors, atol=1e-6)
+    compare(clip_loss, plain_clip_loss, tensors[:3], atol=1e-6)
+    compare(soft_target_loss, plain_soft_target_loss, tensors[:3], atol=1e-6)
+
+
+def test_gradcheck():
+    tensors = batch(5, width=3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda *t: sigmoid_loss(*t, chunk_size=2), tensors)
+    with warnings.catch_warnings():  # gradcheck moves the vectors off length 1
+        warnings.simplefilter("ignore")
+        assert torch.autograd.gradcheck(clip_loss, tensors[:3])
+        assert torch.autograd.gradcheck(soft_target_loss, tensors[:3])
+
+
+def test_the_first_step_of_the_paper():
+    """Batch 16,384 at cosine 0: a bias of -10 starts a thousand times lower than none."""
+    n = torch.tensor(16384.0)
+    start = -F.logsigmoid(torch.tensor(-10.0)) - (n - 1) * F.logsigmoid(torch.tensor(10.0))
+    x = torch.zeros(64, 128).index_fill_(1, torch.tensor([0]), 1.0)
+    y = torch.zeros(64, 128).index_fill_(1, torch.tensor([1]), 1.0)
+    small = sigmoid_loss(x, y, torch.tensor(10.0).log(), torch.tensor(-10.0))
+    per_pair = -F.logsigmoid(torch.tensor(10.0))
+    assert small.item() == pytest.approx((start - (n - 64) * per_pair).item(), rel=1e-5)
+    assert start.item() == pytest.approx(10.74, abs=0.01)
+
+
+def test_transformers_computes_the_same():
+    from parity import random_inputs, random_model, twin
+
+    from siglip_lab import get_config
+
+    model = random_model(get_config("tiny"))
+    inputs = random_inputs(model.config)
+    inputs = {key: value[:1].expand(1, *value.shape[1:]) for key, value in inputs.items()}
+    with torch.no_grad():
+        out = model(**inputs)
+        expected = twin(model)(**inputs, return_loss=True).loss
+    found = sigmoid_loss(out.image_embeds, out.text_embeds, model.logit_scale, model.logit_bias)
+    torch.testing.assert_close(found.detach(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_accumulates_in_float32(dtype):
+    tensors = batch(50, dtype=dtype)
+    found = sigmoid_loss(*tensors, chunk_size=16)
+    assert found.dtype == torch.float32
+    exact = [tensor.detach().float().requires_grad_() for tensor in tensors]
+    torch.testing.assert_close(found, plain_sigmoid_loss(*exact).reshape(()), rtol=1e-6, atol=1e-6)
+    for mine, theirs in zip(
+        torch.autograd.grad(found, tensors),
+        torch.autograd.grad(plain_sigmoid_loss(*exact).sum(), exact),
+        strict=True,
+    ):
+        assert mine.dtype == dtype
+        torch.testing.assert_close(mine, theirs.to(dtype))
+
+
+def test_autocast_changes_nothing():
+    tensors = batch(20)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(sigmoid_loss(*tensors), sigmoid_loss(*tensors))
+        inside = [loss(*tensors[:3]) for loss in (clip_loss, soft_target_loss)]
+        inside.append(sigmoid_loss(*tensors))
+    outside = [loss(*tensors[:3]) for loss in (clip_loss, soft_target_loss)]
+    outside.append(sigmoid_loss(*tensors))
+    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+
+
+def test_compile_keeps_one_graph():
+    tensors = batch(12)
+    compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
+    compare(compiled, plain_sigmoid_loss, tensors, atol=1e-6)
+
+
+def test_large_logits_stay_finite():
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    loss = sigmoid_loss(x, x.detach().flip(0), torch.tensor(6.0), torch.tensor(0.0))
+    assert loss.item() == pytest.approx(2 * torch.tensor(6.0).exp().item(), rel=1e-6)
+    (grad,) = torch.autograd.grad(loss, x)
+    assert grad.isfinite().all()
+
+
+def test_without_gradients_none_are_computed():
+    tensors = [tensor.detach() for tensor in batch(9)]
+    assert not sigmoid_loss(*tensors).requires_grad
+    with torch.no_grad():
+        assert not sigmoid_loss(*batch(9)).requires_grad
+
+
+@pytest.mark.parametrize("loss", [sigmoid_loss, clip_loss, soft_target_loss])
+@pytest.mark.parametrize(
+    ("images", "texts"), [((1, 4), (2, 4)), ((2, 4), (2, 5)), ((0, 4), (0, 4)), ((4,), (4,))]
+)
+def test_only_square_batches_make_sense(loss, images, texts):
+    """One image and two texts would be broadcast to a number that means nothing."""
+    scalars = (torch.zeros(1),) * (2 if loss is sigmoid_loss else 1)
+    with pytest.raises(ValueError, match=r"expected the same \[n, D\] twice"):
+        loss(torch.zeros(images), torch.zeros(texts), *scalars)
+
+
+def test_chunk_size_below_one():
+    with pytest.raises(ValueError, match="chunk_size is 0; expected at least 1"):
+        sigmoid_loss(*batch(3), chunk_size=0)
+
+
+@pytest.mark.parametrize("loss", [sigmoid_loss, clip_loss])
+def test_vectors_that_are_not_normalised_are_named(loss):
+    x, y, *scalars = (tensor.detach() for tensor in batch(4))
+    scalars = scalars if loss is sigmoid_loss else scalars[:1]
+    with pytest.warns(UserWarning, match=r"off 1 by 0.5.*normalize"):
+        loss(1.5 * x, y, *scalars)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss(x, y, *scalars)
+        loss(x.bfloat16(), y.bfloat16(), *scalars)
