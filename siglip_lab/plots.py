@@ -75,7 +75,7 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
     ]
     with _style():
         figure, axes = plt.subplots(figsize=(5.0, 4.9))
-        axes.set(xlim=(0, 100), ylim=(-2, 100))
+        axes.set(xlim=(0, 100), ylim=(-4, 100))
         axes.axis("off")
         for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
             for i, (label, shape) in enumerate(stations):
