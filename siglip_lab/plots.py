@@ -24,7 +24,7 @@ from siglip_lab.configs import SigLIPConfig, VisionConfig
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
     "images", "histograms", "probabilities", "shares", "triangle",
-    "curves", "token_row", "cosine_map", "columns", "text_cleaner", "TextCleaner",
+    "curves", "token_row", "cosine_map", "columns", "TextCleaner",
     "AttentionMap", "attention_map", "heat_maps",
     "angles", "probability_curves", "cosines", "two_answers", "tower_outputs",
     "patch_to_token", "cosine_maps",
@@ -420,21 +420,16 @@ def columns(xs: list[int], values: list[float], good: int, xlabel: str) -> Figur
     return figure
 
 
-def text_cleaner(scores: dict[str, float], tokenizer, text: str) -> TextCleaner:
-    """A field to type in: three ways to clean the text, its pieces, its row of ids.
+class TextCleaner:
+    """A field to type in, on the site: three ways to clean a text, its pieces, its row of ids.
 
     Args:
         scores: Every piece with its log-probability, from id 3 on, in the order of the ids.
         tokenizer: The `Tokenizer` of the same vocabulary, for what is shown without scripts.
         text: What stands in the field to begin with.
     """
-    return TextCleaner(scores, tokenizer, text)
 
-
-class TextCleaner:
-    """What `text_cleaner` returns; shows itself in a notebook and, to type in, on the site."""
-
-    def __init__(self, scores, tokenizer, text):
+    def __init__(self, scores: dict[str, float], tokenizer, text: str):
         self.scores, self.text = scores, text
         self.pieces, self.ids = tokenizer.pieces(text), tokenizer.encode(text)
 

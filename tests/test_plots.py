@@ -126,7 +126,7 @@ def test_text_cleaner_carries_its_vocabulary():
         def encode(self, text):
             return [3, 1]
 
-    cleaner = plots.text_cleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
+    cleaner = plots.TextCleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
     html = cleaner._repr_html_()
     assert 'data-vocabulary="▁&lt;b&gt; -0.5 x -0.333333333"' in html
     assert "<td>▁&lt;b&gt;</td><td>&lt;/s&gt;</td>" in html

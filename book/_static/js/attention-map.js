@@ -33,7 +33,7 @@ class AttentionMap extends HTMLElement {
     else this.head = 0;
     this.insertAdjacentHTML(
       "afterbegin",
-      `<div class="am-choices">
+      `<div class="am-choices pills">
         ${choices("layer", this.layers, 0)}${choices("head", this.headNames, this.head)}
       </div>`,
     );

@@ -37,7 +37,7 @@ class PatchGrid extends HTMLElement {
     );
     const row = (name, label) => `<tr><th scope="row">${label}</th><td class="pg-${name}"></td></tr>`;
     this.innerHTML = `
-      <div class="pg-presets" role="group" aria-label="Published shapes: image size / patch size">
+      <div class="pg-presets pills" role="group" aria-label="Published shapes: image size / patch size">
         ${buttons.join("")}
       </div>
       <div class="pg-stage">

@@ -115,7 +115,7 @@ class PixelExplorer extends HTMLElement {
     this.photo.hidden = true;
     this.insertAdjacentHTML(
       "beforeend",
-      `<div class="pe-choices">
+      `<div class="pe-choices pills">
         <fieldset><legend>Size</legend>${choices("size", SIZES, this.size)}</fieldset>
         <fieldset><legend>Filter</legend>${choices("filter", FILTERS, this.filter)}</fieldset>
       </div>

@@ -21,7 +21,7 @@ class ProbabilityCurve extends HTMLElement {
       </label>`;
     const buttons = PRESETS.map(([name], i) => `<button type="button" data-i="${i}">${name}</button>`);
     this.innerHTML = `
-      <div class="pc-presets">${buttons.join("")}</div>
+      <div class="pc-presets pills">${buttons.join("")}</div>
       <svg viewBox="-36 0 ${WIDTH + 51} 260" role="img" aria-label="Probability over cosine">
         <g class="pc-axes">
           <path d="M0 ${TOP}V${BOTTOM}H${WIDTH}" />

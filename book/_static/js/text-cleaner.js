@@ -98,7 +98,7 @@ class TextCleaner extends HTMLElement {
       <label class="tc-field">Your caption
         <input type="text" value="${escapeHTML(this.dataset.text)}" autocomplete="off"
           autocapitalize="off" spellcheck="false" maxlength="600"></label>
-      <div class="tc-examples">${buttons.join("")}</div>
+      <div class="tc-examples pills">${buttons.join("")}</div>
       <fieldset class="tc-cleanings"><legend>Three ways to clean it; choose one to cut</legend>
         ${rows.join("")}</fieldset>
       <p class="tc-title">Pieces and ids</p>
