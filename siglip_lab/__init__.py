@@ -9,7 +9,12 @@
 from siglip_lab import shapes_world
 from siglip_lab.checkpoints import CheckpointError, Processor, load_model, load_processor
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.losses import clip_loss, sigmoid_loss, soft_target_loss
+from siglip_lab.losses import (
+    clip_loss,
+    distributed_sigmoid_loss,
+    sigmoid_loss,
+    soft_target_loss,
+)
 from siglip_lab.model import SigLIP, default_device
 from siglip_lab.patchify import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead
@@ -20,10 +25,10 @@ from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
 
 __all__ = [
     "CheckpointError", "LastTokenHead", "MAPHead", "Processor", "SigLIP", "SigLIPConfig",
-    "TextConfig", "Tokenizer", "VisionConfig", "clip_loss", "default_device", "embed_images",
-    "embed_texts", "get_config", "list_models", "load_image", "load_model", "load_processor",
-    "patchify", "preprocess", "retrieve", "shapes_world", "sigmoid_loss", "soft_target_loss",
-    "to_image", "trace", "zero_shot",
+    "TextConfig", "Tokenizer", "VisionConfig", "clip_loss", "default_device",
+    "distributed_sigmoid_loss", "embed_images", "embed_texts", "get_config", "list_models",
+    "load_image", "load_model", "load_processor", "patchify", "preprocess", "retrieve",
+    "shapes_world", "sigmoid_loss", "soft_target_loss", "to_image", "trace", "zero_shot",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

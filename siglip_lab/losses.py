@@ -9,10 +9,11 @@ from __future__ import annotations
 import warnings
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["clip_loss", "sigmoid_loss", "soft_target_loss"]
+__all__ = ["clip_loss", "distributed_sigmoid_loss", "sigmoid_loss", "soft_target_loss"]
 
 
 def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) -> Tensor:
@@ -35,7 +36,8 @@ def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) ->
     >>> round(clip_loss(x, x, torch.tensor(0.0)).item(), 4)
     0.5514
     """
-    dtype = _check(image_embeds, text_embeds)
+    _check(image_embeds, text_embeds, logit_scale)
+    dtype = _accumulate_in(image_embeds)
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, t = image_embeds.to(dtype), text_embeds.to(dtype), logit_scale.to(dtype).exp()
         logits = t * x @ y.T  # [n, n]
@@ -67,7 +69,8 @@ def soft_target_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Ten
     >>> round(soft_target_loss(x, x, torch.tensor(0.0)).item(), 4)
     0.9753
     """
-    dtype = _check(image_embeds, text_embeds, unit=False)
+    _check(image_embeds, text_embeds, logit_scale, unit=False)
+    dtype = _accumulate_in(image_embeds)
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, t = image_embeds.to(dtype), text_embeds.to(dtype), logit_scale.to(dtype).exp()
         logits = t * y @ x.T  # [n, n]
@@ -100,11 +103,11 @@ def sigmoid_loss(
         A scalar of at least float32; half-precision embeddings are multiplied in float32.
 
     Raises:
-        ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`, or the
-            chunk size is below 1.
+        ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`, a scalar
+            is none, or the chunk size is below 1.
 
     Warns:
-        UserWarning: If a vector's length is off 1 by more than 0.001.
+        UserWarning: If a vector's length is off 1 by more than 0.001 (0.01 in half precision).
 
     Source: SigLIP (arXiv 2303.15343), Algorithm 1.
 
@@ -112,14 +115,75 @@ def sigmoid_loss(
     >>> round(sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0)).item(), 4)
     0.6932
     """
-    _check(image_embeds, text_embeds)
+    _check(image_embeds, text_embeds, logit_scale, logit_bias)
+    chunk = _chunk(chunk_size, image_embeds.device)
+    tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
+    return _sigmoid_loss(*tensors, chunk, _wants_gradients(tensors))[0]
+
+
+def distributed_sigmoid_loss(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+    group: dist.ProcessGroup | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """SigLIP's loss of one process's images and the texts of all processes.
+
+    The texts go around a ring, and their gradient travels with them until both are home again. A
+    process holds the texts of one other at a time, and a few blocks of logits. All processes of the
+    group call this together, each with its own batch.
+
+    `DistributedDataParallel` averages the gradients of the processes. That average is the gradient
+    of `sigmoid_loss` over the whole batch, and the mean of the returned values is its value.
+
+    Args:
+        image_embeds: This process's unit vectors `[n, D]`, the same shape in each process.
+        text_embeds: Unit vectors `[n, D]`; row i belongs to row i of the images.
+        logit_scale: log t, a scalar, equal in all processes.
+        logit_bias: b, a scalar, equal in all processes.
+        group: The processes; default: all. Gloo and NCCL will do.
+        chunk_size: Side of a block of logits. Default: 512 on a CPU, 4096 elsewhere.
+
+    Returns:
+        A scalar: the sum over n images times all texts, divided by n. Backward must begin with the
+        same number in each process, as it does by default and with a gradient scaler.
+
+    Raises:
+        ValueError: As `sigmoid_loss`; in each process if their batches differ in shape or type, or
+            only some want gradients.
+        RuntimeError: If another process is gone, or silent for longer than the group's time-out.
+
+    Source: SigLIP (arXiv 2303.15343), section 3.3, with the gradients computed on the way.
+    """
+    tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
+    with_grad = _wants_gradients(tensors)
+    batches = _batches(image_embeds, text_embeds, with_grad, group)
+    _check(*tensors)
+    if len(set(batches)) > 1:
+        ranks = "\n".join(f"  rank {rank}: {each}" for rank, each in enumerate(batches))
+        raise ValueError(
+            f"the ranks' batches differ:\n{ranks}\nexpected the same everywhere; for an uneven "
+            "last batch, give the sampler and the loader drop_last=True"
+        )
+    chunk = _chunk(chunk_size, image_embeds.device)
+    return _DistributedSigmoidLoss.apply(*tensors, chunk, with_grad, group)
+
+
+def _wants_gradients(tensors: tuple[Tensor, ...]) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _chunk(chunk_size: int | None, device: torch.device) -> int:
     if chunk_size is None:
-        chunk_size = 512 if image_embeds.device.type == "cpu" else 4096
+        return 512 if device.type == "cpu" else 4096
     if chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size}; expected at least 1")
-    tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
-    with_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return _sigmoid_loss(*tensors, chunk_size, with_grad)[0]
+    return chunk_size
+
+
+# ---- one process ---------------------------------------------------------------------------------
 
 
 @torch.library.custom_op("siglip_lab::sigmoid_loss", mutates_args=())
@@ -127,36 +191,112 @@ def _sigmoid_loss(
     x: Tensor, y: Tensor, logit_scale: Tensor, logit_bias: Tensor, chunk: int, with_grad: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
-    n, dtype = len(x), torch.promote_types(x.dtype, torch.float32)
+    tensors = (x, y, logit_scale, logit_bias)
+    grad_x, grad_y = (_zeros(x), _zeros(y)) if with_grad else (None, None)
+    loss, grad_b = _add_pairs(*tensors, chunk, True, grad_x, grad_y)
+    if not with_grad:
+        return loss / len(x), *(x.new_empty(0) for _ in tensors)
+    return loss / len(x), *_finish(*tensors, grad_x, grad_y, grad_b)
+
+
+@_sigmoid_loss.register_fake
+def _(x, y, logit_scale, logit_bias, chunk, with_grad):
+    loss = x.new_empty((), dtype=_accumulate_in(x))
+    tensors = (x, y, logit_scale, logit_bias)
+    return loss, *(torch.empty_like(each) if with_grad else x.new_empty(0) for each in tensors)
+
+
+def _keep_gradients(ctx, inputs, output):
+    ctx.save_for_backward(*output[1:])
+
+
+def _scale_gradients(ctx, grad_loss, *_):
+    return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
+
+
+_sigmoid_loss.register_autograd(_scale_gradients, setup_context=_keep_gradients)
+
+
+# ---- many processes ------------------------------------------------------------------------------
+
+
+class _DistributedSigmoidLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, y, logit_scale, logit_bias, chunk, with_grad, group):
+        tensors = (x, y, logit_scale, logit_bias)
+        grad_x, grad_texts = (_zeros(x), _zeros(y)) if with_grad else (None, None)
+        loss, grad_b, texts = 0, 0, y.contiguous()
+        for step in range(dist.get_world_size(group)):
+            sums = _add_pairs(x, texts, *tensors[2:], chunk, step == 0, grad_x, grad_texts)
+            loss, grad_b = loss + sums[0], grad_b + sums[1]
+            texts, grad_texts = _pass_on(texts, group), _pass_on(grad_texts, group)
+        if with_grad:
+            ctx.save_for_backward(*_finish(*tensors, grad_x, grad_texts, grad_b))
+        return loss / len(x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_loss):
+        gradients = (grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors)
+        return *gradients, None, None, None
+
+
+def _pass_on(tensor: Tensor | None, group: dist.ProcessGroup | None) -> Tensor | None:
+    """Send to the next rank of the ring; what the one before has sent."""
+    ranks, me = dist.get_process_group_ranks(group), dist.get_rank(group)
+    if tensor is None or len(ranks) == 1:
+        return tensor
+    received = torch.empty_like(tensor)
+    to, source = ranks[(me + 1) % len(ranks)], ranks[me - 1]
+    send = dist.P2POp(dist.isend, tensor, to, group)
+    receive = dist.P2POp(dist.irecv, received, source, group)
+    for request in dist.batch_isend_irecv([send, receive]):
+        request.wait()
+    return received
+
+
+def _batches(x: Tensor, y: Tensor, with_grad: bool, group: dist.ProcessGroup | None) -> list[str]:
+    """What each rank brings, in words."""
+    dtypes = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    shapes = [*x.shape, *y.shape] if x.ndim == y.ndim == 2 else [0] * 4
+    mine = torch.tensor([*shapes, dtypes.index(x.dtype), dtypes.index(y.dtype), with_grad])
+    mine = mine.to(x.device)
+    gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(gathered, mine, group)
+    return [
+        f"images [{a}, {b}] {dtypes[i]}, texts [{c}, {d}] {dtypes[j]}, "
+        f"{'with' if g else 'without'} gradients".replace("torch.", "")
+        for a, b, c, d, i, j, g in (each.tolist() for each in gathered)
+    ]
+
+
+# ---- pairs ---------------------------------------------------------------------------------------
+
+
+def _add_pairs(
+    x, y, logit_scale, logit_bias, chunk, matched: bool, grad_x=None, grad_y=None
+) -> tuple[Tensor, Tensor]:
+    """Sum of the losses of all pairs of images `[n, D]` and texts `[m, D]`, and its gradient by b.
+
+    The gradients by t * x and by y are added to ``grad_x`` and ``grad_y``. The texts are matched if
+    text i belongs to image i; else no pair belongs together.
+    """
+    dtype, losses, biases = _accumulate_in(x), [], []
     with torch.autocast(x.device.type, enabled=False):
         t, b = logit_scale.to(dtype).exp(), logit_bias.to(dtype).reshape(1)
-        grad_x = torch.zeros(x.shape, dtype=dtype, device=x.device) if with_grad else None
-        grad_y = torch.zeros_like(grad_x) if with_grad else None
-        losses, biases = [], []
-        slices = [slice(start, start + chunk) for start in range(0, n, chunk)]
-        for row in slices:
-            x_rows = x[row].to(dtype) * t
-            for column in slices:
-                y_columns = y[column].to(dtype)
-                loss, grad = _block(x_rows, y_columns, b, matched=row == column)
+        for i in range(0, len(x), chunk):
+            rows = slice(i, i + chunk)
+            x_rows = x[rows].to(dtype) * t
+            for j in range(0, len(y), chunk):
+                columns = slice(j, j + chunk)
+                y_columns = y[columns].to(dtype)
+                loss, grad = _block(x_rows, y_columns, b, matched and i == j)
                 losses.append(loss)
-                if with_grad:
-                    biases.append(grad.sum())
-                    grad_x[row].addmm_(grad, y_columns)
-                    grad_y[column].addmm_(grad.T, x_rows)
-        loss = torch.stack(losses).sum() / n
-        if not with_grad:
-            return loss, *(x.new_empty(0) for _ in range(4))
-        grad_x *= t / n
-        grad_y /= n
-        grad_scale = torch.linalg.vecdot(x.to(dtype), grad_x).sum()  # of log t
-        return (
-            loss,
-            grad_x.to(x.dtype),
-            grad_y.to(y.dtype),
-            grad_scale.to(logit_scale.dtype).reshape(logit_scale.shape),
-            (torch.stack(biases).sum() / n).to(logit_bias.dtype).reshape(logit_bias.shape),
-        )
+                biases.append(grad.sum())
+                if grad_x is not None:
+                    grad_x[rows].addmm_(grad, y_columns)
+                    grad_y[columns].addmm_(grad.T, x_rows)
+    return torch.stack(losses).sum(), torch.stack(biases).sum()
 
 
 def _block(x: Tensor, y: Tensor, b: Tensor, matched: bool) -> tuple[Tensor, Tensor]:
@@ -174,47 +314,60 @@ def _block(x: Tensor, y: Tensor, b: Tensor, matched: bool) -> tuple[Tensor, Tens
     return loss, grad
 
 
-@_sigmoid_loss.register_fake
-def _(x, y, logit_scale, logit_bias, chunk, with_grad):
-    loss = x.new_empty((), dtype=torch.promote_types(x.dtype, torch.float32))
-    tensors = (x, y, logit_scale, logit_bias)
-    return loss, *(torch.empty_like(each) if with_grad else x.new_empty(0) for each in tensors)
+def _finish(x, y, logit_scale, logit_bias, grad_x, grad_y, grad_b) -> tuple[Tensor, ...]:
+    """Sums become means over n, by the four tensors and in their types."""
+    n, dtype = len(x), _accumulate_in(x)
+    grad_x *= logit_scale.to(dtype).exp() / n
+    grad_y /= n
+    rows = zip(x.split(4096), grad_x.split(4096), strict=True)
+    grad_scale = sum(torch.linalg.vecdot(part.to(dtype), grad).sum() for part, grad in rows)
+    return (
+        grad_x.to(x.dtype),
+        grad_y.to(y.dtype),
+        grad_scale.to(logit_scale.dtype).reshape(logit_scale.shape),
+        (grad_b / n).to(logit_bias.dtype).reshape(logit_bias.shape),
+    )
 
 
-def _keep_gradients(ctx, inputs, output):
-    ctx.save_for_backward(*output[1:])
+def _zeros(embeds: Tensor) -> Tensor:
+    return torch.zeros(embeds.shape, dtype=_accumulate_in(embeds), device=embeds.device)
 
 
-def _scale_gradients(ctx, grad_loss, *_):
-    return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
-
-
-_sigmoid_loss.register_autograd(_scale_gradients, setup_context=_keep_gradients)
+def _accumulate_in(embeds: Tensor) -> torch.dtype:
+    return torch.promote_types(embeds.dtype, torch.float32)
 
 
 def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 
-def _check(image_embeds: Tensor, text_embeds: Tensor, unit: bool = True) -> torch.dtype:
-    """Refuse what is no square batch; the type to compute in."""
+def _check(image_embeds: Tensor, text_embeds: Tensor, *scalars: Tensor, unit: bool = True) -> None:
+    """Refuse what is no square batch, and warn of what no trained pair of towers gives."""
     shapes = tuple(image_embeds.shape), tuple(text_embeds.shape)
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or 0 in shapes[0]:
         raise ValueError(
             f"embeddings have shapes {shapes[0]} and {shapes[1]}; expected the same [n, D] twice: "
             "n images, and the text of each"
         )
-    dtype = torch.promote_types(image_embeds.dtype, torch.float32)
-    if unit and not torch.compiler.is_compiling():
-        with torch.no_grad():
-            off = max(
-                (each.to(dtype).norm(dim=-1) - 1).abs().max().item()
-                for each in (image_embeds, text_embeds)
-            )
-        if not off <= (1e-3 if image_embeds.dtype.itemsize > 2 else 1e-2):
-            warnings.warn(
-                f"a vector's length is off 1 by {off:.3g}; the loss expects unit vectors: "
-                "torch.nn.functional.normalize(embeds, dim=-1)",
-                stacklevel=3,
-            )
-    return dtype
+    for name, scalar in zip(("logit_scale", "logit_bias"), scalars, strict=False):
+        if not isinstance(scalar, Tensor):
+            raise TypeError(f"{name} is {scalar!r}; expected a tensor that holds one number")
+        if scalar.numel() != 1:
+            raise ValueError(f"{name} has shape {tuple(scalar.shape)}; expected one number")
+    if torch.compiler.is_compiling():
+        return
+    if scalars[0] > 7:
+        warnings.warn("logit_scale is above 7, so t above 1000: the loss takes log t", stacklevel=3)
+    tolerance = 1e-3 if image_embeds.dtype.itemsize > 2 else 1e-2
+    if unit and not all(_are_unit(each, tolerance) for each in (image_embeds, text_embeds)):
+        warnings.warn(
+            f"a vector's length is off 1 by more than {tolerance}: the loss expects unit vectors, "
+            "as torch.nn.functional.normalize(embeds, dim=-1) makes them",
+            stacklevel=3,
+        )
+
+
+@torch.no_grad()
+def _are_unit(embeds: Tensor, tolerance: float) -> bool:
+    lengths = torch.linalg.vector_norm(embeds, dim=-1, dtype=_accumulate_in(embeds))
+    return bool(((lengths - 1).abs() <= tolerance).all())

@@ -45,8 +45,8 @@ from siglip_lab.shapes_world import (
 from siglip_lab.tokenizer import Tokenizer, canonicalize
 
 __all__ = [
-    "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "sigmoid_loss", "training_batch",
-    "train_tokenizer", "learning_rate", "save_checkpoint", "train", "evaluate",
+    "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "multi_label_sigmoid_loss",
+    "training_batch", "train_tokenizer", "learning_rate", "save_checkpoint", "train", "evaluate",
 ]  # fmt: skip
 
 TINY = get_config("tiny")
@@ -132,7 +132,7 @@ def training_batch(seed: int, step: int, batch_size: int) -> Batch:
     return Batch(scenes, [random_caption(scene, rng) for scene in scenes])
 
 
-def sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def multi_label_sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """The sigmoid loss with any number of true captions per image.
 
     ``-1/n sum_ij log sigmoid(z_ij logit_ij)``, z = +1 for a true pair and -1 for a false one. Each
@@ -150,7 +150,7 @@ def sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes differ, which broadcasting would hide.
 
-    >>> loss = sigmoid_loss(torch.zeros(2, 2), torch.eye(2, dtype=torch.bool))
+    >>> loss = multi_label_sigmoid_loss(torch.zeros(2, 2), torch.eye(2, dtype=torch.bool))
     >>> round(loss.item() / math.log(2), 4)
     2.0
     """
@@ -336,7 +336,7 @@ def _step(model: SigLIP, optimizer, tokenizer: Tokenizer, batch: Batch) -> float
         pixel_values=_pixel_values(batch.scenes, model.config.vision.image_size),
         input_ids=tokenizer([caption.text for caption in batch.captions]),
     )
-    loss = sigmoid_loss(output.logits_per_image, batch.labels)
+    loss = multi_label_sigmoid_loss(output.logits_per_image, batch.labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

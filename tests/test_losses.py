@@ -175,9 +175,41 @@ def test_chunk_size_below_one():
 def test_vectors_that_are_not_normalised_are_named(loss):
     x, y, *scalars = (tensor.detach() for tensor in batch(4))
     scalars = scalars if loss is sigmoid_loss else scalars[:1]
-    with pytest.warns(UserWarning, match=r"off 1 by 0.5.*normalize"):
+    with pytest.warns(UserWarning, match=r"off 1 by more than 0.001.*normalize"):
         loss(1.5 * x, y, *scalars)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loss(x, y, *scalars)
         loss(x.bfloat16(), y.bfloat16(), *scalars)
+
+
+def test_a_warning_comes_once():
+    """A loop of a thousand steps says it in its first."""
+    x, y, *scalars = (tensor.detach() for tensor in batch(4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for step in range(3):
+            sigmoid_loss((2 + step) * x, y, *scalars)
+    assert len(caught) == 1
+
+
+def test_t_in_place_of_log_t_is_named():
+    x, y, _, b = batch(4)
+    with pytest.warns(UserWarning, match="the loss takes log t"):
+        sigmoid_loss(x, y, torch.tensor(112.0), b)
+
+
+def test_scalars_that_are_none():
+    x, y, log_t, b = batch(4)
+    with pytest.raises(ValueError, match=r"logit_bias has shape \(4,\); expected one number"):
+        sigmoid_loss(x, y, log_t, torch.zeros(4))
+    with pytest.raises(TypeError, match="logit_scale is 2.3; expected a tensor"):
+        clip_loss(x, y, 2.3)
+
+
+def test_no_logits_are_kept_for_backward():
+    """Saved: the gradients of both embeddings and of both scalars, nothing of size n * n."""
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()), lambda x: x):
+        sigmoid_loss(*batch(300, width=8), chunk_size=64)
+    assert sorted(kept) == [1, 1, 300 * 8, 300 * 8]

@@ -18,7 +18,7 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.preprocess import preprocess
 from siglip_lab.shapes_world import draw
 from siglip_lab.tokenizer import Tokenizer
-from siglip_lab.train import Settings, evaluate, sigmoid_loss, train, training_batch
+from siglip_lab.train import Settings, evaluate, multi_label_sigmoid_loss, train, training_batch
 
 VERY_SMALL = SigLIPConfig(
     VisionConfig(image_size=27, patch_size=8, width=24, depth=1, num_heads=2, mlp_dim=40),
@@ -51,26 +51,28 @@ def test_the_loss_of_a_case_computed_by_hand():
     labels = torch.tensor([[True, True], [False, True]])
     # true 2: 0.126928; true -1: 1.313262; false 0: 0.693147; true 3: 0.048587
     expected = (0.126928 + 1.313262 + 0.693147 + 0.048587) / 2
-    assert sigmoid_loss(logits, labels).item() == pytest.approx(expected, abs=1e-5)
+    assert multi_label_sigmoid_loss(logits, labels).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_gradient_is_probability_minus_label():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 5, generator=generator, requires_grad=True)
     labels = torch.rand(4, 5, generator=generator) < 0.3
-    sigmoid_loss(logits, labels).backward()
+    multi_label_sigmoid_loss(logits, labels).backward()
     torch.testing.assert_close(logits.grad, (logits.detach().sigmoid() - labels.float()) / 4)
 
 
 def test_with_one_true_caption_each_it_is_the_papers_loss():
     logits = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
     papers = -torch.nn.functional.logsigmoid(logits * (2 * torch.eye(6) - 1)).sum() / 6
-    torch.testing.assert_close(sigmoid_loss(logits, torch.eye(6, dtype=torch.bool)), papers)
+    torch.testing.assert_close(
+        multi_label_sigmoid_loss(logits, torch.eye(6, dtype=torch.bool)), papers
+    )
 
 
 def test_the_loss_does_not_broadcast():
     with pytest.raises(ValueError, match=r"\(2, 1\).*\(2, 2\)"):
-        sigmoid_loss(torch.zeros(2, 1), torch.eye(2, dtype=torch.bool))
+        multi_label_sigmoid_loss(torch.zeros(2, 1), torch.eye(2, dtype=torch.bool))
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+import os
+import time
+
+import pytest
+import ranks
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from siglip_lab.losses import distributed_sigmoid_loss, sigmoid_loss
+
+WIDTH = 6
+
+
+class Towers(nn.Module):
+    """Two of the smallest towers there can be."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.image = nn.Parameter(torch.randn(WIDTH, 5, generator=generator, dtype=torch.float64))
+        self.text = nn.Parameter(torch.randn(WIDTH, 5, generator=generator, dtype=torch.float64))
+        self.logit_scale = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+        self.logit_bias = nn.Parameter(torch.tensor(-3.0, dtype=torch.float64))
+
+    def forward(self, images, texts):
+        embeds = (F.normalize(x @ w, dim=-1) for x, w in ((images, self.image), (texts, self.text)))
+        return *embeds, self.logit_scale, self.logit_bias
+
+
+def inputs(n):
+    generator = torch.Generator().manual_seed(n)
+    return [torch.randn(n, WIDTH, generator=generator, dtype=torch.float64) for _ in range(2)]
+
+
+def unit(n, width=4, **options):
+    return F.normalize(torch.ones(n, width, **options), dim=-1)
+
+
+def scalars():
+    return torch.tensor(2.0), torch.tensor(-3.0)
+
+
+def step_under_ddp(rank, batch, chunk):
+    """One step of training: mean loss over the ranks, and DDP's gradients."""
+    model = DistributedDataParallel(Towers())
+    rows = slice(rank * batch, (rank + 1) * batch)
+    images, texts = (each[rows] for each in inputs(batch * dist.get_world_size()))
+    loss = distributed_sigmoid_loss(*model(images, texts), chunk_size=chunk)
+    loss.backward()
+    dist.all_reduce(loss := loss.detach())
+    # lists, because a tensor that travels between processes needs its sender alive
+    return [loss.item() / dist.get_world_size(), *(p.grad.tolist() for p in model.parameters())]
+
+
+@pytest.mark.parametrize(("world", "batch"), [(1, 5), (2, 4), (3, 3), (4, 1), (8, 2)])
+@pytest.mark.parametrize("chunk", [2, None])
+def test_ddp_trains_as_one_process_does(world, batch, chunk):
+    model = Towers()
+    loss = sigmoid_loss(*model(*inputs(world * batch)))
+    loss.backward()
+    expected = [loss.item(), *(p.grad.tolist() for p in model.parameters())]
+    for found in ranks.run(world, step_under_ddp, batch, chunk):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def step_in_a_group_of_two(rank):
+    group = [dist.new_group(pair) for pair in ([0, 1], [2, 3])][rank // 2]
+    images, texts = (each[2 * rank : 2 * rank + 2] for each in inputs(8))
+    loss = distributed_sigmoid_loss(*Towers()(images, texts), group=group).detach()
+    dist.all_reduce(loss, group=group)
+    return loss.item() / 2
+
+
+def test_a_group_keeps_to_itself():
+    expected = [
+        sigmoid_loss(*Towers()(*(each[rows] for each in inputs(8)))).item()
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
+    found = ranks.run(4, step_in_a_group_of_two)
+    assert found == pytest.approx([expected[0]] * 2 + [expected[1]] * 2, rel=1e-12)
+
+
+def half_precision_and_scaled_backward(rank):
+    generator = torch.Generator().manual_seed(rank)
+    x, y = (
+        F.normalize(torch.randn(8, 4, generator=generator), dim=-1).bfloat16().requires_grad_()
+        for _ in range(2)
+    )
+    loss = distributed_sigmoid_loss(x, y, *scalars())
+    (1024 * loss).backward()
+    with torch.no_grad():
+        same = distributed_sigmoid_loss(x, y, *scalars())
+    lists = [tensor.detach().float().tolist() for tensor in (x, y, x.grad, y.grad)]
+    return *lists, loss.item(), same.item(), str(x.grad.dtype)
+
+
+def test_half_precision_and_a_gradient_scaler():
+    found = ranks.run(2, half_precision_and_scaled_backward)
+    x, y, grad_x, grad_y = (
+        torch.cat([torch.tensor(rank[k]) for rank in found]).bfloat16() for k in range(4)
+    )
+    x.requires_grad_(), y.requires_grad_()
+    loss = sigmoid_loss(x, y, *scalars())
+    (2 * 1024 * loss).backward()  # the sum of two ranks, where DDP takes the mean
+    torch.testing.assert_close(grad_x, x.grad, rtol=1e-2, atol=0.1)
+    torch.testing.assert_close(grad_y, y.grad, rtol=1e-2, atol=0.1)
+    assert sum(rank[4] for rank in found) / 2 == pytest.approx(loss.item(), rel=1e-6)
+    assert all(rank[4] == rank[5] and rank[6] == "torch.bfloat16" for rank in found)
+
+
+def nothing_square_is_kept(rank):
+    kept = []
+    tensors = [unit(50).requires_grad_(), unit(50).requires_grad_(), *scalars()]
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()), lambda x: x):
+        distributed_sigmoid_loss(*tensors)
+    return sorted(kept)
+
+
+def test_nothing_of_another_rank_and_no_logits_are_kept():
+    assert ranks.run(3, nothing_square_is_kept) == [[1, 1, 200, 200]] * 3
+
+
+def uneven_batch(rank):
+    size = 3 if rank == 2 else 4
+    return distributed_sigmoid_loss(unit(size), unit(size), *scalars())
+
+
+def another_type(rank):
+    options = {"dtype": torch.float64} if rank == 1 else {}
+    return distributed_sigmoid_loss(unit(4, **options), unit(4, **options), *scalars())
+
+
+def gradients_on_one_rank(rank):
+    return distributed_sigmoid_loss(unit(4).requires_grad_(rank == 0), unit(4), *scalars())
+
+
+def unequal_counts(rank):
+    return distributed_sigmoid_loss(unit(4), unit(4 + rank), *scalars())
+
+
+def no_matrix(rank):
+    x = unit(4) if rank else unit(4)[0]
+    return distributed_sigmoid_loss(x, unit(4), *scalars())
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (uneven_batch, "rank 2: images [3, 4] float32, texts [3, 4] float32"),
+        (another_type, "rank 1: images [4, 4] float64"),
+        (gradients_on_one_rank, "rank 0: images [4, 4] float32, texts [4, 4] float32, with grad"),
+        (unequal_counts, "rank 2: images [4, 4] float32, texts [6, 4]"),
+        (no_matrix, "rank 0: images [0, 0]"),
+    ],
+)
+def test_every_rank_refuses_batches_that_differ(function, words):
+    """The rank with the wrong batch, and those that would otherwise wait for it."""
+    found = ranks.run(3, function)
+    assert all(isinstance(error, ValueError) for error in found), found
+    assert any(words in str(error) for error in found), found[1]
+
+
+def test_an_uneven_batch_says_what_to_do():
+    for error in ranks.run(3, uneven_batch):
+        assert "drop_last=True" in str(error)
+
+
+def dies_after_one_step(rank):
+    tensors = unit(4), unit(4), *scalars()
+    distributed_sigmoid_loss(*tensors)
+    if rank == 1:
+        os._exit(1)
+    distributed_sigmoid_loss(*tensors)
+
+
+def falls_silent_after_one_step(rank):
+    tensors = unit(4), unit(4), *scalars()
+    distributed_sigmoid_loss(*tensors)
+    if rank == 1:
+        time.sleep(3)
+        return "slept"
+    distributed_sigmoid_loss(*tensors)
+
+
+@pytest.mark.parametrize("function", [dies_after_one_step, falls_silent_after_one_step])
+def test_a_lost_rank_is_an_error_for_the_others(function):
+    found = ranks.run(3, function, timeout=1)
+    assert isinstance(found[0], RuntimeError) and isinstance(found[2], RuntimeError), found
+
+
+def test_without_a_group():
+    with pytest.raises(ValueError, match="init_process_group"):
+        distributed_sigmoid_loss(unit(4), unit(4), *scalars())
