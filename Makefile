@@ -59,8 +59,15 @@ notebooks: $(STAMP)
 tiny: $(STAMP)
 	$(BIN)/python -m siglip_lab.train --preset shipped --out siglip_lab/tiny
 
-bench: $(STAMP)
-	@set -e; for script in benchmarks/*.py; do echo $$script; $(BIN)/python $$script; done
+# The peers' losses stay out of .venv: open_clip asks for torchvision, which transformers then trips
+# over. Only its loss is read, from a folder of its own.
+PEERS := build/peers
+
+bench: $(STAMP) $(PEERS)
+	@set -e; for name in preprocess losses; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+
+$(PEERS):
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0
 
 # No venv and no pins here: the torch that the GPU machine came with is the one to test.
 gpu: GPU_PYTHON ?= python3

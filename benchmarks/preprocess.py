@@ -11,11 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +18,9 @@ import torch
 from PIL import Image, ImageFilter
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from benchmarks.common import RESULTS, alternate, hardware, write
 from siglip_lab.preprocess import preprocess
 
-RESULT = Path(__file__).parent / "results" / "preprocess.json"
 SIZE = 384
 
 
@@ -57,14 +52,7 @@ def compare(images: list[Image.Image], runs: int) -> dict:
     ours, theirs = (way() for way in ways.values())
     if not torch.equal(ours, theirs):
         raise RuntimeError("the two disagree; a speed without equality means nothing")
-    seconds, cpu = {name: [] for name in ways}, {name: [] for name in ways}
-    for _ in range(runs):
-        for name, way in ways.items():
-            start, cpu_start = time.perf_counter(), time.process_time()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-            cpu[name].append(time.process_time() - cpu_start)
-    wall, work = median_ms(seconds), median_ms(cpu)
+    wall, work = (in_ms(seconds) for seconds in alternate(ways, runs))
     return {
         "images": len(images),
         "width": images[0].width,
@@ -79,23 +67,8 @@ def compare(images: list[Image.Image], runs: int) -> dict:
     }
 
 
-def median_ms(seconds: dict[str, list[float]]) -> dict[str, float]:
-    return {name: round(1000 * statistics.median(times), 3) for name, times in seconds.items()}
-
-
-def hardware() -> dict:
-    """Name of the processor, cores that this process may use, versions."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {p: version(p) for p in ("torch", "transformers", "pillow", "numpy")},
-    }
+def in_ms(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(1000 * value, 3) for name, value in seconds.items()}
 
 
 def check_quiet(single: dict) -> None:
@@ -111,24 +84,18 @@ def check_quiet(single: dict) -> None:
             )
 
 
-def write(result: dict, path: Path) -> None:
-    """Write to a neighbour, then rename: a reader never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(part, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=60, help="timed runs of each (default: 60)")
-    parser.add_argument("--output", type=Path, default=RESULT, help="where to write the result")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "preprocess.json", help="where to write the result"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     result = {
         "what": "images to pixel values, decoded RGB images, siglip_lab against transformers' "
         "SiglipImageProcessorPil, medians of alternating runs",
-        "hardware": hardware(),
+        "hardware": hardware("transformers", "pillow", "numpy"),
         "single": compare([photo(640, 480, seed=0)], args.runs),
         "batch": compare([photo(640, 480, seed) for seed in range(16)], max(1, args.runs // 4)),
     }

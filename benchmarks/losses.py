@@ -1,0 +1,195 @@
+"""Time and memory of `siglip_lab.sigmoid_loss` against open_clip's loss and transformers' own.
+
+Forward and backward, d = 1152. Runs alternate in one process; the peak of memory is taken in a
+process of its own for each way. A way that does not fit into memory has null.
+
+Run ``python -m benchmarks.losses``; it writes ``benchmarks/results/losses.json``, or on a machine
+with a GPU ``losses_gpu.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.common import RESULTS, alternate, hardware, write
+from siglip_lab.losses import sigmoid_loss
+
+WIDTH = 1152
+SIZES = {"cpu": [1024, 2048, 4096, 8192, 16384, 32768], "cuda": [2**k for k in range(12, 21)]}
+LARGEST_PEER = 2**17  # beyond it, the logits of the others alone are larger than any one card
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+# ---- the ways ------------------------------------------------------------------------------------
+
+
+def ways() -> dict:
+    """Name to a function of images, texts, log t and b that gives the loss."""
+    loss_class = open_clip_loss()
+    plain = loss_class()
+    found = {"siglip_lab": sigmoid_loss}
+    found["open_clip"] = lambda x, y, log_t, b: plain(x, y, log_t.exp(), b)
+    if "chunk_size" in inspect.signature(loss_class).parameters:  # newer than release 3.3.0
+        chunked = loss_class(chunk_size=512)
+        found["open_clip chunk_size"] = lambda x, y, log_t, b: chunked(x, y, log_t.exp(), b)
+    found["transformers"] = transformers_loss()
+    return found
+
+
+def open_clip_loss() -> type[nn.Module]:
+    """open_clip's class, from its file alone: importing the package would need torchvision."""
+    package = importlib.util.find_spec("open_clip")
+    if package is None:
+        raise SystemExit("open_clip is not installed; `make bench` fetches it beside the rest")
+    path = Path(package.origin).with_name("loss.py")
+    spec = importlib.util.spec_from_file_location("open_clip_loss", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SigLipLoss
+
+
+def transformers_loss():
+    """`SiglipModel.forward` itself, with towers that hand over the embeddings they were given."""
+    from transformers import SiglipConfig, SiglipModel
+
+    class Given(nn.Module):
+        def forward(self, **_):
+            return SimpleNamespace(pooler_output=self.embeds)
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = SiglipModel(SiglipConfig(text_config=small, vision_config=small)).to(DEVICE)
+    model.vision_model, model.text_model = Given(), Given()
+
+    def loss(x, y, log_t, b):
+        model.vision_model.embeds, model.text_model.embeds = x, y
+        model.logit_scale, model.logit_bias = log_t, b
+        return model(return_loss=True).loss
+
+    return loss
+
+
+def inputs(n: int) -> list[Tensor]:
+    """Pairs that are a little alike, as in the first steps of training; the paper's log t and b."""
+    generator = torch.Generator().manual_seed(0)
+    x, noise = (torch.randn(n, WIDTH, generator=generator) for _ in range(2))
+    y = noise.add_(x, alpha=0.3)
+    for each in (x, y):
+        each /= torch.linalg.vector_norm(each, dim=-1, keepdim=True)
+    tensors = x, y, torch.tensor([10.0]).log(), torch.tensor([-10.0])
+    return [nn.Parameter(tensor.to(DEVICE)) for tensor in tensors]
+
+
+def step(loss, tensors: list[Tensor]) -> Tensor:
+    """Forward and backward; the gradients are new each time."""
+    for tensor in tensors:
+        tensor.grad = None
+    value = loss(*tensors)
+    value.backward()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return value.detach()
+
+
+# ---- measurements --------------------------------------------------------------------------------
+
+
+def extra_gb(name: str, n: int) -> float | None:
+    """Peak memory of one step above the inputs and their gradients, in 10^9 bytes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_extra_gb, (name, n))
+
+
+def _extra_gb(name: str, n: int) -> float | None:
+    limit_memory()
+    loss, tensors = ways()[name], inputs(n)
+    step(loss, inputs(64))  # what is loaded at the first call
+    before = peak_bytes(reset=True)
+    try:
+        step(loss, tensors)
+    except (RuntimeError, MemoryError):  # torch says "not enough memory" as a RuntimeError
+        return None
+    gradients = sum(tensor.grad.nbytes for tensor in tensors)
+    return round((peak_bytes() - before - gradients) / 1e9, 3)
+
+
+def peak_bytes(reset: bool = False) -> int:
+    """The largest memory so far: of torch on the GPU, of the process without one."""
+    if DEVICE.type == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def limit_memory() -> None:
+    """Let this process fail where the machine would start to swap or kill."""
+    meminfo = Path("/proc/meminfo")
+    if DEVICE.type == "cpu" and meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        available = int(fields["MemAvailable"].split()[0]) * 1024
+        resource.setrlimit(resource.RLIMIT_DATA, (int(0.9 * available),) * 2)
+
+
+def row(n: int, seconds: float) -> dict:
+    """One batch size: memory of each way, then the time of those that fit."""
+    names = [name for name in ways() if name == "siglip_lab" or n <= LARGEST_PEER]
+    memory = {name: extra_gb(name, n) for name in names}
+    tensors = inputs(n)
+    steps = {
+        name: lambda loss=loss: step(loss, tensors)
+        for name, loss in ways().items()
+        if memory.get(name) is not None
+    }
+    start = time.perf_counter()
+    values = {name: way().item() for name, way in steps.items()}
+    runs = max(3, min(25, int(seconds / (time.perf_counter() - start))))
+    if max(values.values()) - min(values.values()) > 1e-4 * values["siglip_lab"]:
+        raise SystemExit(f"the losses differ, so their speeds cannot be compared: {values}")
+    median, _ = alternate(steps, runs)
+    peers = [median[name] for name in median if name != "siglip_lab"]
+    return {
+        "n": n,
+        "runs": runs,
+        "median_s": {name: round(median[name], 4) if name in median else None for name in names},
+        "ratio": round(min(peers) / median["siglip_lab"], 2) if peers else None,
+        "extra_gb": memory,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sizes = SIZES[DEVICE.type]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="values of n")
+    parser.add_argument("--seconds", type=float, default=60, help="time for one size, roughly")
+    default = RESULTS / ("losses_gpu.json" if DEVICE.type == "cuda" else "losses.json")
+    parser.add_argument("--output", type=Path, default=default, help="where to write the result")
+    args = parser.parse_args(arguments)
+    rows = [row(n, args.seconds) for n in tqdm(args.sizes, desc="batch sizes")]
+    result = {
+        "what": "sigmoid loss, forward and backward in float32: median seconds of alternating "
+        "runs; peak memory above the inputs and their gradients in 10^9 bytes, null where it does "
+        "not fit; ratio: the fastest peer's time over siglip_lab's",
+        "hardware": hardware("transformers", "open_clip_torch"),
+        "d": WIDTH,
+        "rows": rows,
+    }
+    write(result, args.output)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
