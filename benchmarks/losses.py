@@ -36,21 +36,11 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 # ---- the ways ------------------------------------------------------------------------------------
 
 
-def ways() -> dict:
-    """Name to a function of images, texts, log t and b that gives the loss."""
-    loss_class = open_clip_loss()
-    plain = loss_class()
-    found = {"siglip_lab": sigmoid_loss}
-    found["open_clip"] = lambda x, y, log_t, b: plain(x, y, log_t.exp(), b)
-    if "chunk_size" in inspect.signature(loss_class).parameters:  # newer than release 3.3.0
-        chunked = loss_class(chunk_size=512)
-        found["open_clip chunk_size"] = lambda x, y, log_t, b: chunked(x, y, log_t.exp(), b)
-    found["transformers"] = transformers_loss()
-    return found
+def open_clip_loss(**options):
+    """open_clip's `SigLipLoss`, from its file alone: importing the package would need torchvision.
 
-
-def open_clip_loss() -> type[nn.Module]:
-    """open_clip's class, from its file alone: importing the package would need torchvision."""
+    None if the installed release does not know the options.
+    """
     package = importlib.util.find_spec("open_clip")
     if package is None:
         raise SystemExit("open_clip is not installed; `make bench` fetches it beside the rest")
@@ -58,12 +48,17 @@ def open_clip_loss() -> type[nn.Module]:
     spec = importlib.util.spec_from_file_location("open_clip_loss", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.SigLipLoss
+    if not set(options) <= set(inspect.signature(module.SigLipLoss).parameters):
+        return None
+    plain = module.SigLipLoss(**options)
+    return lambda x, y, log_t, b: plain(x, y, log_t.exp(), b)
 
 
 def transformers_loss():
     """`SiglipModel.forward` itself, with towers that hand over the embeddings they were given."""
-    from transformers import SiglipConfig, SiglipModel
+    from transformers import SiglipConfig, SiglipModel, logging
+
+    logging.set_verbosity_error()  # it warns of token ids that nothing here uses
 
     class Given(nn.Module):
         def forward(self, **_):
@@ -79,6 +74,14 @@ def transformers_loss():
         return model(return_loss=True).loss
 
     return loss
+
+
+WAYS = {  # each makes a function of images, texts, log t and b
+    "siglip_lab": lambda: sigmoid_loss,
+    "open_clip": open_clip_loss,
+    "open_clip chunk_size": lambda: open_clip_loss(chunk_size=512),  # newer than release 3.3.0
+    "transformers": transformers_loss,
+}
 
 
 def inputs(n: int) -> list[Tensor]:
@@ -114,7 +117,7 @@ def extra_gb(name: str, n: int) -> float | None:
 
 def _extra_gb(name: str, n: int) -> float | None:
     limit_memory()
-    loss, tensors = ways()[name], inputs(n)
+    loss, tensors = WAYS[name](), inputs(n)
     step(loss, inputs(64))  # what is loaded at the first call
     before = peak_bytes(reset=True)
     try:
@@ -144,27 +147,32 @@ def limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (int(0.9 * available),) * 2)
 
 
-def row(n: int, seconds: float) -> dict:
+def check_equal(ways: dict) -> None:
+    """Refuse to compare speeds of what does not compute the same."""
+    values = {name: step(loss, inputs(64)).item() for name, loss in ways.items()}
+    if max(values.values()) - min(values.values()) > 1e-5 * values["siglip_lab"]:
+        raise SystemExit(f"the losses differ, so their speeds cannot be compared: {values}")
+
+
+def row(ways: dict, n: int, seconds: float) -> dict:
     """One batch size: memory of each way, then the time of those that fit."""
-    names = [name for name in ways() if name == "siglip_lab" or n <= LARGEST_PEER]
-    memory = {name: extra_gb(name, n) for name in names}
+    memory = {k: extra_gb(k, n) for k in ways if k == "siglip_lab" or n <= LARGEST_PEER}
     tensors = inputs(n)
     steps = {
         name: lambda loss=loss: step(loss, tensors)
-        for name, loss in ways().items()
+        for name, loss in ways.items()
         if memory.get(name) is not None
     }
     start = time.perf_counter()
-    values = {name: way().item() for name, way in steps.items()}
+    for way in steps.values():  # to warm up
+        way()
     runs = max(3, min(25, int(seconds / (time.perf_counter() - start))))
-    if max(values.values()) - min(values.values()) > 1e-4 * values["siglip_lab"]:
-        raise SystemExit(f"the losses differ, so their speeds cannot be compared: {values}")
     median, _ = alternate(steps, runs)
     peers = [median[name] for name in median if name != "siglip_lab"]
     return {
         "n": n,
         "runs": runs,
-        "median_s": {name: round(median[name], 4) if name in median else None for name in names},
+        "median_s": {k: round(median[k], 4) if k in median else None for k in memory},
         "ratio": round(min(peers) / median["siglip_lab"], 2) if peers else None,
         "extra_gb": memory,
     }
@@ -178,7 +186,9 @@ def main(arguments: list[str] | None = None) -> None:
     default = RESULTS / ("losses_gpu.json" if DEVICE.type == "cuda" else "losses.json")
     parser.add_argument("--output", type=Path, default=default, help="where to write the result")
     args = parser.parse_args(arguments)
-    rows = [row(n, args.seconds) for n in tqdm(args.sizes, desc="batch sizes")]
+    ways = {name: way for name, make in WAYS.items() if (way := make()) is not None}
+    check_equal(ways)
+    rows = [row(ways, n, args.seconds) for n in tqdm(args.sizes, desc="batch sizes")]
     result = {
         "what": "sigmoid loss, forward and backward in float32: median seconds of alternating "
         "runs; peak memory above the inputs and their gradients in 10^9 bytes, null where it does "
