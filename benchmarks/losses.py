@@ -15,7 +15,6 @@ import inspect
 import json
 import multiprocessing
 import resource
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,8 +133,13 @@ def peak_bytes(reset: bool = False) -> int:
         if reset:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if reset:  # ru_maxrss would remember the parent's peak, and what making the inputs took
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = dict(line.split(":") for line in status.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 def limit_memory() -> None:

@@ -192,7 +192,7 @@ def _sigmoid_loss(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
     tensors = (x, y, logit_scale, logit_bias)
-    grad_x, grad_y = (_zeros(x), _zeros(y)) if with_grad else (None, None)
+    grad_x, grad_y = (_sums_like(x), _sums_like(y)) if with_grad else (None, None)
     loss, grad_b = _add_pairs(*tensors, chunk, True, grad_x, grad_y)
     if not with_grad:
         return loss, *(x.new_empty(0) for _ in tensors)
@@ -207,10 +207,13 @@ def _(x, y, logit_scale, logit_bias, chunk, with_grad):
 
 
 def _keep_gradients(ctx, inputs, output):
+    ctx.set_materialize_grads(False)  # or backward gets zeros as large as the embeddings
     ctx.save_for_backward(*output[1:])
 
 
 def _scale_gradients(ctx, grad_loss, *_):
+    if grad_loss is None:
+        return (None,) * 6
     return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
 
 
@@ -224,7 +227,7 @@ class _DistributedSigmoidLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, y, logit_scale, logit_bias, chunk, with_grad, group):
         tensors = (x, y, logit_scale, logit_bias)
-        grad_x, grad_texts = (_zeros(x), _zeros(y)) if with_grad else (None, None)
+        grad_x, grad_texts = (_sums_like(x), _sums_like(y)) if with_grad else (None, None)
         loss, grad_b, texts = 0, 0, y.contiguous()
         for step in range(dist.get_world_size(group)):
             sums = _add_pairs(x, texts, *tensors[2:], chunk, step == 0, grad_x, grad_texts)
@@ -274,30 +277,34 @@ def _batches(x: Tensor, y: Tensor, with_grad: bool, group: dist.ProcessGroup | N
 
 
 def _add_pairs(
-    x, y, logit_scale, logit_bias, chunk, matched: bool, grad_x=None, grad_y=None
+    x, y, logit_scale, logit_bias, chunk, own: bool, grad_x=None, grad_y=None
 ) -> tuple[Tensor, Tensor]:
     """Losses of all pairs of n images `[n, D]` and m texts `[m, D]`, over n, and the gradient by b.
 
-    The gradients by x and y are added to ``grad_x`` and ``grad_y``. The texts are matched if text i
-    belongs to image i; else no pair belongs together.
+    With the images' own texts, text i belongs to image i, and the gradients by x and y are written
+    to ``grad_x`` and ``grad_y``; with other texts no pair belongs together, and they are added.
     """
-    n, dtype, losses, biases = len(x), _accumulate_in(x), [], []
+    n, m, dtype = len(x), len(y), _accumulate_in(x)
+    block = x.new_empty(min(chunk, n), min(chunk, m), dtype=dtype)
+    sums = x.new_empty(2, -(-n // chunk), -(-m // chunk), dtype=dtype)  # of losses, of gradients
     t, b = logit_scale.to(dtype).exp().item(), logit_bias.to(dtype).reshape(1)
     with torch.autocast(x.device.type, enabled=False):
         for i in range(0, n, chunk):
             rows = slice(i, i + chunk)
             x_rows = x[rows].to(dtype)
-            for j in range(0, len(y), chunk):
+            for j in range(0, m, chunk):
                 columns = slice(j, j + chunk)
                 y_columns = y[columns].to(dtype)
-                logits = torch.addmm(b, x_rows, y_columns.T, alpha=t)  # [chunk, chunk]
-                loss, grad = _block(logits, matched and i == j)
-                losses.append(loss)
-                biases.append(grad.sum())
+                logits = block[: len(x_rows), : len(y_columns)]
+                torch.addmm(b, x_rows, y_columns.T, alpha=t, out=logits)
+                loss, grad = _block(logits, own and i == j)
+                sums[0, i // chunk, j // chunk] = loss
+                sums[1, i // chunk, j // chunk] = grad.sum()
                 if grad_x is not None:
-                    grad_x[rows].addmm_(grad, y_columns, alpha=t / n)
-                    grad_y[columns].addmm_(grad.T, x_rows, alpha=t / n)
-    return torch.stack(losses).sum() / n, torch.stack(biases).sum() / n
+                    first_x, first_y = own and j == 0, own and i == 0
+                    grad_x[rows].addmm_(grad, y_columns, alpha=t / n, beta=not first_x)
+                    grad_y[columns].addmm_(grad.T, x_rows, alpha=t / n, beta=not first_y)
+    return sums[0].sum() / n, sums[1].sum() / n
 
 
 def _block(logits: Tensor, matched: bool) -> tuple[Tensor, Tensor]:
@@ -322,8 +329,8 @@ def _gradients(x, y, logit_scale, logit_bias, grad_x, grad_y, grad_b) -> list[Te
     return [g.to(each.dtype).reshape(each.shape) for each, g in zip(tensors, grads, strict=True)]
 
 
-def _zeros(embeds: Tensor) -> Tensor:
-    return torch.zeros(embeds.shape, dtype=_accumulate_in(embeds), device=embeds.device)
+def _sums_like(embeds: Tensor) -> Tensor:
+    return torch.empty_like(embeds, dtype=_accumulate_in(embeds))
 
 
 def _accumulate_in(embeds: Tensor) -> torch.dtype:

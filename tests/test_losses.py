@@ -1,4 +1,7 @@
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,6 +141,36 @@ def test_compile_keeps_one_graph():
     tensors = batch(12)
     compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
     compare(compiled, plain_sigmoid_loss, tensors, atol=1e-6)
+
+
+MEMORY = """
+from pathlib import Path
+import torch
+from siglip_lab import sigmoid_loss
+
+def peak(field):
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[field].split()[0]) * 1024
+
+def step(n):
+    x = torch.nn.functional.normalize(torch.randn(n, 32), dim=-1)
+    tensors = [x.requires_grad_(), x.detach().clone(), torch.tensor(2.0), torch.tensor(-9.0)]
+    sigmoid_loss(*tensors, chunk_size=256).backward()
+
+step(300)
+Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+before = peak("VmRSS")
+step(6000)
+print(peak("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells the peak")
+def test_memory_stays_far_below_the_logits():
+    """Small tensors kept between the blocks once split the heap: it grew to n * n floats."""
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert int(done.stdout) < 6000 * 6000 * 4 / 8
 
 
 def test_large_logits_stay_finite():
