@@ -6,9 +6,10 @@
 >>> probabilities = sl.zero_shot(model, processor, image, ["2 red circles", "a blue square"])
 """
 
-from siglip_lab import shapes_world
+from siglip_lab import clip, shapes_world
 from siglip_lab.checkpoints import CheckpointError, Processor, load_model, load_processor
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.counting import count_bytes, count_flops, count_parameters
 from siglip_lab.losses import (
     clip_loss,
     distributed_sigmoid_loss,
@@ -25,10 +26,11 @@ from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
 
 __all__ = [
     "CheckpointError", "LastTokenHead", "MAPHead", "Processor", "SigLIP", "SigLIPConfig",
-    "TextConfig", "Tokenizer", "VisionConfig", "clip_loss", "default_device",
-    "distributed_sigmoid_loss", "embed_images", "embed_texts", "get_config", "list_models",
-    "load_image", "load_model", "load_processor", "patchify", "preprocess", "retrieve",
-    "shapes_world", "sigmoid_loss", "soft_target_loss", "to_image", "trace", "zero_shot",
+    "TextConfig", "Tokenizer", "VisionConfig", "clip", "clip_loss", "count_bytes", "count_flops",
+    "count_parameters", "default_device", "distributed_sigmoid_loss", "embed_images", "embed_texts",
+    "get_config", "list_models", "load_image", "load_model", "load_processor", "patchify",
+    "preprocess", "retrieve", "shapes_world", "sigmoid_loss", "soft_target_loss", "to_image",
+    "trace", "zero_shot",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: ``python -m siglip_lab classify | trace | models``.
+"""The command line: ``python -m siglip_lab classify | trace | models | count``.
 
 Exit codes: 0 for success, 1 if a file or a model cannot be read, 2 for wrong arguments.
 """
@@ -9,8 +9,19 @@ import argparse
 import json
 import sys
 
-from siglip_lab import CheckpointError, list_models, load_model, load_processor, trace, zero_shot
+from siglip_lab import (
+    CheckpointError,
+    clip,
+    count_flops,
+    count_parameters,
+    list_models,
+    load_model,
+    load_processor,
+    trace,
+    zero_shot,
+)
 from siglip_lab.configs import get_config
+from siglip_lab.counting import compare
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the models and their shapes")
     models.add_argument("--json", action="store_true", help="print JSON")
     models.set_defaults(run=_models)
+
+    count = commands.add_parser("count", help="count the parameters or FLOPs of models")
+    count.add_argument(
+        "name", nargs="+",
+        help='a model that "models" lists, of SigLIP 2 ("siglip2-base-patch16-224") or of CLIP '
+        '("ViT-B/32"); several are shown side by side',
+    )  # fmt: skip
+    count.add_argument(
+        "--flops", action="store_true", help="FLOPs of one image and one text, not parameters"
+    )
+    count.add_argument("--json", action="store_true", help="print JSON")
+    count.set_defaults(run=_count)
     return parser
 
 
@@ -105,6 +128,24 @@ def _models(options) -> None:
         return
     for row in [{key: key for key in rows[0]}, *rows]:
         print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
+
+
+def _count(options) -> None:
+    counting = count_flops if options.flops else count_parameters
+    counts = {name: counting(_config(name)) for name in options.name}
+    if options.json:
+        print(json.dumps({name: count.to_dict() for name, count in counts.items()}, indent=2))
+    else:
+        print(compare(counts))
+
+
+def _config(name: str):
+    if name in clip.list_models():
+        return clip.get_config(name)
+    try:
+        return get_config(name)
+    except ValueError as error:
+        raise ValueError(f"{error}, {', '.join(clip.list_models())}") from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shapes of SigLIP models: three frozen dataclasses, and every published SigLIP v1 model by name.
+"""Shapes of SigLIP models: three frozen dataclasses, and the published models by name.
 
 A config says how large each part is; it holds no weights. The numbers are those of the published
 checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``), the names are the papers'.
@@ -122,6 +122,7 @@ class SigLIPConfig:
         text: Shape of the text tower.
 
     Raises:
+        TypeError: If a tower's config is of another class.
         ValueError: If the two embeddings differ in size.
     """
 
@@ -129,6 +130,9 @@ class SigLIPConfig:
     text: TextConfig
 
     def __post_init__(self):
+        for name, wanted in (("vision", VisionConfig), ("text", TextConfig)):
+            if not isinstance(getattr(self, name), wanted):
+                raise TypeError(f"{name} must be a {wanted.__name__}, got {getattr(self, name)!r}")
         if self.vision.width != self.text.embed_dim:
             raise ValueError(
                 f"image embeddings have size {self.vision.width} (vision.width), text embeddings "
@@ -141,6 +145,8 @@ def _check(config) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name == "identity_head":
+            if not isinstance(value, bool):
+                raise TypeError(f"identity_head must be True or False, got {value!r}")
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{field.name} must be an integer, got {value!r}")
@@ -180,6 +186,36 @@ _PUBLISHED = {
     ),
 }
 
+_GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
+
+
+def _siglip2(vision_shape, patch_size, image_size, text_shape=None):
+    vision = VisionConfig(image_size, patch_size, **vision_shape)
+    return SigLIPConfig(
+        vision, TextConfig(256_000, 64, **(text_shape or vision_shape), embed_dim=vision.width)
+    )
+
+
+# SigLIP 2 at fixed resolution is the same model with another vocabulary (big_vision,
+# ``README_siglip2.md``). Shapes only: its tokenizer is not SigLIP's.
+_SIGLIP2 = {
+    "siglip2-base-patch32-256": _siglip2(_BASE, 32, 256),
+    "siglip2-base-patch16-224": _siglip2(_BASE, 16, 224),
+    "siglip2-base-patch16-256": _siglip2(_BASE, 16, 256),
+    "siglip2-base-patch16-384": _siglip2(_BASE, 16, 384),
+    "siglip2-base-patch16-512": _siglip2(_BASE, 16, 512),
+    "siglip2-large-patch16-256": _siglip2(_LARGE, 16, 256),
+    "siglip2-large-patch16-384": _siglip2(_LARGE, 16, 384),
+    "siglip2-large-patch16-512": _siglip2(_LARGE, 16, 512),
+    "siglip2-so400m-patch14-224": _siglip2(_SO400M, 14, 224),
+    "siglip2-so400m-patch14-384": _siglip2(_SO400M, 14, 384),
+    "siglip2-so400m-patch16-256": _siglip2(_SO400M, 16, 256),
+    "siglip2-so400m-patch16-384": _siglip2(_SO400M, 16, 384),
+    "siglip2-so400m-patch16-512": _siglip2(_SO400M, 16, 512),
+    "siglip2-giant-opt-patch16-256": _siglip2(_GIANT_OPT, 16, 256, _SO400M),
+    "siglip2-giant-opt-patch16-384": _siglip2(_GIANT_OPT, 16, 384, _SO400M),
+}
+
 # The small trained model that ships with the package keeps the quirks of the real ones: a patch
 # that does not divide the image, a head dimension and an MLP that are no powers of two.
 _TINY = SigLIPConfig(
@@ -188,20 +224,30 @@ _TINY = SigLIPConfig(
 )
 
 
-def list_models() -> list[str]:
-    """Names of all models: the ten published SigLIP v1 checkpoints, and "tiny".
+def list_models(version: int = 1) -> list[str]:
+    """Names of the models.
 
-    >>> len(list_models()), list_models()[-1]
-    (11, 'tiny')
+    Args:
+        version: 1 for the ten published SigLIP v1 checkpoints and "tiny", which the whole library
+            works with; 2 for SigLIP 2 at fixed resolution, of which it knows the shapes alone.
+
+    Raises:
+        ValueError: If there is no such version.
+
+    >>> len(list_models()), list_models()[-1], len(list_models(version=2))
+    (11, 'tiny', 15)
     """
-    return [*_PUBLISHED, "tiny"]
+    if version not in (1, 2):
+        raise ValueError(f"version must be 1 or 2, got {version!r}")
+    return [*_PUBLISHED, "tiny"] if version == 1 else [*_SIGLIP2]
 
 
 def get_config(name: str) -> SigLIPConfig:
     """Shape of a model by its name.
 
     Args:
-        name: One of `list_models`; a leading "google/", as on the Hugging Face hub, is allowed.
+        name: One of `list_models`, of either version; a leading "google/", as on the Hugging Face
+            hub, is allowed.
 
     Returns:
         The model's config.
@@ -212,7 +258,7 @@ def get_config(name: str) -> SigLIPConfig:
     >>> get_config("siglip-so400m-patch14-384").vision.num_patches
     729
     """
-    configs = {**_PUBLISHED, "tiny": _TINY}
+    configs = {**_PUBLISHED, "tiny": _TINY, **_SIGLIP2}
     short = name.removeprefix("google/") if isinstance(name, str) else name
     if short not in configs:
         raise ValueError(f"unknown model {name!r}; known models: {', '.join(configs)}")

@@ -50,9 +50,27 @@ def test_models(capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(sl.list_models()) + 1
 
 
+def test_count(capsys):
+    assert main(["count", "siglip-so400m-patch14-384"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["total", "877,960,498", "100.0%"]
+    assert main(["count", "siglip2-giant-opt-patch16-256", "ViT-B/32"]) == 0
+    total = capsys.readouterr().out.splitlines()[1].split()
+    assert total == ["total", "1,871,393,906", "100.0%", "151,277,313", "100.0%"]
+
+
+def test_count_as_json_equals_the_library(capsys):
+    assert main(["count", "tiny", "RN50", "--flops", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert list(counts) == ["tiny", "RN50"]
+    assert counts["tiny"] == sl.count_flops(sl.get_config("tiny")).to_dict()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["count", "siglip-huge"], "unknown model 'siglip-huge'; known models: siglip-base"),
+        (["count", "tiny", "ViT-H/14"], "ViT-L/14@336px"),
         (["classify", "nowhere.png", "a cat"], "nowhere.png"),
         (["classify", "nowhere.png", "a cat", "--model", "siglip-giant"], "no checkpoint folder"),
         (["trace", "x.png", "a cat", "--model", "siglip-so400m-patch14-384"], "pass source=FOLDER"),
@@ -66,7 +84,9 @@ def test_what_cannot_be_read_exits_with_1(arguments, message, capsys):
     assert message in captured.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["classify"], ["classify", "photo.png"], ["nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["classify"], ["classify", "photo.png"], ["count"], ["nonsense"]]
+)
 def test_wrong_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         main(arguments)
@@ -77,5 +97,5 @@ def test_runs_as_a_module():
     run = subprocess.run(
         [sys.executable, "-m", "siglip_lab", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("classify", "trace", "models"):
+    for command in ("classify", "trace", "models", "count"):
         assert command in run.stdout

@@ -104,6 +104,25 @@ def test_towers_must_meet_in_one_space():
         SigLIPConfig(VISION, replace(TEXT, embed_dim=768))
 
 
+def test_towers_must_be_configs():
+    with pytest.raises(TypeError, match="vision must be a VisionConfig, got TextConfig"):
+        SigLIPConfig(TEXT, TEXT)
+    with pytest.raises(TypeError, match="text must be a TextConfig, got {}"):
+        SigLIPConfig(VISION, {})
+    with pytest.raises(TypeError, match="identity_head must be True or False, got 'yes'"):
+        replace(TEXT, identity_head="yes")
+
+
+def test_siglip2_shapes_by_name():
+    names = list_models(version=2)
+    assert len(names) == 15
+    assert {get_config(name).text.vocab_size for name in names} == {256_000}
+    giant = get_config("google/siglip2-giant-opt-patch16-384")
+    assert (giant.vision.width, giant.text.width, giant.text.embed_dim) == (1536, 1152, 1536)
+    with pytest.raises(ValueError, match="version must be 1 or 2, got 3"):
+        list_models(version=3)
+
+
 def test_configs_are_frozen():
     with pytest.raises(FrozenInstanceError):
         VISION.depth = 26
