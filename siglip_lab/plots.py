@@ -7,7 +7,9 @@ mistake, grey the rest. Needs matplotlib (the extra "book"); nothing else in the
 from __future__ import annotations
 
 import base64
+import json
 from contextlib import contextmanager
+from dataclasses import astuple
 from html import escape
 from io import BytesIO
 
@@ -16,10 +18,12 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from torch import Tensor
 
-from siglip_lab.configs import SigLIPConfig, VisionConfig
+from siglip_lab.clip.configs import CLIPConfig
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.counting import Count, count_flops, count_parameters
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
@@ -28,6 +32,10 @@ __all__ = [
     "AttentionMap", "attention_map", "heat_maps",
     "angles", "probability_curves", "cosines", "two_answers", "tower_outputs",
     "patch_to_token", "cosine_maps",
+    "questions", "pair_gradients", "first_losses", "drift",
+    "parameter_areas", "ParameterMap",
+    "layer_costs", "cost_curves", "rooflines", "training_memory", "star_sweep", "ShapeExplorer",
+    "loss_to_scale", "ring", "memory_curves", "batch_sizes",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
@@ -103,24 +111,27 @@ _STEPS = {  # name -> centre, width, colour, label on the small map
     "pooling": ((84, 50), 22, NEUTRAL, "pooling"),
     "towers": ((108, 50), 22, JOINT, "two towers"),
 }
+_AFTER = {"loss": ((130, 50), 18, JOINT, "loss")}  # what comes after the walk
 
 
 def minimap(lit: str) -> Figure:
     """The chapters of the walk in one row, with one of them lit.
 
     Args:
-        lit: One of preprocess, patchify, text, encoder, pooling, towers.
+        lit: One of preprocess, patchify, text, encoder, pooling, towers, loss. The last is no
+            step of the walk, and is drawn only when it is lit.
 
     Raises:
         ValueError: If there is no such step.
     """
-    if lit not in _STEPS:
-        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS)}")
+    steps = _STEPS | (_AFTER if lit in _AFTER else {})
+    if lit not in steps:
+        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS | _AFTER)}")
     with _style():
         figure, axes = plt.subplots(figsize=(_WIDTH, 1.0))
-        axes.set(xlim=(0, 120), ylim=(0, 100))
+        axes.set(xlim=(0, 20 * len(steps)), ylim=(0, 100))
         axes.axis("off")
-        for step, (centre, width, colour, label) in _STEPS.items():
+        for step, (centre, width, colour, label) in steps.items():
             _box(axes, centre, width, 36, colour, bright=step == lit)
             ink = "white" if step == lit else "#374151"
             axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=10.5)
@@ -314,7 +325,7 @@ def triangle(row, centre: float, reach: float) -> Figure:
     return figure
 
 
-def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
+def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str, colour: str = IMAGE) -> Figure:
     """Curves over a common axis.
 
     Args:
@@ -322,11 +333,12 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str) -> Figure:
         ys: Name to values `[n]`.
         xlabel: What x is, with its unit.
         ylabel: What the curves are, with their unit.
+        colour: Of all of them.
     """
     with _style():
         figure, axes = plt.subplots(figsize=(_WIDTH, 2.8))
         for (name, y), line in zip(ys.items(), ("-", "--", ":"), strict=False):
-            axes.plot(x, y, line, color=IMAGE, label=name)
+            axes.plot(x, y, line, color=colour, label=name)
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -847,3 +859,590 @@ def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> 
             axes.set_title(title)
         figure.tight_layout(pad=0.3, w_pad=0.6)
     return figure
+
+
+def questions(images: list[str], texts: list[str], asked: dict[str, list[list[bool]]]) -> Figure:
+    """Which pairs of a batch one term of a loss looks at; one panel for each term.
+
+    Args:
+        images: Names of the images, the rows.
+        texts: Names of the texts, the columns.
+        asked: Title to `[n_img][n_txt]`: true where the term looks.
+    """
+    with _style():
+        figure, panels = plt.subplots(1, len(asked), figsize=(_WIDTH, 2.3), squeeze=False)
+        for axes, (title, cells) in zip(panels[0], asked.items(), strict=True):
+            for i in range(len(images)):
+                for j in range(len(texts)):
+                    face = (JOINT if i == j else NEUTRAL) + ("" if cells[i][j] else "20")
+                    square = plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face)
+                    axes.add_patch(square)
+                    if i == j:
+                        ink = "white" if cells[i][j] else JOINT
+                        axes.text(j, i, "own", ha="center", va="center", color=ink, fontsize=11)
+            _name_pairs(axes, images if axes is panels[0, 0] else [""] * len(images), texts)
+            axes.set_title(title, pad=8)
+            axes.spines[:].set_visible(False)
+        figure.tight_layout(w_pad=1.5)
+    return figure
+
+
+def _name_pairs(axes, images, texts) -> None:
+    """Images down the side, texts along the bottom, in their colours."""
+    axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
+    axes.set_xticks(range(len(texts)), [f"“{text}”" for text in texts])
+    axes.set_yticks(range(len(images)), images)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="x", colors=TEXT, labelsize=10)
+    axes.tick_params(axis="y", colors=IMAGE)
+
+
+def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Tensor]) -> Figure:
+    """The gradient of each pair's logit: green where a step pulls the two together, grey where it
+    pushes them apart.
+
+    Args:
+        images: Names of the images, the rows.
+        texts: Names of the texts, the columns.
+        gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
+    """
+    colours = LinearSegmentedColormap.from_list("", [JOINT, "white", NEUTRAL])
+    with _style():
+        figure, panels = plt.subplots(1, len(gradients), figsize=(_WIDTH, 2.9), squeeze=False)
+        for axes, (title, values) in zip(panels[0], gradients.items(), strict=True):
+            axes.imshow(values.numpy(), cmap=colours, vmin=-0.75, vmax=0.75)
+            for i, row in enumerate(values.tolist()):
+                for j, value in enumerate(row):
+                    words = f"{value:+.2f}".replace("-", "−")
+                    axes.text(j, i, words, ha="center", va="center", fontsize=12)
+            _name_pairs(axes, images if axes is panels[0, 0] else [""] * len(images), texts)
+            axes.set_title(title, pad=8)
+            axes.spines[:].set(visible=True, color="#D1D5DB")
+        figure.tight_layout(w_pad=1.5)
+    return figure
+
+
+def first_losses(batch_sizes: list[int], starts: list[float]) -> Figure:
+    """The sigmoid loss of a batch whose cosines are all 0, over the bias; a dot at the least.
+
+    Args:
+        batch_sizes: Numbers n of pairs, each with its curve.
+        starts: Biases that are marked on the curve of the last batch size.
+    """
+    b = np.linspace(-16, 1, 500)
+
+    def loss(n, b):
+        return np.logaddexp(0, -b) + (n - 1) * np.logaddexp(0, b)
+
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.1))
+        for n, line in zip(batch_sizes, ("--", "-", ":"), strict=False):
+            axes.plot(b, loss(n, b), line, color=JOINT, label=f"n = {n:,}")
+            best = -np.log(n - 1)
+            axes.plot(best, loss(n, best), "o", color=JOINT)
+            axes.annotate(
+                f"{best:.2f}".replace("-", "−"), (best, loss(n, best)), (0, -8),
+                textcoords="offset points", ha="center", va="top", color=JOINT,
+            )  # fmt: skip
+        n = batch_sizes[-1]
+        for start in starts:
+            axes.plot(start, loss(n, start), "s", color=NEUTRAL)
+            words = f"b = {start:.0f}: {loss(n, start):,.1f}".replace("-", "−")
+            axes.annotate(
+                words, (start, loss(n, start)), (-7, 6), textcoords="offset points", ha="right",
+                color=NEUTRAL,
+            )  # fmt: skip
+        axes.set(yscale="log", xlabel="bias b", ylabel="loss at cosine 0", xlim=(-16, 1))
+        axes.set_ylim(1, 60_000)
+        axes.set_yticks([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"])
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(batch_sizes))
+        figure.tight_layout()
+    return figure
+
+
+def drift(histories: dict[str, Tensor]) -> Figure:
+    """Mean cosines in training: of the pairs that belong together, and of all others.
+
+    Args:
+        histories: Title to `[steps, 2]`, the two means at each step.
+    """
+    with _style():
+        figure, panels = plt.subplots(1, len(histories), figsize=(_WIDTH, 2.8), sharey=True)
+        for axes, (title, history) in zip(panels, histories.items(), strict=True):
+            axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+            axes.plot(history[:, 0].numpy(), color=JOINT, label="own")
+            axes.plot(history[:, 1].numpy(), "--", color=NEUTRAL, label="others")
+            axes.set(title=title, xlabel="step", ylim=(-1, 1))
+        panels[0].set_ylabel("mean cosine")
+        panels[0].legend(loc="center right", bbox_to_anchor=(1, 0.68))
+        figure.tight_layout()
+    return figure
+
+
+def loss_to_scale(n: int, width: int, chunk: int) -> Figure:
+    """The logits of a batch, the vectors that they are made of, and one block, all to one scale.
+
+    Args:
+        n: Images, and texts, of the batch.
+        width: Numbers D in a vector.
+        chunk: Side of a block.
+    """
+
+    def gigabytes(*sides):
+        return f"{4 * np.prod(sides, dtype=float) / 1e9:.2g} GB"
+
+    with _style():
+        figure, axes = plt.subplots(figsize=(4.4, 4.4))
+        gap = 0.012 * n
+        for corner, sides, colour in (
+            ((0, 0), (n, n), JOINT + "30"),
+            ((-width - gap, 0), (width, n), IMAGE),
+            ((0, n + gap), (n, width), TEXT),
+            ((0, n - chunk), (chunk, chunk), JOINT),
+        ):
+            axes.add_patch(plt.Rectangle(corner, *sides, facecolor=colour))
+        centre = {"ha": "center", "va": "center"}
+        words = f"all logits\n{n:,} × {n:,}\n{gigabytes(n, n)}"
+        axes.text(n / 2, n / 2, words, color="#1F5F3F", fontsize=13, **centre)
+        words = f"texts  {n:,} × {width:,}  {gigabytes(n, width)}"
+        axes.text(n / 2, n + 2 * width, words, color=TEXT, **centre)
+        words = f"images  {n:,} × {width:,}  {gigabytes(n, width)}"
+        axes.text(-2.2 * width, n / 2, words, color=IMAGE, rotation=90, **centre)
+        axes.annotate(
+            f"one block, {chunk:,} × {chunk:,}, {4 * chunk**2 / 1e9:.3f} GB",
+            (chunk, n - chunk), (0.09 * n, 0.86 * n), va="center", color="#1F5F3F",
+            arrowprops={"arrowstyle": "-", "color": JOINT},
+        )  # fmt: skip
+        axes.set(xlim=(-3 * width, n), ylim=(0, n + 2.7 * width), aspect="equal")
+        axes.axis("off")
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def ring(world: int) -> Figure:
+    """Texts on their way around a ring of ranks: where they are in each step, which blocks of the
+    batch's logits that makes, and which were made before.
+
+    Args:
+        world: Number of ranks.
+    """
+    with _style():
+        figure, grid = plt.subplots(2, world, figsize=(_WIDTH, 3.4))
+        for step, (top, bottom) in enumerate(grid.T):
+            for rank in range(world):
+                angle = np.pi / 4 - 2 * np.pi * rank / world
+                x, y = -np.cos(angle), np.sin(angle)
+                end = np.pi / 4 - 2 * np.pi * (rank + 1) / world
+                curve = FancyArrowPatch(
+                    (x, y), (-np.cos(end), np.sin(end)), arrowstyle="-|>", mutation_scale=8,
+                    color="#D1D5DB", shrinkA=12, shrinkB=14, connectionstyle="arc3,rad=-0.25",
+                )  # fmt: skip
+                top.add_patch(curve)
+                box = {"boxstyle": "square,pad=0.35", "facecolor": IMAGE, "edgecolor": "none"}
+                centre = {"ha": "center", "va": "center", "color": "white", "fontsize": 10}
+                top.text(x, y, str(rank), bbox=box, **centre)
+                texts = {"boxstyle": "circle,pad=0.22", "facecolor": TEXT, "edgecolor": "white"}
+                owner = (rank - step) % world
+                top.text(x * 0.9 + 0.42, y - 0.42, str(owner), bbox=texts, **centre)
+                for before in range(step + 1):
+                    colour = JOINT if before == step else JOINT + "40"
+                    corner = ((rank - before) % world - 0.45, rank - 0.45)
+                    bottom.add_patch(plt.Rectangle(corner, 0.9, 0.9, facecolor=colour))
+            top.set(xlim=(-1.3, 1.5), ylim=(-1.5, 1.3), aspect="equal", title=f"step {step}")
+            top.axis("off")
+            limits = (-0.5, world - 0.5)
+            bottom.set(xlim=limits, ylim=limits[::-1], aspect="equal", xlabel="texts")
+            bottom.set(xticks=range(world), yticks=range(world))
+            bottom.tick_params(length=0, labelsize=10)
+            bottom.tick_params(axis="x", colors=TEXT)
+            bottom.tick_params(axis="y", colors=IMAGE)
+            bottom.xaxis.label.set_color(TEXT)
+            bottom.spines[:].set(visible=True, color="#D1D5DB")
+        grid[1, 0].set_ylabel("images of rank", color=IMAGE)
+        figure.tight_layout(w_pad=0.6, h_pad=0.4)
+    return figure
+
+
+def memory_curves(rows: list[dict]) -> Figure:
+    """Measured memory of the losses over the batch size, on two logarithmic axes.
+
+    Args:
+        rows: Dictionaries with ``n`` and ``extra_gb``: name to a number or None. The one named
+            siglip_lab is drawn in green.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.3))
+        styles = iter((("--", "s"), (":", "^"), ("-.", "D")))
+        for name in rows[0]["extra_gb"]:
+            found = [(row["n"], row["extra_gb"].get(name)) for row in rows]
+            found = [(n, gb) for n, gb in found if gb is not None]
+            ours = name == "siglip_lab"
+            line, marker = ("-", "o") if ours else next(styles)
+            axes.plot(
+                *zip(*found, strict=True), line, marker=marker, color=JOINT if ours else NEUTRAL,
+                label=name, markersize=5,
+            )  # fmt: skip
+        axes.set(xscale="log", yscale="log", xlabel="pairs n in the batch")
+        axes.set_ylabel("memory, GB")
+        sizes = [row["n"] for row in rows]
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        figure.tight_layout()
+    return figure
+
+
+def batch_sizes(tables: dict[str, dict[int, tuple]]) -> Figure:
+    """Accuracy over the batch size, of the sigmoid and of the softmax loss; a panel for each table.
+
+    Args:
+        tables: Title to batch size to the two accuracies in per cent; None where there is none.
+    """
+    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**18: "256k"}
+    with _style():
+        figure, panels = plt.subplots(1, len(tables), figsize=(_WIDTH, 2.9))
+        for axes, (title, table) in zip(panels, tables.items(), strict=True):
+            axes.axvline(2**15, color="#D1D5DB", linewidth=1)
+            for column, (name, line, colour) in enumerate(
+                (("sigmoid", "o-", JOINT), ("softmax", "s--", NEUTRAL))
+            ):
+                found = [(n, pair[column]) for n, pair in table.items() if pair[column] is not None]
+                axes.plot(*zip(*found, strict=True), line, color=colour, label=name, markersize=4)
+            axes.set_xscale("log", base=2)
+            shown = [n for n in ticks if min(table) <= n <= 1.2 * max(table)]
+            axes.set_xticks(shown, [ticks[n] for n in shown])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+            axes.tick_params(labelsize=10)
+            axes.set_title(title, fontsize=10.5)
+        panels[0].set_ylabel("ImageNet accuracy, %")
+        panels[len(tables) // 2].set_xlabel("pairs in the batch")
+        handles = panels[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="upper center", ncols=2)
+        figure.tight_layout(w_pad=0.6, rect=(0, 0, 1, 0.93))
+    return figure
+
+
+def parameter_areas(counts: dict[str, Count]) -> Figure:
+    """Models as rectangles in which area is parameters, to the same scale.
+
+    Each tower is a column; its parts lie in the order in which a token meets them, from top to
+    bottom, and a layer's attention beside its MLP. The scale and the bias are left out.
+
+    Args:
+        counts: Title to what `count_parameters` gave, of models without a ResNet.
+    """
+    most = max(count.total for count in counts.values())
+    with _style():
+        figure, panels = plt.subplots(
+            1, len(counts), figsize=(_WIDTH, 5.0), squeeze=False, layout="constrained"
+        )
+        for axes, (title, count) in zip(panels[0], counts.items(), strict=True):
+            towers = [(count.vision, "image", IMAGE), (count.text, "text", TEXT)]
+            total, left = count.vision.total + count.text.total, 0.0
+            height = total / most
+            for tower, name, colour in towers:
+                width = tower.total / total
+                _tower_areas(axes, tower, left, width, height, colour, len(counts) == 1)
+                words = f"{name} tower\n{tower.total / 1e6:.1f} M"
+                axes.text(left + width / 2, -0.01, words, ha="center", va="bottom", color=colour)
+                left += width
+            axes.set(xlim=(0, 1), ylim=(1, -0.12))
+            axes.axis("off")
+            if len(counts) > 1:
+                axes.set_title(f"{title}: {count.total / 1e6:.1f} M")
+    return figure
+
+
+def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
+    """One column, from the top at 0 to `height`, with the names of its large parts."""
+    layers = [part.name for part in tower if part.name.startswith("layer ")]
+    middle, top = layers[len(layers) // 2], 0.0
+    for part in tower:
+        depth, x = height * part.total / tower.total, left
+        for cell in list(part) or [part]:
+            breadth = width * cell.total / part.total
+            shade = {"attention": "AA", "mlp": "DD", "tokens": "FF"}.get(cell.name, "77")
+            box = plt.Rectangle((x, top), breadth, depth, linewidth=0.5, edgecolor="white")
+            box.set_facecolor(colour + ("FF" if part.name == "head" else shade))
+            axes.add_patch(box)
+            at = (x + breadth / 2, top + depth / 2)
+            if cell.name == "tokens":
+                _name_area(axes, at, "token table", None)
+            elif part.name == middle and roomy and cell.name != "norms":
+                name = cell.name.replace("mlp", "MLP")
+                _name_area(axes, at, f"{len(layers)} ×\n{name}", colour)
+            x += breadth
+        at = (left + width / 2, top + depth / 2)
+        if part.name == middle and not roomy:
+            _name_area(axes, at, f"{len(layers)} layers", colour)
+        elif part.name == "head" and part.parts:
+            _name_area(axes, at, "MAP head", None)
+        top += depth
+
+
+def _name_area(axes, at, words, ground) -> None:
+    box = ground and {"facecolor": ground, "edgecolor": "none", "pad": 2}
+    axes.text(*at, words, ha="center", va="center", color="white", bbox=box, fontsize=9.5)
+
+
+class ParameterMap:
+    """Where a model's parameters sit, to touch: choose the model, then a part of it.
+
+    Args:
+        configs: Name to shape; the image tower is a ViT.
+        model: The name that is chosen to begin with.
+    """
+
+    def __init__(self, configs: dict[str, SigLIPConfig | CLIPConfig], model: str):
+        self.configs, self.model = configs, model
+
+    def __repr__(self) -> str:
+        return f"ParameterMap({len(self.configs)} models, {self.model!r})"
+
+    def _repr_html_(self) -> str:
+        """The custom element around what is shown without scripts: the parts of one model."""
+        shapes = {}
+        for name, config in self.configs.items():
+            image, text = config.vision, config.text
+            shapes[name] = {
+                "clip": isinstance(config, CLIPConfig),
+                "image": [
+                    image.image_size, image.patch_size, image.width, image.depth, image.mlp_dim
+                ],
+                "text": [
+                    text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
+                    text.embed_dim,
+                ],
+            }  # fmt: skip
+        count = count_parameters(self.configs[self.model])
+        rows = [("whole model", count.total)]
+        for words, tower in (("image tower", count.vision), ("text tower", count.text)):
+            layers = sum(part.total for part in tower if part.name.startswith("layer "))
+            rows += [(words, tower.total), (f"{words}: layers", layers)]
+            rows += [
+                (f"{words}: {part.name}", part.total)
+                for part in tower
+                if not part.name.startswith("layer ")
+            ]
+        table = "".join(
+            f"<tr><th scope='row'>{name}</th><td>{number:,}</td></tr>" for name, number in rows
+        )
+        data = escape(json.dumps(shapes, separators=(",", ":")))
+        return (
+            f'<parameter-map class="touchable" data-model="{escape(self.model)}"'
+            f' data-models="{data}">\n<p>{escape(self.model)}</p>\n'
+            f"<table>{table}</table>\n</parameter-map>"
+        )
+
+
+def layer_costs(layers: dict[str, tuple[Count, int]]) -> Figure:
+    """A layer of each tower as a rectangle: tokens times FLOPs a token, so that area is FLOPs.
+
+    Args:
+        layers: "image" and "text" to a layer's part of what `count_flops` gave, and its tokens.
+    """
+    names = {"attention": "projections", "attention map": "attention maps", "mlp": "MLP"}
+    order = ("mlp", "attention", "attention map")
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.4))
+        left, gap = 0.0, 0.1 * sum(tokens for _, tokens in layers.values())
+        for name, (count, tokens) in layers.items():
+            bottom, colour = 0.0, {"image": IMAGE, "text": TEXT}[name]
+            for part, shade in zip(order, ("DD", "99", "55"), strict=True):
+                height = count[part].total / tokens / 1e6
+                box = plt.Rectangle((left, bottom), tokens, height, linewidth=1, edgecolor="white")
+                box.set_facecolor(colour + shade)
+                axes.add_patch(box)
+                if name == "image":
+                    ink = "white" if part == "mlp" else "black"
+                    words = f"{names[part]}  {count[part].total / count.total:.0%}"
+                    at = (left + tokens / 2, bottom + height / 2)
+                    axes.text(*at, words, ha="center", va="center", color=ink)
+                bottom += height
+            words = f"{name}\n{tokens} tokens\n{count.total / 1e9:.1f} GFLOPs"
+            axes.text(
+                left + tokens / 2, bottom + 0.5, words, ha="center", va="bottom", color=colour
+            )
+            left += tokens + gap
+        axes.set(xlim=(-5, left - gap + 55), ylim=(0, 46), xticks=[])
+        axes.set_ylabel("MFLOPs for one token")
+        axes.spines["bottom"].set_visible(False)
+        figure.tight_layout()
+    return figure
+
+
+def cost_curves(sizes: list[int], parts: dict[str, list[float]], marks: dict[int, str]) -> Figure:
+    """GFLOPs of the image tower's parts, stacked, over the side of the image.
+
+    Args:
+        sizes: Sides in pixels.
+        parts: Name of a part -> GFLOPs at each size; the first lies at the bottom.
+        marks: Side -> words at a vertical line there.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 3.4))
+        colours = (IMAGE + "DD", IMAGE + "77", JOINT + "CC", NEUTRAL)
+        axes.stackplot(sizes, *parts.values(), labels=parts, colors=colours)
+        top = 1.15 * sum(values[-1] for values in parts.values())
+        for side, words in marks.items():
+            axes.axvline(side, color="black", linewidth=0.8, linestyle=":")
+            axes.text(side - 8, top, words, rotation=90, ha="right", va="top", fontsize=10)
+        axes.set(xlim=(sizes[0], sizes[-1]), ylim=(0, top))
+        axes.set(xlabel="side of the image, pixels", ylabel="GFLOPs for one image")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=len(parts), fontsize=10)
+        figure.tight_layout()
+    return figure
+
+
+def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str]]]]) -> Figure:
+    """What each machine can reach, over FLOPs a byte; a panel for each.
+
+    Args:
+        machines: Title -> (FLOP/s, bytes/s, parts); a part's name -> (FLOPs a byte, colour).
+    """
+    x = np.geomspace(0.05, 2000, 200)
+    least = 2e-5  # of the FLOP/s: where the axis begins
+    with _style():
+        figure, panels = plt.subplots(
+            len(machines), 1, figsize=(_WIDTH, 3.3 * len(machines)), sharex=True, squeeze=False
+        )
+        for axes, (title, (flops, bandwidth, parts)) in zip(
+            panels[:, 0], machines.items(), strict=True
+        ):
+            axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color="black", linewidth=1.5)
+            ridge = flops / bandwidth
+            axes.axvline(ridge, color=NEUTRAL, linewidth=0.8, linestyle=":")
+            order = sorted(parts.items(), key=lambda each: each[1][0])
+            for i, (name, (intensity, colour)) in enumerate(order):
+                reach = min(flops, intensity * bandwidth) / 1e9
+                axes.plot(intensity, reach, "o", color=colour)
+                place = "center"  # two that lie close together lean away from each other
+                if i + 1 < len(order) and order[i + 1][1][0] < 1.3 * intensity:
+                    place = "right"
+                elif i > 0 and intensity < 1.3 * order[i - 1][1][0]:
+                    place = "left"
+                up = flops / 1e9 / reach > reach / (least * flops / 1e9)  # where more room is
+                axes.text(
+                    intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
+                    va="bottom" if up else "top", color=colour, fontsize=10,
+                )  # fmt: skip
+            axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]))
+            axes.set_ylim(least * flops / 1e9, 3 * flops / 1e9)
+            axes.set_title(title, loc="left")
+            axes.text(ridge * 0.9, 1.2 * flops / 1e9, "ridge", ha="right", color=NEUTRAL)
+        panels[-1, 0].set_xlabel("FLOPs for each byte moved")
+        panels[-1, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        figure.tight_layout()
+    return figure
+
+
+def training_memory(counts: dict[str, Count]) -> Figure:
+    """Bars of a training step's memory, what is always there first, then the activations.
+
+    Args:
+        counts: Label -> what `count_bytes` gave with ``training=True``.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 0.62 * len(counts) + 1.7))
+        for row, count in enumerate(counts.values()):
+            saved = count["activations"]
+            pieces = {
+                "weights": (count["weights"].total, "#374151"),
+                "gradients": (count["gradients"].total, "#6B7280"),
+                "AdamW": (count["AdamW"].total, "#B6BCC6"),
+                "activations, image": (saved.total - saved["text"].total, IMAGE),
+                "activations, text": (saved["text"].total, TEXT),
+            }
+            left = 0.0
+            for name, (number, colour) in pieces.items():
+                label = None if row else name
+                axes.barh(row, number / 1e9, left=left, color=colour, label=label, height=0.62)
+                left += number / 1e9
+            rest = count.total / 1e9 - left
+            label = None if row else "working memory"
+            axes.barh(
+                row, rest, left=left, color="white", edgecolor=NEUTRAL, hatch="///", height=0.62,
+                label=label, linewidth=0.5,
+            )  # fmt: skip
+            axes.text(left + rest, row, f" {count.total / 1e9:.0f}", va="center")
+        axes.set_yticks(range(len(counts)), list(counts))
+        axes.tick_params(axis="y", colors="black")
+        axes.invert_yaxis()
+        axes.margins(x=0.08)
+        axes.set_xlabel("GB")
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9.5, columnspacing=1.0
+        )
+        figure.tight_layout()
+    return figure
+
+
+def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """The arms of a star sweep: error over one dimension, a curve for each budget.
+
+    Args:
+        arms: Name of the dimension -> (its values `[n]`, errors `[budgets, n]`, the best value
+            at each budget `[budgets]`).
+    """
+    with _style():
+        figure, panels = plt.subplots(
+            1, len(arms), figsize=(_WIDTH, 2.9), sharey=True, squeeze=False
+        )
+        for axes, (name, (values, errors, best)) in zip(panels[0], arms.items(), strict=True):
+            for i, (curve, x) in enumerate(zip(errors, best, strict=True)):
+                strength = 0.3 + 0.7 * i / max(len(errors) - 1, 1)
+                axes.plot(values, curve, color=IMAGE, alpha=strength, linewidth=1.5)
+                y = np.interp(np.log(x), np.log(values), curve)
+                axes.plot(x, y, "o", color=JOINT, markersize=5)
+            axes.set_xscale("log")
+            ticks = values[[0, -1]]
+            axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xlabel(name)
+        panels[0, 0].set_ylabel("error of the toy")
+        figure.tight_layout(w_pad=0.8)
+    return figure
+
+
+class ShapeExplorer:
+    """What a shape costs, to touch: depth, width, heads, MLP, patch and image size.
+
+    Args:
+        shapes: Name -> a model's shape, or an image tower's alone.
+        shape: The name that is chosen to begin with.
+    """
+
+    def __init__(self, shapes: dict[str, SigLIPConfig | VisionConfig], shape: str):
+        self.shapes, self.shape = shapes, shape
+
+    def __repr__(self) -> str:
+        return f"ShapeExplorer({len(self.shapes)} shapes, {self.shape!r})"
+
+    def _repr_html_(self) -> str:
+        """The custom element around what is shown without scripts: a table of image towers."""
+        data, rows = {}, []
+        for name, config in self.shapes.items():
+            image = config if isinstance(config, VisionConfig) else config.vision
+            numbers = astuple(image)
+            data[name] = {"image": numbers, "text": None}
+            if isinstance(config, SigLIPConfig):
+                text = config.text
+                data[name]["text"] = [
+                    text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
+                    text.embed_dim,
+                ]  # fmt: skip
+            # Any text tower will do: only the image tower is counted.
+            text = TextConfig(1, 1, *numbers[2:])
+            whole = SigLIPConfig(image, text)
+            parameters, flops = count_parameters(whole).vision, count_flops(whole).vision
+            cells = f"<td>{parameters.total:,}</td><td>{flops.total / 1e9:,.2f}</td>"
+            rows.append(f"<tr><th scope='row'>{escape(name)}</th>{cells}</tr>")
+        heading = "<tr><th>image tower</th><th>parameters</th><th>GFLOPs</th></tr>"
+        shapes = escape(json.dumps(data, separators=(",", ":")))
+        return (
+            f'<shape-explorer class="touchable" data-shape="{escape(self.shape)}"'
+            f' data-shapes="{shapes}">\n<table>{heading}{"".join(rows)}</table>\n</shape-explorer>'
+        )

@@ -1,4 +1,6 @@
+import json
 import re
+from html import unescape
 
 import matplotlib
 import numpy as np
@@ -6,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from siglip_lab import plots
-from siglip_lab.configs import get_config
+from siglip_lab import clip, plots
+from siglip_lab.configs import VisionConfig, get_config
+from siglip_lab.counting import count_bytes, count_flops, count_parameters
 from siglip_lab.patchify import patchify
 
 matplotlib.use("Agg")
@@ -32,6 +35,9 @@ def test_minimap_lights_one_step():
     filled = [box for box in boxes if box.get_facecolor()[3] == 1]
     assert len(boxes) == 6
     assert len(filled) == 1
+    after = plots.minimap("loss")
+    assert len(after.findobj(matplotlib.patches.FancyBboxPatch)) == 7
+    assert words(after).count("loss") == 1
     with pytest.raises(ValueError, match="no step 'words'; the steps are preprocess"):
         plots.minimap("words")
 
@@ -224,3 +230,194 @@ def test_tower_outputs_names_what_leaves_each_part():
     found = words(plots.tower_outputs(get_config("siglip-so400m-patch14-384").vision))
     for name in ("layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"):
         assert name in found
+
+
+def test_questions_fill_what_is_asked():
+    cells = [[0, 1], [0, 1]]
+    asked = {"a caption": cells, "none": [[0, 0], [0, 0]]}
+    figure = plots.questions(["cat", "dog"], ["cat", "dog"], asked)
+    full = matplotlib.colors.to_rgba(plots.JOINT)
+    panels = [[square.get_facecolor() == full for square in axes.patches] for axes in figure.axes]
+    assert panels == [[False, True, False, True], [False] * 4]
+    assert {"“cat”", "dog", "a caption", "own"} <= set(words(figure))
+
+
+def test_pair_gradients_write_every_number():
+    values = torch.tensor([[-0.5, 0.25], [0.1, -0.31]])
+    figure = plots.pair_gradients(["cat", "dog"], ["cat", "dog"], {"SigLIP": values})
+    assert {"−0.50", "+0.25", "+0.10", "−0.31", "SigLIP"} <= set(words(figure))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), values.numpy())
+
+
+def test_first_losses_mark_the_least_and_the_starts():
+    figure = plots.first_losses([128, 16_384], [-10, 0])
+    assert {"−4.84", "−9.70", "b = −10: 10.7", "b = 0: 11,356.5"} <= set(words(figure))
+    dashed = figure.axes[0].lines[0]
+    b, loss = dashed.get_data()
+    assert b[loss.argmin()] == pytest.approx(-np.log(127), abs=0.05)
+
+
+def test_drift_draws_both_means():
+    history = torch.tensor([[0.0, 0.0], [0.5, -0.5]])
+    left, right = plots.drift({"one": history, "two": history}).axes
+    curves = {line.get_label(): list(line.get_ydata()) for line in left.lines}
+    assert curves["own"] == [0, 0.5] and curves["others"] == [0, -0.5]
+    assert right.get_title() == "two"
+
+
+def areas(figure, axes=0):
+    axes = figure.axes[axes]
+    return [patch.get_width() * patch.get_height() for patch in axes.patches]
+
+
+def test_parameter_areas_are_proportional_to_the_numbers():
+    config = get_config("siglip-base-patch16-224")
+    count = count_parameters(config)
+    figure = plots.parameter_areas({"base": count})
+    found = areas(figure)
+    assert len(found) == 2 * 12 * 3 + 4 + 2 + 4 + 1  # layers, embeddings, norms, MAP head, head
+    numbers = [
+        cell.total for tower in (count.vision, count.text) for part in tower
+        for cell in (list(part) or [part])
+    ]  # fmt: skip
+    assert np.allclose(np.array(found) / sum(found), np.array(numbers) / sum(numbers), atol=1e-12)
+    shown = words(figure)
+    for label in ("image tower\n92.9 M", "text tower\n110.3 M", "token table", "MAP head"):
+        assert label in shown
+    assert shown.count("12 ×\nMLP") == 2
+
+
+def test_parameter_areas_of_two_models_have_one_scale():
+    counts = {
+        "CLIP": count_parameters(clip.get_config("ViT-B/16")),
+        "SigLIP": count_parameters(get_config("siglip-base-patch16-224")),
+    }
+    figure = plots.parameter_areas(counts)
+    left, right = (sum(areas(figure, i)) for i in (0, 1))
+    assert left / right == pytest.approx(149_620_737 / 203_155_970, rel=1e-6)
+    assert words(figure).count("12 layers") == 4
+    assert "MAP head" in words(figure) and "CLIP: 149.6 M" in words(figure)
+
+
+def test_parameter_map_carries_shapes_and_a_table_for_readers_without_scripts():
+    shown = plots.ParameterMap(
+        {
+            "siglip2-giant-opt-patch16-256": get_config("siglip2-giant-opt-patch16-256"),
+            "ViT-B/16": clip.get_config("ViT-B/16"),
+        },
+        "siglip2-giant-opt-patch16-256",
+    )
+    assert repr(shown) == "ParameterMap(2 models, 'siglip2-giant-opt-patch16-256')"
+    html = shown._repr_html_()
+    models = json.loads(unescape(re.search(r'data-models="([^"]*)"', html)[1]))
+    giant = models["siglip2-giant-opt-patch16-256"]
+    assert giant["image"] == [256, 16, 1536, 40, 6144]
+    assert giant["text"] == [256_000, 64, 1152, 27, 4304, 1536]
+    assert (giant["clip"], models["ViT-B/16"]["clip"]) == (False, True)
+    assert "1,871,393,906" in html and "text tower: embeddings" in html
+
+
+def test_loss_to_scale_draws_areas_in_proportion():
+    figure = plots.loss_to_scale(n=32_768, width=1152, chunk=512)
+    logits, images, texts, block = (
+        patch.get_width() * patch.get_height() for patch in figure.axes[0].patches[:4]
+    )
+    assert images == texts == pytest.approx(logits * 1152 / 32_768)
+    assert block == pytest.approx(logits / 64**2)
+    assert any("4.3 GB" in text for text in words(figure))
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_ring_scores_every_block_once(world):
+    figure = plots.ring(world)
+    dark = matplotlib.colors.to_rgba(plots.JOINT)
+    scored = []
+    for axes in figure.axes[world:]:
+        now = [p.get_xy() for p in axes.patches if p.get_facecolor() == dark]
+        assert len(now) == world
+        scored += [(round(x + 0.45), round(y + 0.45)) for x, y in now]
+    assert sorted(scored) == [(i, j) for i in range(world) for j in range(world)]
+    assert scored[:world] == [(i, i) for i in range(world)]
+
+
+def test_memory_curves_end_where_nothing_fits():
+    rows = [
+        {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
+        {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
+    ]
+    ours, other = plots.memory_curves(rows).axes[0].lines
+    assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
+    assert ours.get_color() == plots.JOINT and other.get_color() == plots.NEUTRAL
+
+
+def test_batch_sizes_leaves_out_what_was_not_measured():
+    one = {512: (50.0, 40.0), 2**15: (60.0, None)}
+    figure = plots.batch_sizes({"a": one, "b": {8: (1.0, 2.0)}})
+    _, sigmoid, softmax = figure.axes[0].lines
+    assert list(sigmoid.get_ydata()) == [50.0, 60.0] and list(softmax.get_xdata()) == [512]
+    assert {"512", "32k"} <= set(words(figure))
+
+
+def test_layer_costs_draws_areas_in_proportion():
+    config = get_config("siglip-so400m-patch14-384")
+    flops = count_flops(config)
+    layers = {"image": (flops.vision["layer 0"], 729), "text": (flops.text["layer 0"], 64)}
+    figure = plots.layer_costs(layers)
+    areas = [box.get_width() * box.get_height() * 1e6 for box in figure.axes[0].patches]
+    order = ("mlp", "attention", "attention map")
+    expected = [layer[part].total for layer, _ in layers.values() for part in order]
+    assert areas == pytest.approx(expected)
+    assert "projections  31%" in words(figure)
+    assert "text\n64 tokens\n2.0 GFLOPs" in words(figure)
+
+
+def test_cost_curves_stack_their_parts():
+    parts = {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}
+    figure = plots.cost_curves([100, 200], parts, {150: "here"})
+    (bottom, top) = figure.axes[0].collections
+    assert bottom.get_paths()[0].vertices[:, 1].max() == 4
+    assert top.get_paths()[0].vertices[:, 1].max() == 12
+    assert {"MLP", "maps", "here"} <= set(words(figure))
+
+
+def test_rooflines_put_parts_under_the_roof():
+    parts = {"small": (1.0, plots.NEUTRAL), "large": (500.0, plots.IMAGE)}
+    machines = {"a": (100e9, 1e9, parts), "b": (10e9, 1e9, {"one": (2.0, plots.TEXT)})}
+    above, below = plots.rooflines(machines).axes
+    roof, ridge, small, large = above.lines
+    assert roof.get_ydata().max() == 100 and ridge.get_xdata()[0] == 100
+    assert (small.get_ydata()[0], large.get_ydata()[0]) == (1, 100)
+    assert below.lines[-1].get_ydata()[0] == 2 and below.get_title("left") == "b"
+
+
+def test_training_memory_bars_end_at_the_total():
+    counts = {
+        name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
+        for name in "ab"
+    }
+    bars = plots.training_memory(counts).axes[0].patches
+    ends = [max(bar.get_x() + bar.get_width() for bar in bars[i : i + 6]) for i in (0, 6)]
+    assert ends == pytest.approx([count.total / 1e9 for count in counts.values()])
+    assert bars[3].get_facecolor() == matplotlib.colors.to_rgba(plots.IMAGE)
+
+
+def test_star_sweep_marks_the_best_of_each_budget():
+    values = np.array([1.0, 2.0, 4.0])
+    errors = np.array([[1.0, 0.5, 1.0], [1.0, 0.6, 0.2]])
+    figure = plots.star_sweep({"width": (values, errors, np.array([2.0, 4.0]))})
+    (axes,) = figure.axes
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1::2]]
+    assert dots == pytest.approx([(2.0, 0.5), (4.0, 0.2)])
+    assert axes.get_xlabel() == "width"
+
+
+def test_shape_explorer_carries_shapes_and_a_table():
+    config = get_config("siglip-base-patch16-224")
+    shapes = {"base <b>": config, "alone": VisionConfig(28, 14, 8, 2, 2, 16)}
+    html = plots.ShapeExplorer(shapes, "alone")._repr_html_()
+    data = json.loads(unescape(re.search('data-shapes="([^"]*)"', html)[1]))
+    assert data["base <b>"]["image"] == [224, 16, 768, 12, 12, 3072]
+    assert data["base <b>"]["text"] == [32000, 64, 768, 12, 3072, 768]
+    assert data["alone"] == {"image": [28, 14, 8, 2, 2, 16], "text": None}
+    assert "<td>92,884,224</td><td>35.42</td>" in html and "base &lt;b&gt;" in html
+    assert repr(plots.ShapeExplorer(shapes, "alone")) == "ShapeExplorer(2 shapes, 'alone')"
