@@ -1254,7 +1254,7 @@ def layer_costs(layers: dict[str, tuple[Count, int]]) -> Figure:
             for part, shade in zip(order, ("DD", "99", "55"), strict=True):
                 height = count[part].total / tokens / 1e6
                 box = plt.Rectangle((left, bottom), tokens, height, linewidth=1, edgecolor="white")
-                box.set_facecolor(colour + shade)
+                box.set_facecolor(JOINT + "99" if part == "attention map" else colour + shade)
                 axes.add_patch(box)
                 if name == "image":
                     ink = "white" if part == "mlp" else "black"
@@ -1396,7 +1396,7 @@ def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Fi
                 strength = 0.3 + 0.7 * i / max(len(errors) - 1, 1)
                 axes.plot(values, curve, color=IMAGE, alpha=strength, linewidth=1.5)
                 y = np.interp(np.log(x), np.log(values), curve)
-                axes.plot(x, y, "o", color=JOINT, markersize=5)
+                axes.plot(x, y, "o", color="#374151", markersize=5)
             axes.set_xscale("log")
             ticks = values[[0, -1]]
             axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])

@@ -1,0 +1,103 @@
+"""The figure to touch of the chapter "The loss at scale", against texts that the library moves."""
+
+import pytest
+import ranks
+import torch
+import torch.distributed as dist
+
+from siglip_lab.losses import _pass_on
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+PAGE = "notebooks/09_loss_at_scale.html"
+
+
+def owners_by_step(rank):
+    """Whose texts this rank holds in each step, and after the last."""
+    texts, found = torch.tensor([rank]), []
+    for _ in range(dist.get_world_size() + 1):
+        found.append(texts.item())
+        texts = _pass_on(texts, None)
+    return found
+
+
+@pytest.fixture
+def ring(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector("ring-steps td.rs-now")
+    yield page
+    page.close()
+
+
+def move_to(page, step):
+    page.locator("ring-steps input[name=step]").evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", step
+    )
+
+
+def holders(page):
+    return [int(text.split()[-1]) for text in page.locator(".rs-texts").all_inner_texts()]
+
+
+def blocks(page, kind):
+    """(rank, owner of the texts) of the cells of a kind, and what is written in them."""
+    return page.evaluate(
+        """(kind) => [...document.querySelectorAll("ring-steps tbody tr")].flatMap((row, i) =>
+        [...row.querySelectorAll("td")].map((cell, j) => [i, j, cell])
+        .filter(([, , cell]) => cell.className === kind)
+        .map(([i, j, cell]) => [i, j, cell.textContent]))""",
+        kind,
+    )
+
+
+@pytest.mark.parametrize("world", [2, 4, 8])
+def test_texts_are_where_the_library_has_them(ring, world):
+    ring.get_by_role("button", name=f"{world} ranks").click()
+    truth = ranks.run(world, owners_by_step)  # [rank][step]
+    done = []
+    for step in range(world + 1):
+        move_to(ring, step)
+        now = [truth[rank][step] for rank in range(world)]
+        assert holders(ring) == now
+        scored = [] if step == world else [[rank, now[rank], str(step)] for rank in range(world)]
+        assert sorted(blocks(ring, "rs-now")) == scored
+        assert sorted(blocks(ring, "rs-done")) == sorted(done)
+        assert len(blocks(ring, "rs-open")) == world**2 - len(done) - len(scored)
+        done += scored
+        met = [rank for rank in range(world) if now[0] in truth[rank][: step + 1]]
+        said = ring.locator(".rs-readout").inner_text()
+        if step < world:
+            assert f"texts of rank {now[0]}" in said and f"{len(done)} of {world**2} blocks" in said
+            shares = said.split("shares of rank")[1].replace("and", ",").strip("s. ")
+            assert [int(rank) for rank in shares.split(",")] == met
+        else:
+            assert f"all {world} ranks" in said
+    assert holders(ring) == list(range(world))
+
+
+def test_keyboard_moves_the_ring(ring):
+    ring.locator("ring-steps input[name=step]").focus()
+    ring.keyboard.press("ArrowRight")
+    assert holders(ring) == [3, 0, 1, 2]
+    ring.keyboard.press("End")
+    assert "home" in ring.locator("ring-steps output").inner_text()
+    ring.get_by_role("button", name="2 ranks").focus()
+    ring.keyboard.press("Enter")
+    assert holders(ring) == [0, 1]
+
+
+def test_nothing_is_wider_than_a_phone(browser, url):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"{url}/{PAGE}")
+    page.get_by_role("button", name="8 ranks").click()
+    table, frame = (page.locator(s).bounding_box() for s in ("ring-steps table", "ring-steps"))
+    assert table["x"] + table["width"] <= frame["x"] + frame["width"] <= 390
+    page.close()
+
+
+def test_a_table_stays_for_readers_without_scripts(browser, url):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{PAGE}")
+    assert "step 3" in page.locator("ring-steps").inner_text()
+    page.close()
