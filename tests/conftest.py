@@ -63,3 +63,14 @@ def browser():
         window = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
         yield window
         window.close()
+
+
+@pytest.fixture
+def page(request, browser, url):
+    """The test module's PAGE, once READY is on it, with the element READY begins with in sight."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/{request.module.PAGE}")
+    page.wait_for_selector(request.module.READY)
+    page.locator(request.module.READY.split()[0]).first.scroll_into_view_if_needed()
+    yield page
+    page.close()

@@ -14,6 +14,7 @@ from siglip_lab.shapes_world import Combination, draw, random_scene
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/05_encoder_layers.html"
+READY = "attention-map .am-readout"
 WORDS = (
     r"(?P<layer>.+), (?P<head>.+): patch (?P<query>\d+) \(row \d, column \d\) takes most "
     r"from patch (?P<key>\d+) \(row (?P<row>\d), column (?P<column>\d)\), (?P<most>[\d.]+)\s%; "
@@ -35,16 +36,6 @@ def weights():
             maps.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
             x = layer(x)
     return torch.stack(maps)
-
-
-@pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("attention-map .am-readout")
-    page.locator("attention-map").scroll_into_view_if_needed()
-    yield page
-    page.close()
 
 
 def choose(page, kind, value):

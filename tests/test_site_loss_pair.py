@@ -10,17 +10,8 @@ from siglip_lab.losses import clip_loss, sigmoid_loss
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/08_losses.html"
+READY = "loss-pair .lp-readout"
 COSINES = torch.tensor([[0.7, 0.5, 0.2], [0.4, 0.6, 0.2], [0.1, 0.3, 0.5]], dtype=torch.float64)
-
-
-@pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("loss-pair .lp-readout")
-    page.locator("loss-pair").scroll_into_view_if_needed()
-    yield page
-    page.close()
 
 
 def number(text):

@@ -12,22 +12,13 @@ from siglip_lab.counting import count_parameters
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/10_parameters.html"
+READY = "parameter-map .pm-map i"
 SIGLIP = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
 CLIP = [name for name in clip.list_models() if name.startswith("ViT")]
 NAMES = {  # the page's name -> the library's
     "patch embedding": "patches", "token table": "tokens", "first norm": "norm", "norm": "norms",
     "MLP": "mlp", "MAP head": "head", "projection": "head",
 }  # fmt: skip
-
-
-@pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("parameter-map .pm-map i")
-    page.locator("parameter-map").scroll_into_view_if_needed()
-    yield page
-    page.close()
 
 
 def choose(page, model):

@@ -12,6 +12,7 @@ from siglip_lab.shapes_world import Combination, draw, random_scene
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/06_pooling_heads.html"
+READY = "attention-map .am-readout"
 SCENES = [(5, Combination(4, "yellow", "star")), (11, Combination(1, "purple", "heart"))]
 WORDS = (
     r"MAP head, (?P<head>.+): the probe takes most from patch (?P<key>\d+) "
@@ -33,15 +34,6 @@ def weights():
         )
         q, k = (split_heads(x, 4) for x in (head.probe @ w_q.T + b_q, tokens @ w_k.T + b_k))
         return (q @ k.mT / 18**0.5).softmax(dim=-1)[:, :, 0]
-
-
-@pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("attention-map .am-readout")
-    yield page
-    page.close()
 
 
 def choose(element, head):

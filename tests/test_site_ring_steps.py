@@ -10,6 +10,7 @@ from siglip_lab.losses import _pass_on
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/09_loss_at_scale.html"
+READY = "ring-steps td.rs-now"
 
 
 def owners_by_step(rank):
@@ -19,15 +20,6 @@ def owners_by_step(rank):
         found.append(texts.item())
         texts = _pass_on(texts, None)
     return found
-
-
-@pytest.fixture
-def ring(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("ring-steps td.rs-now")
-    yield page
-    page.close()
 
 
 def move_to(page, step):
@@ -52,39 +44,39 @@ def blocks(page, kind):
 
 
 @pytest.mark.parametrize("world", [2, 4, 8])
-def test_texts_are_where_the_library_has_them(ring, world):
-    ring.get_by_role("button", name=f"{world} ranks").click()
+def test_texts_are_where_the_library_has_them(page, world):
+    page.get_by_role("button", name=f"{world} ranks").click()
     truth = ranks.run(world, owners_by_step)  # [rank][step]
     done = []
     for step in range(world + 1):
-        move_to(ring, step)
+        move_to(page, step)
         now = [truth[rank][step] for rank in range(world)]
-        assert holders(ring) == now
+        assert holders(page) == now
         scored = [] if step == world else [[rank, now[rank], str(step)] for rank in range(world)]
-        assert sorted(blocks(ring, "rs-now")) == scored
-        assert sorted(blocks(ring, "rs-done")) == sorted(done)
-        assert len(blocks(ring, "rs-open")) == world**2 - len(done) - len(scored)
+        assert sorted(blocks(page, "rs-now")) == scored
+        assert sorted(blocks(page, "rs-done")) == sorted(done)
+        assert len(blocks(page, "rs-open")) == world**2 - len(done) - len(scored)
         done += scored
         met = [rank for rank in range(world) if now[0] in truth[rank][: step + 1]]
-        said = ring.locator(".rs-readout").inner_text()
+        said = page.locator(".rs-readout").inner_text()
         if step < world:
             assert f"texts of rank {now[0]}" in said and f"{len(done)} of {world**2} blocks" in said
             shares = said.split("shares of rank")[1].replace("and", ",").strip("s. ")
             assert [int(rank) for rank in shares.split(",")] == met
         else:
             assert f"all {world} ranks" in said
-    assert holders(ring) == list(range(world))
+    assert holders(page) == list(range(world))
 
 
-def test_keyboard_moves_the_ring(ring):
-    ring.locator("ring-steps input[name=step]").focus()
-    ring.keyboard.press("ArrowRight")
-    assert holders(ring) == [3, 0, 1, 2]
-    ring.keyboard.press("End")
-    assert "home" in ring.locator("ring-steps output").inner_text()
-    ring.get_by_role("button", name="2 ranks").focus()
-    ring.keyboard.press("Enter")
-    assert holders(ring) == [0, 1]
+def test_keyboard_moves_the_ring(page):
+    page.locator("ring-steps input[name=step]").focus()
+    page.keyboard.press("ArrowRight")
+    assert holders(page) == [3, 0, 1, 2]
+    page.keyboard.press("End")
+    assert "home" in page.locator("ring-steps output").inner_text()
+    page.get_by_role("button", name="2 ranks").focus()
+    page.keyboard.press("Enter")
+    assert holders(page) == [0, 1]
 
 
 def test_nothing_is_wider_than_a_phone(browser, url):

@@ -13,18 +13,9 @@ from siglip_lab.counting import count_flops, count_parameters
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/11_compute.html"
+READY = "shape-explorer .se-readout table"
 PUBLISHED = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
 PARTS = ("patches", "attention", "attention map", "mlp", "head")
-
-
-@pytest.fixture
-def page(browser, url):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("shape-explorer .se-readout table")
-    page.locator("shape-explorer").scroll_into_view_if_needed()
-    yield page
-    page.close()
 
 
 def choose(page, name):
