@@ -11,36 +11,9 @@ from siglip_lab.model import SigLIP
 VISION = VisionConfig(384, 14, width=1152, depth=27, num_heads=16, mlp_dim=4304)
 TEXT = TextConfig(32_000, 64, width=1152, depth=27, num_heads=16, mlp_dim=4304)
 
-# Total, image tower, text tower, image tokens; computed from transformers' SiglipModel.
-PARAMETERS = {
-    "siglip-base-patch16-224": (203155970, 92884224, 110271744, 196),
-    "siglip-base-patch16-256": (203202050, 92930304, 110271744, 256),
-    "siglip-base-patch16-384": (203447810, 93176064, 110271744, 576),
-    "siglip-base-patch16-512": (203791874, 93520128, 110271744, 1024),
-    "siglip-large-patch16-256": (652150786, 315956224, 336194560, 256),
-    "siglip-large-patch16-384": (652478466, 316283904, 336194560, 576),
-    "siglip-so400m-patch14-224": (877360306, 427680704, 449679600, 256),
-    "siglip-so400m-patch14-384": (877960498, 428225600, 449734896, 729),
-    "siglip-base-patch16-256-multilingual": (370626050, 92930304, 277695744, 256),
-    "siglip-so400m-patch16-256-i18n": (1128758962, 427888064, 700870896, 256),
-}
-
 
 def count(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def test_list_models_names_the_published_ten_and_tiny():
-    assert list_models() == [*PARAMETERS, "tiny"]
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_published_shapes_have_the_published_parameter_counts(name):
-    config = get_config(name)
-    with torch.device("meta"):
-        model = SigLIP(config)
-    counts = (count(model), count(model.vision_model), count(model.text_model))
-    assert (*counts, config.vision.num_patches) == PARAMETERS[name]
 
 
 def test_the_parts_of_so400m():

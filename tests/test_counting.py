@@ -121,7 +121,9 @@ def test_parameters_of_published_models(name):
     expected = (count.total, count.vision.total, count.text.total, config.vision.num_patches)
     assert expected == PARAMETERS[name]
     assert count.total == count.vision.total + count.text.total + 2
-    assert count.total == parameters(meta(lambda: SigLIP(config)))
+    model = meta(lambda: SigLIP(config))
+    built = [parameters(part) for part in (model, model.vision_model, model.text_model)]
+    assert built == [count.total, count.vision.total, count.text.total]
     assert count.total == parameters(meta(lambda: SiglipModel(twin_config(config))))
 
 
