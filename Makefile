@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@if [ ! -x $(BIN)/python ]; then \
 		if [ -z '$(PYTHON)' ]; then echo 'No Python 3.10-3.13 with venv found: install one, or name it: make PYTHON=/path/to/python' >&2; exit 1; fi; \
 		echo 'Creating $(VENV) with $(PYTHON)'; $(PYTHON) -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,clip,dev]'
 	@touch $@
 
 book: $(STAMP)
@@ -77,7 +77,7 @@ gpu: HAS_GPU := import importlib.util as u, sys; \
 gpu:
 	@$(GPU_PYTHON) -c '$(HAS_GPU)'
 	@$(GPU_PYTHON) -c 'import hypothesis, ipykernel, matplotlib, nbval, transformers' || { \
-		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[book,dev]'" >&2; exit 1; }
+		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[book,clip,dev]'" >&2; exit 1; }
 	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) -m pytest -m 'not site' --ignore tests/test_packaging.py --nbval --nbval-current-env tests notebooks
 
 clean:

@@ -9,6 +9,7 @@ or nothing is loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def load_model(
             raise ValueError('give either source or weights="random", not both')
         model = _random_model(get_config(name), seed)
         for name, parameter in model.named_parameters():
-            parameter.data = parameter.data.to(device=device, dtype=_dtype_of(name, dtype))
+            parameter.data = parameter.data.to(device=device, dtype=dtype_of(name, dtype))
         return model.eval()
     folder = _find_folder(name, source)
     config = read_config(folder)
@@ -76,7 +77,7 @@ def load_model(
         _check_shape(name, config, folder)
     with torch.device("meta"):
         model = SigLIP(config)
-    _load_weights(model, folder, device, dtype)
+    load_weights(model, folder, device, dtype)
     return model.eval()
 
 
@@ -86,11 +87,18 @@ class Processor:
     Args:
         tokenizer: The model's tokenizer; it pads to the model's context length.
         image_size: Side of the model's images, in pixels.
+        preprocess: What turns images and that size into pixel values.
     """
 
-    def __init__(self, tokenizer: Tokenizer, image_size: int):
+    def __init__(
+        self,
+        tokenizer: Callable[[str | list[str]], Tensor],
+        image_size: int,
+        preprocess: Callable = preprocess,
+    ):
         self.tokenizer = tokenizer
         self.image_size = image_size
+        self.preprocess = preprocess
 
     def __call__(self, text=None, images=None) -> dict[str, Tensor]:
         """Prepare texts, images or both.
@@ -112,7 +120,7 @@ class Processor:
         if text is not None:
             inputs["input_ids"] = self.tokenizer(text)
         if images is not None:
-            inputs["pixel_values"] = preprocess(images, self.image_size)
+            inputs["pixel_values"] = self.preprocess(images, self.image_size)
         return inputs
 
 
@@ -136,14 +144,18 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
     """
     folder = _find_folder(name, source)
     config = read_config(folder)
-    _check_preprocessing(folder, config.vision.image_size)
+    size = config.vision.image_size
+    half, square = [0.5, 0.5, 0.5], {"height": size, "width": size}
+    check_preprocessing(
+        folder, {"resample": (3,), "image_mean": (half,), "image_std": (half,), "size": (square,)}
+    )
     tokenizer = Tokenizer(folder / "spiece.model", config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
             f"{folder}: spiece.model has {tokenizer.vocab_size} pieces, config.json allows "
             f"{config.text.vocab_size}: the two belong to different models"
         )
-    return Processor(tokenizer, config.vision.image_size)
+    return Processor(tokenizer, size)
 
 
 def read_config(folder: str | Path) -> SigLIPConfig:
@@ -162,36 +174,28 @@ def read_config(folder: str | Path) -> SigLIPConfig:
             something that SigLIP v1 does not have.
     """
     path = Path(folder) / "config.json"
-    content = _read_json(path)
+    content = read_json(path)
     if content.get("model_type") != "siglip":
         raise CheckpointError(
             f"{path}: model_type is {content.get('model_type')!r}, expected 'siglip'"
         )
-    vision = {"image_size": 224, "patch_size": 16, "num_channels": 3, "vision_use_head": True}
-    text = {"vocab_size": 32_000, "max_position_embeddings": 64}
-    shared = {
+    sizes = {
         "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-        "intermediate_size": 3072, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6,
+        "intermediate_size": 3072,
     }  # fmt: skip
-    vision = shared | vision | (content.get("vision_config") or {})
-    text = shared | text | (content.get("text_config") or {})
     fixed = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
-    for part, values, expected in (
-        ("vision_config", vision, fixed | {"num_channels": 3, "vision_use_head": True}),
-        ("text_config", text, fixed),
-    ):
-        for key, value in expected.items():
-            if values[key] != value:
-                raise CheckpointError(
-                    f"{path}: {part}.{key} is {values[key]!r}; SigLIP has {value!r}"
-                )
+    vision_sizes = sizes | {"image_size": 224, "patch_size": 16}
+    text_sizes = sizes | {"vocab_size": 32_000, "max_position_embeddings": 64}
+    fixed_vision = fixed | {"num_channels": 3, "vision_use_head": True}
+    vision = read_tower(path, content, "vision_config", vision_sizes, fixed_vision)
+    text = read_tower(path, content, "text_config", text_sizes, fixed)
     try:
         return SigLIPConfig(
-            VisionConfig(vision["image_size"], vision["patch_size"], **_tower_shape(vision)),
+            VisionConfig(vision["image_size"], vision["patch_size"], **tower_shape(vision)),
             TextConfig(
                 text["vocab_size"],
                 text["max_position_embeddings"],
-                **_tower_shape(text),
+                **tower_shape(text),
                 embed_dim=text.get("projection_size"),
             ),
         )
@@ -199,7 +203,19 @@ def read_config(folder: str | Path) -> SigLIPConfig:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _tower_shape(values: dict) -> dict:
+def read_tower(path: Path, content: dict, part: str, defaults: dict, fixed: dict) -> dict:
+    """One part of a ``config.json`` over its defaults; what is fixed must be as it is here."""
+    values = defaults | fixed | (content.get(part) or {})
+    for key, value in fixed.items():
+        if values[key] != value:
+            raise CheckpointError(
+                f"{path}: {part}.{key} is {values[key]!r}; this model has {value!r}"
+            )
+    return values
+
+
+def tower_shape(values: dict) -> dict:
+    """Hugging Face's names of a tower's sizes, in ours."""
     return {
         "width": values["hidden_size"],
         "depth": values["num_hidden_layers"],
@@ -230,7 +246,8 @@ def _find_folder(name: str | Path, source: str | Path | None) -> Path:
     return folder
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """The object that a JSON file holds."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -255,23 +272,18 @@ def _check_shape(name: str, config: SigLIPConfig, folder: Path) -> None:
             raise CheckpointError(f"{folder} is not {name}: it holds {part} {found}, not {wanted}")
 
 
-def _check_preprocessing(folder: Path, image_size: int) -> None:
-    """Refuse settings other than SigLIP's: bicubic to a square, mean and std 0.5."""
+def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
+    """Refuse a folder whose image processor has other settings than the accepted ones."""
     path = folder / "preprocessor_config.json"
     if not path.exists():  # transformers 5 writes one file for image processor and tokenizer
         path = folder / "processor_config.json"
-    settings = _read_json(path)
+    settings = read_json(path)
     settings = settings.get("image_processor", settings)
-    expected = {
-        "resample": 3,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "size": {"height": image_size, "width": image_size},
-    }
-    for key, value in expected.items():
-        if settings.get(key) != value:
+    for key, values in accepted.items():
+        if settings.get(key) not in values:
             raise CheckpointError(
-                f"{path}: {key} is {settings.get(key)!r}; SigLIP's preprocessing has {value!r}"
+                f"{path}: {key} is {settings.get(key)!r}; this model's preprocessing has "
+                f"{values[0]!r}"
             )
 
 
@@ -284,11 +296,25 @@ def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
     return model
 
 
-def _load_weights(model: SigLIP, folder: Path, device, dtype) -> None:
-    """Put a folder's tensors into a model on the meta device, once every one has been checked."""
-    locations = _locate_tensors(folder)
+def load_weights(
+    model: torch.nn.Module,
+    folder: Path,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    ignore: Collection[str] = (),
+) -> None:
+    """Put a folder's tensors into a model on the meta device, once every one has been checked.
+
+    Args:
+        model: The model.
+        folder: The checkpoint folder.
+        device: Where to put the weights; None: the CPU.
+        dtype: Their type; None: the file's.
+        ignore: Names that the file may have beside the model's.
+    """
+    locations = {k: v for k, v in _locate_tensors(folder).items() if k not in ignore}
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    _check_names(folder, expected.keys(), locations.keys())
+    check_names(folder, expected.keys(), locations.keys())
     tensors = {}
     for path in sorted(set(locations.values())):
         with _open(path) as file:
@@ -304,11 +330,11 @@ def _load_weights(model: SigLIP, folder: Path, device, dtype) -> None:
                         f"{path}: {name} is {tensor.dtype}, expected floats: quantized weights "
                         "are not supported"
                     )
-                tensors[name] = tensor.to(device=device, dtype=_dtype_of(name, dtype))
+                tensors[name] = tensor.to(device=device, dtype=dtype_of(name, dtype))
     model.load_state_dict(tensors, strict=True, assign=True)
 
 
-def _dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
+def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
     """The type in which a parameter is kept if the weights are asked for in `dtype`."""
     if dtype is None or name not in ("logit_scale", "logit_bias"):
         return dtype
@@ -319,7 +345,7 @@ def _locate_tensors(folder: Path) -> dict[str, Path]:
     """Which file holds which tensor: one file, or the shards that an index names."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        weight_map = _read_json(index).get("weight_map")
+        weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict):
             raise CheckpointError(f"{index}: expected an object under 'weight_map'")
         paths = {folder / Path(str(shard)).name for shard in weight_map.values()}
@@ -345,11 +371,12 @@ def _open(path: Path):
         ) from error
 
 
-def _check_names(folder: Path, expected, found) -> None:
+def check_names(path: Path, expected: Set[str], found: Set[str]) -> None:
+    """Refuse weights whose names are not exactly the expected ones."""
     missing, extra = sorted(expected - found), sorted(found - expected)
     if missing or extra:
         raise CheckpointError(
-            f"{folder}: the weights do not fit config.json; "
+            f"{path}: the weights do not fit the model; "
             f"missing: {_shorten(missing)}; not expected: {_shorten(extra)}"
         )
 

@@ -1,25 +1,36 @@
 """The encoder: a stack of equal layers, the same code for image tokens and text tokens.
 
 Chapter "Encoder layers". Pre-norm transformer layers: attention lets tokens look at each other,
-the MLP works on each token alone, and both only add to the token's vector. No mask and no dropout.
-Reference: big_vision, ``models/vit.py``.
+the MLP works on each token alone, and both only add to the token's vector. No dropout, and in
+SigLIP no mask. Reference: big_vision, ``models/vit.py``.
+
+CLIP's layers are the same but for the activation, LayerNorm's epsilon and its text tower's mask.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Attention", "MLP", "EncoderLayer", "Encoder", "layer_norm"]
+__all__ = ["Attention", "MLP", "EncoderLayer", "Encoder", "gelu_tanh", "layer_norm"]
+
+EPS = 1e-6  # flax's default for LayerNorm, under which SigLIP was trained; PyTorch's is 1e-5
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
-    """LayerNorm with flax's epsilon, 1e-6, under which SigLIP was trained (PyTorch's is 1e-5)."""
-    return nn.LayerNorm(width, eps=1e-6)
+    """LayerNorm with SigLIP's epsilon, 1e-6."""
+    return nn.LayerNorm(width, eps=EPS)
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU in its tanh approximation, flax's default; element by element."""
+    return F.gelu(x, approximate="tanh")
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over all tokens, without a mask: `[B, N, D]` to `[B, N, D]`.
+    """Multi-head self-attention over all tokens: `[B, N, D]` to `[B, N, D]`.
 
     Args:
         width: Size D of a token vector.
@@ -34,13 +45,19 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Every token gathers from every token; shapes as for the class."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Every token gathers from every token; shapes as for the class.
+
+        Args:
+            x: Tokens.
+            mask: Added to the scores before the softmax, `[N, N]`: -inf where row i must not see
+                column j. SigLIP has none.
+        """
         q, k, v = (
             split_heads(proj(x), self.num_heads)  # [B, heads, N, D/heads]
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        x = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(D/heads)) v
+        x = F.scaled_dot_product_attention(q, k, v, mask)  # softmax(q k^T / sqrt(D/heads)) v
         return self.out_proj(merge_heads(x))  # [B, N, D]
 
 
@@ -57,21 +74,21 @@ def merge_heads(x: Tensor) -> Tensor:
 class MLP(nn.Module):
     """Two linear maps with a GELU between them, on each token alone: `[B, N, D]` to `[B, N, D]`.
 
-    The GELU is the tanh approximation, flax's default.
-
     Args:
         width: Size D of a token vector.
         mlp_dim: Size of the hidden layer.
+        activation: The function between the two maps.
     """
 
-    def __init__(self, width: int, mlp_dim: int):
+    def __init__(self, width: int, mlp_dim: int, activation: Callable = gelu_tanh):
         super().__init__()
+        self.activation = activation
         self.fc1 = nn.Linear(width, mlp_dim)
         self.fc2 = nn.Linear(mlp_dim, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as for the class."""
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class EncoderLayer(nn.Module):
@@ -81,18 +98,27 @@ class EncoderLayer(nn.Module):
         width: Size D of a token vector.
         num_heads: Attention heads.
         mlp_dim: Size of the MLP's hidden layer.
+        activation: The MLP's.
+        eps: LayerNorm's.
     """
 
-    def __init__(self, width: int, num_heads: int, mlp_dim: int):
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        mlp_dim: int,
+        activation: Callable = gelu_tanh,
+        eps: float = EPS,
+    ):
         super().__init__()
-        self.layer_norm1 = layer_norm(width)
+        self.layer_norm1 = nn.LayerNorm(width, eps)
         self.self_attn = Attention(width, num_heads)
-        self.layer_norm2 = layer_norm(width)
-        self.mlp = MLP(width, mlp_dim)
+        self.layer_norm2 = nn.LayerNorm(width, eps)
+        self.mlp = MLP(width, mlp_dim, activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, N, D]` to `[B, N, D]`."""
-        x = x + self.self_attn(self.layer_norm1(x))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`[B, N, D]` to `[B, N, D]`; the mask is the attention's."""
+        x = x + self.self_attn(self.layer_norm1(x), mask)
         return x + self.mlp(self.layer_norm2(x))
 
 
@@ -101,17 +127,19 @@ class Encoder(nn.Module):
 
     Args:
         config: `VisionConfig` or `TextConfig`: width, depth, num_heads, mlp_dim are used.
+        activation: The MLPs'.
+        eps: LayerNorm's.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, activation: Callable = gelu_tanh, eps: float = EPS):
         super().__init__()
         self.layers = nn.ModuleList(
-            EncoderLayer(config.width, config.num_heads, config.mlp_dim)
+            EncoderLayer(config.width, config.num_heads, config.mlp_dim, activation, eps)
             for _ in range(config.depth)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[B, N, D]` to `[B, N, D]`, before the final norm."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`[B, N, D]` to `[B, N, D]`, before the final norm; the mask is the attention's."""
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, mask)
         return x

@@ -19,20 +19,20 @@ from siglip_lab.patchify import VisionEmbeddings
 from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
 __all__ = [
-    "SigLIP", "SigLIPOutput", "VisionTower", "TextTower", "TowerOutput", "TextEmbeddings",
-    "default_device",
+    "SigLIP", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput", "TextEmbeddings",
+    "default_device", "scaled_cosines", "unit_vectors",
 ]  # fmt: skip
 
 
 class TowerOutput(NamedTuple):
     """What a tower returns."""
 
-    last_hidden_state: Tensor  # [B, N, D], after the final norm
+    last_hidden_state: Tensor  # [B, N, D], after the final norm, but in CLIP's ViT before it
     pooler_output: Tensor  # [B, D], not normalised
 
 
-class SigLIPOutput(NamedTuple):
-    """What the model returns."""
+class TwoTowerOutput(NamedTuple):
+    """What a model of two towers returns."""
 
     logits_per_image: Tensor  # [n_img, n_txt], at least float32
     logits_per_text: Tensor  # [n_txt, n_img], its transpose
@@ -163,18 +163,18 @@ class SigLIP(nn.Module):
         Arguments and errors as for `VisionEmbeddings.forward`.
         """
         pooled = self.vision_model(pixel_values, interpolate_pos_encoding).pooler_output
-        return _normalize(pooled)
+        return unit_vectors(pooled)
 
     def encode_text(self, input_ids: Tensor) -> Tensor:
         """Ids `[B, L]` to unit vectors `[B, D]`, at least float32.
 
         Arguments and errors as for `TextEmbeddings.forward`.
         """
-        return _normalize(self.text_model(input_ids).pooler_output)
+        return unit_vectors(self.text_model(input_ids).pooler_output)
 
     def forward(
         self, pixel_values: Tensor, input_ids: Tensor, interpolate_pos_encoding: bool = False
-    ) -> SigLIPOutput:
+    ) -> TwoTowerOutput:
         """Compare every image with every text.
 
         Args:
@@ -183,24 +183,21 @@ class SigLIP(nn.Module):
             interpolate_pos_encoding: Accept images of another size; see `VisionEmbeddings`.
 
         Returns:
-            `SigLIPOutput`; the logits' sigmoid is a probability for each pair.
+            `TwoTowerOutput`; the logits' sigmoid is a probability for each pair.
         """
         image_embeds = self.encode_image(pixel_values, interpolate_pos_encoding)
         text_embeds = self.encode_text(input_ids)
         logits = self.logits(image_embeds, text_embeds)
-        return SigLIPOutput(logits, logits.T, image_embeds, text_embeds)
+        return TwoTowerOutput(logits, logits.T, image_embeds, text_embeds)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """Logits `[n_img, n_txt]` of unit vectors `[n_img, D]` and `[n_txt, D]`.
+        """Logits `[n_img, n_txt]` of unit vectors `[n_img, D]` and `[n_txt, D]`."""
+        scaled = scaled_cosines(image_embeds, text_embeds, self.logit_scale)
+        return scaled + self.logit_bias.to(scaled.dtype)
 
-        Computed in float32 also where the towers run in half precision: a logit near -10 has a
-        resolution of 0.0625 in bfloat16, and a scale near 112 multiplies every rounding error of
-        the cosine.
-        """
-        dtype = torch.promote_types(image_embeds.dtype, torch.float32)
-        with torch.autocast(image_embeds.device.type, enabled=False):
-            cosines = image_embeds.to(dtype) @ text_embeds.to(dtype).T  # [n_img, n_txt]
-            return cosines * self.logit_scale.to(dtype).exp() + self.logit_bias.to(dtype)
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What the logits mean: each pair's own probability, of the same shape."""
+        return logits.sigmoid()
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
@@ -217,9 +214,22 @@ class SigLIP(nn.Module):
         nn.init.constant_(self.logit_bias, -10.0)
 
 
-def _normalize(x: Tensor) -> Tensor:
-    """To unit length, in at least float32 and also under autocast."""
+def unit_vectors(x: Tensor) -> Tensor:
+    """Vectors `[B, D]` scaled to length 1, in at least float32 and also under autocast."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+
+
+def scaled_cosines(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) -> Tensor:
+    """Cosines times t `[n_img, n_txt]`, of unit vectors `[n_img, D]` and `[n_txt, D]`, and log t.
+
+    Computed in float32 also where the towers run in half precision: a logit near -10 has a
+    resolution of 0.0625 in bfloat16, and a scale near 112 multiplies every rounding error of the
+    cosine.
+    """
+    dtype = torch.promote_types(image_embeds.dtype, torch.float32)
+    with torch.autocast(image_embeds.device.type, enabled=False):
+        cosines = image_embeds.to(dtype) @ text_embeds.to(dtype).T  # [n_img, n_txt]
+        return cosines * logit_scale.to(dtype).exp()
 
 
 def _init_module(module: nn.Module, generator: torch.Generator | None) -> None:

@@ -98,33 +98,48 @@ class VisionEmbeddings(nn.Module):
             TypeError: If the images are integers, or in half precision while the weights are not.
             ValueError: If their shape does not fit.
         """
-        self._check(pixel_values, interpolate_pos_encoding)
-        x = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
+        size = None if interpolate_pos_encoding else self.config.image_size
+        x = self.patch_embedding(to_weights(pixel_values, self.patch_embedding.weight, size))
         rows, columns = x.shape[-2:]  # x: [B, D, rows, columns]
         x = x.flatten(2).transpose(1, 2)  # [B, N, D]
         return x + interpolate_positions(self.position_embedding.weight, rows, columns)
 
-    def _check(self, pixel_values: Tensor, interpolate_pos_encoding: bool) -> None:
-        _check_images(pixel_values, self.config.patch_size)
-        size, shape = self.config.image_size, tuple(pixel_values.shape)
-        if not pixel_values.is_floating_point():
-            raise TypeError(
-                f"pixel_values are {pixel_values.dtype}; expected floating point in [-1, 1]: "
-                "use siglip_lab.preprocess"
-            )
-        weights = self.patch_embedding.weight.dtype
-        if pixel_values.dtype in _HALF and weights not in _HALF:
-            raise TypeError(
-                f"pixel_values are {pixel_values.dtype}, the weights {weights}: pass the float32 "
-                "images that siglip_lab.preprocess makes, or load the model in half precision"
-            )
-        if shape[0] == 0 or shape[1] != 3:
-            raise ValueError(f"pixel_values have shape {shape}; expected [B, 3, H, W] with B >= 1")
-        if shape[2:] != (size, size) and not interpolate_pos_encoding:
-            raise ValueError(
-                f"pixel_values are {shape[2]}x{shape[3]}, the position table is made for "
-                f"{size}x{size}: preprocess with size={size}, or pass interpolate_pos_encoding=True"
-            )
+
+def to_weights(pixel_values: Tensor, kernel: Tensor, size: int | None) -> Tensor:
+    """Images in the dtype of a tower's first kernel, once it is sure that they fit it.
+
+    Args:
+        pixel_values: Floating `[B, 3, H, W]`.
+        kernel: The weight `[D, 3, P, P]` of the tower's first convolution.
+        size: Side that the images must have; None for any of at least P.
+
+    Returns:
+        `[B, 3, H, W]`.
+
+    Raises:
+        TypeError: If the images are integers, or in half precision while the weights are not.
+        ValueError: If their shape does not fit.
+    """
+    _check_images(pixel_values, kernel.shape[-1])
+    shape = tuple(pixel_values.shape)
+    if not pixel_values.is_floating_point():
+        raise TypeError(
+            f"pixel_values are {pixel_values.dtype}; expected floating point, as the model's "
+            "preprocess makes them"
+        )
+    if pixel_values.dtype in _HALF and kernel.dtype not in _HALF:
+        raise TypeError(
+            f"pixel_values are {pixel_values.dtype}, the weights {kernel.dtype}: pass the float32 "
+            "images that preprocess makes, or load the model in half precision"
+        )
+    if shape[0] == 0 or shape[1] != 3:
+        raise ValueError(f"pixel_values have shape {shape}; expected [B, 3, H, W] with B >= 1")
+    if size is not None and shape[2:] != (size, size):
+        raise ValueError(
+            f"pixel_values are {shape[2]}x{shape[3]}, the position table is made for "
+            f"{size}x{size}: preprocess with size={size}, or pass interpolate_pos_encoding=True"
+        )
+    return pixel_values.to(kernel.dtype)
 
 
 def _check_images(pixel_values: Tensor, patch_size: int) -> None:

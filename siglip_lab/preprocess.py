@@ -12,6 +12,7 @@ import io
 import operator
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,9 +68,19 @@ def preprocess(
     >>> pixel_values.shape, pixel_values[0, :, 0, 0].tolist()
     (torch.Size([1, 3, 384, 384]), [1.0, -1.0, -1.0])
     """
-    size, background = _check_size(size), _check_background(background)
+    size = check_size(size)
+    return load_images(images, background, lambda image: to_pixel_values(resize(image, size)))
+
+
+def load_images(
+    images: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
+    background: tuple[int, int, int],
+    prepare: Callable[[Image.Image], Tensor],
+) -> Tensor:
+    """Load images and prepare each: `[B, 3, S, S]`; arguments and errors as for `preprocess`."""
+    background = _check_background(background)
     if not isinstance(images, (list, tuple)):
-        return to_pixel_values(resize(load_image(images, background), size))[None]  # [1, 3, S, S]
+        return prepare(load_image(images, background))[None]  # [1, 3, S, S]
     if not images:
         raise ValueError("the list of images is empty; expected at least one image")
 
@@ -78,7 +89,7 @@ def preprocess(
             image = load_image(images[index], background)
         except (TypeError, ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{index}]: {error}") from error
-        return to_pixel_values(resize(image, size))  # [3, S, S]
+        return prepare(image)  # [3, S, S]
 
     # Pillow and NumPy let go of Python's lock while they compute, so threads share the work.
     with ThreadPoolExecutor(min(len(images), os.cpu_count() or 1, MAX_THREADS)) as pool:
@@ -142,7 +153,7 @@ def resize(image: Image.Image, size: int) -> Image.Image:
     >>> resize(Image.new("RGB", (640, 480)), 384).size
     (384, 384)
     """
-    size = _check_size(size)
+    size = check_size(size)
     return image.resize((size, size), Image.Resampling.BICUBIC)
 
 
@@ -342,14 +353,14 @@ def _check_sides(width: int, height: int) -> None:
         )
 
 
-def _check_size(size: int) -> int:
+def check_size(size: int) -> int:
     try:
         side = operator.index(size)
     except TypeError:
         side = None
     if side is None or isinstance(size, bool):
         raise TypeError(
-            f"size is {size!r}; expected one integer, such as 384: SigLIP's images are square"
+            f"size is {size!r}; expected one integer, such as 384: the model's images are square"
         )
     if side < 1:
         raise ValueError(f"size is {size}; expected at least 1 pixel")

@@ -14,6 +14,7 @@ from html import escape
 import torch
 from torch import Tensor, nn
 
+from siglip_lab.clip.model import CLIP
 from siglip_lab.model import SigLIP
 
 __all__ = ["Trace", "TraceRow", "trace"]
@@ -99,7 +100,7 @@ class Trace:
 
 
 def trace(
-    model: SigLIP, pixel_values: Tensor, input_ids: Tensor, keep_tensors: bool = False
+    model: SigLIP | CLIP, pixel_values: Tensor, input_ids: Tensor, keep_tensors: bool = False
 ) -> Trace:
     """Run a model once and record every named intermediate.
 
@@ -155,8 +156,9 @@ def trace(
             output = model(pixel_values=pixel_values, input_ids=input_ids)
         for name in ("image_embeds", "text_embeds"):
             record(name, "output", 0, getattr(output, name))
-        record("logits_per_image", "output", 2, output.logits_per_image)  # scale and bias
-        record("probabilities", "output", 0, output.logits_per_image.sigmoid())
+        scalars = sum(name.startswith("logit_") for name, _ in model.named_parameters())
+        record("logits_per_image", "output", scalars, output.logits_per_image)
+        record("probabilities", "output", 0, model.probabilities(output.logits_per_image))
     finally:
         for handle in handles:
             handle.remove()

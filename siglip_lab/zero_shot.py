@@ -1,6 +1,7 @@
 """Use a model: which label fits this image, which image fits this text.
 
-Chapter "Start here". No training is needed: the labels are texts like any other.
+Chapter "Start here". No training is needed: the labels are texts like any other. Everything here
+works with SigLIP and with CLIP.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 
 from siglip_lab.checkpoints import Processor
+from siglip_lab.clip.model import CLIP
 from siglip_lab.model import SigLIP
 
 __all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
 
 
 def zero_shot(
-    model: SigLIP,
+    model: SigLIP | CLIP,
     processor: Processor,
     images,
     labels: list[str],
@@ -23,8 +25,9 @@ def zero_shot(
 ) -> Tensor:
     """The probability of each label for each image.
 
-    Each pair is a question of its own, answered by a sigmoid: a row need not sum to one, several
-    labels can be true of an image, and none may be.
+    SigLIP: each pair is a question of its own, answered by a sigmoid. A row need not sum to one,
+    several labels can be true of an image, and none may be. CLIP: each image chooses among the
+    labels by a softmax, and its row sums to one.
 
     Args:
         model: The model.
@@ -57,11 +60,15 @@ def zero_shot(
     with torch.no_grad():
         image_embeds = embed_images(model, processor, images)
         text_embeds = embed_texts(model, processor, texts)
-        return model.logits(image_embeds, text_embeds).sigmoid().cpu()
+        return model.probabilities(model.logits(image_embeds, text_embeds)).cpu()
 
 
 def retrieve(
-    model: SigLIP, processor: Processor, texts: str | list[str], image_embeds: Tensor, k: int = 5
+    model: SigLIP | CLIP,
+    processor: Processor,
+    texts: str | list[str],
+    image_embeds: Tensor,
+    k: int = 5,
 ) -> tuple[Tensor, Tensor]:
     """The k images that fit each text best.
 
@@ -74,7 +81,8 @@ def retrieve(
         k: How many images to return for each text.
 
     Returns:
-        Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`.
+        Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`. CLIP's are
+        those of the text's choice among all the images.
 
     Raises:
         ValueError: If k is not between 1 and the number of images.
@@ -84,11 +92,13 @@ def retrieve(
     with torch.no_grad():
         text_embeds = embed_texts(model, processor, texts)
         logits = model.logits(image_embeds.to(text_embeds.device), text_embeds)
-        probabilities, indices = logits.T.sigmoid().topk(k)
+        probabilities, indices = model.probabilities(logits.T).topk(k)
         return probabilities.cpu(), indices.cpu()
 
 
-def embed_images(model: SigLIP, processor: Processor, images, batch_size: int = 32) -> Tensor:
+def embed_images(
+    model: SigLIP | CLIP, processor: Processor, images, batch_size: int = 32
+) -> Tensor:
     """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients."""
     if not isinstance(images, (list, tuple)):
         images = [images]
@@ -97,7 +107,7 @@ def embed_images(model: SigLIP, processor: Processor, images, batch_size: int = 
 
 
 def embed_texts(
-    model: SigLIP, processor: Processor, texts: str | list[str], batch_size: int = 256
+    model: SigLIP | CLIP, processor: Processor, texts: str | list[str], batch_size: int = 256
 ) -> Tensor:
     """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients."""
     if isinstance(texts, str):
@@ -107,7 +117,7 @@ def embed_texts(
 
 
 @torch.no_grad()
-def _embed(encode, prepare, model: SigLIP, items, batch_size: int) -> Tensor:
+def _embed(encode, prepare, model: SigLIP | CLIP, items, batch_size: int) -> Tensor:
     if not len(items):
         raise ValueError("nothing to embed: the list is empty")
     device = model.logit_scale.device

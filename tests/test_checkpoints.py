@@ -274,7 +274,9 @@ def test_config_that_is_no_config(folder, content, message):
 )
 def test_other_preprocessing_is_refused(folder, changes):
     change_json(folder / "preprocessor_config.json", **changes)
-    with pytest.raises(CheckpointError, match=f"{next(iter(changes))} is .*SigLIP's preprocessing"):
+    with pytest.raises(
+        CheckpointError, match=f"{next(iter(changes))} is .*this model's preprocessing"
+    ):
         load_processor(folder)
 
 

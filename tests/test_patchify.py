@@ -73,7 +73,7 @@ def test_interpolation_of_a_table_to_its_own_size_changes_nothing():
     [
         (torch.zeros(3, 46, 46), ValueError, r"expected \[B, C, H, W\].*images\[None\]"),
         (torch.zeros(1, 3, 5, 46), ValueError, "smaller than one patch of 6x6"),
-        (torch.zeros(1, 3, 46, 46, dtype=torch.uint8), TypeError, r"torch.uint8.*\[-1, 1\]"),
+        (torch.zeros(1, 3, 46, 46, dtype=torch.uint8), TypeError, "torch.uint8; expected float"),
         (torch.zeros(0, 3, 46, 46), ValueError, "B >= 1"),
         (torch.zeros(1, 1, 46, 46), ValueError, r"shape \(1, 1, 46, 46\)"),
         (torch.zeros(1, 3, 46, 46).half(), TypeError, "torch.float16, the weights torch.float32"),

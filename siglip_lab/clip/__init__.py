@@ -5,6 +5,15 @@
 512
 """
 
+from siglip_lab.clip.checkpoints import load_model, load_processor
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
+from siglip_lab.clip.model import CLIP, build_attention_mask, quick_gelu
+from siglip_lab.clip.preprocess import preprocess
+from siglip_lab.clip.resnet import ModifiedResNet
+from siglip_lab.clip.tokenizer import Tokenizer, tokenize
 
-__all__ = ["CLIPConfig", "ResNetConfig", "get_config", "list_models"]
+__all__ = [
+    "CLIP", "CLIPConfig", "ModifiedResNet", "ResNetConfig", "Tokenizer", "build_attention_mask",
+    "get_config", "list_models", "load_model", "load_processor", "preprocess", "quick_gelu",
+    "tokenize",
+]  # fmt: skip

@@ -1,0 +1,361 @@
+"""Load CLIP: a Hugging Face folder, an OpenAI state dict, or random weights.
+
+Loading is strict: every name and shape must agree, or nothing is loaded. OpenAI's own downloads
+are TorchScript archives, which hold code beside the weights; they load on express request only.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from siglip_lab.checkpoints import (
+    CheckpointError,
+    Processor,
+    check_names,
+    check_preprocessing,
+    dtype_of,
+    load_weights,
+    read_json,
+    read_tower,
+    tower_shape,
+)
+from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
+from siglip_lab.clip.model import CLIP
+from siglip_lab.clip.preprocess import MEAN, STD, preprocess
+from siglip_lab.clip.tokenizer import Tokenizer
+from siglip_lab.configs import TextConfig, VisionConfig
+
+__all__ = ["load_model", "load_processor", "read_config"]
+
+# Tables 0, 1, 2, … that older versions of transformers stored with the weights
+POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
+
+
+def load_model(
+    name: str | os.PathLike,
+    weights: str | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    run_code_in_file: bool = False,
+) -> CLIP:
+    """A model, ready for inference (in eval mode).
+
+    Args:
+        name: The path of a Hugging Face folder, or of a state dict with OpenAI's names (``.pt``),
+            from whose tensors the shape is read; with random weights a name from `list_models`.
+        weights: "random" builds the shape `name` with random weights instead of loading any.
+        seed: Seed of the random weights. They are drawn on the CPU: the same on every device.
+        device: Where to put the model; default: the CPU.
+        dtype: Floating type of the weights; default: a folder's own, else float32. ``logit_scale``
+            stays in float32 at least.
+        run_code_in_file: Load a TorchScript archive, as OpenAI's own downloads are. Such a file
+            can carry code, and loading it runs that code: do so only with a file that you trust.
+            Without this, no code from a file is ever run.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: If config or weights are missing, damaged, of another model, or in a
+            TorchScript archive.
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If the name is unknown or the arguments contradict each other.
+    """
+    if weights is not None:
+        if weights != "random":
+            raise ValueError(f'weights={weights!r}: the only choice is "random"')
+        model = _random_model(get_config(name), seed)
+        return _convert(model, device, dtype).eval()
+    path = _existing(name)
+    if path.is_dir():
+        model = _on_meta(read_config(path))
+        load_weights(model, path, device, dtype, ignore=POSITION_IDS)
+        return model.eval()
+    tensors = _read_state_dict(path, run_code_in_file)
+    config = _config_of(tensors, path)
+    tensors = _to_hugging_face(tensors)
+    model = _on_meta(config)
+    check_names(path, model.state_dict().keys(), tensors.keys())
+    for key, parameter in model.state_dict().items():
+        if tensors[key].shape != parameter.shape:
+            raise CheckpointError(
+                f"{path}: {key} has shape {list(tensors[key].shape)}, the other tensors ask for "
+                f"{list(parameter.shape)}"
+            )
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return _convert(model, device, dtype or torch.float32).eval()
+
+
+def load_processor(
+    name: str | os.PathLike, vocabulary: str | os.PathLike | None = None
+) -> Processor:
+    """The processor that belongs to a model.
+
+    Args:
+        name: A name from `list_models`, or the path of a Hugging Face folder.
+        vocabulary: As for `Tokenizer`. Default: the folder's, for a name the installed one.
+
+    Returns:
+        A `siglip_lab.Processor`.
+
+    Raises:
+        CheckpointError: If the folder asks for another preprocessing than CLIP's.
+        FileNotFoundError: If the folder or a vocabulary does not exist.
+        ValueError: If the name is unknown.
+    """
+    if name in list_models():
+        config = get_config(name)
+    else:
+        folder = _existing(name)
+        config = read_config(folder)
+        check_preprocessing(folder, _settings(config.vision.image_size))
+        vocabulary = folder if vocabulary is None else vocabulary
+    tokenizer = Tokenizer(vocabulary, config.text.context_length)
+    if tokenizer.vocab_size > config.text.vocab_size:
+        raise CheckpointError(
+            f"the vocabulary has {tokenizer.vocab_size} pieces, the model allows "
+            f"{config.text.vocab_size}: the two belong to different models"
+        )
+    return Processor(tokenizer, config.vision.image_size, preprocess)
+
+
+def read_config(folder: str | os.PathLike) -> CLIPConfig:
+    """The shape that a Hugging Face folder's ``config.json`` describes.
+
+    Published files store only what differs from the defaults of transformers' `CLIPConfig`.
+
+    Args:
+        folder: The checkpoint folder.
+
+    Returns:
+        The config.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, of another model type, or describes
+            something that OpenAI's CLIP does not have, such as the exact GELU.
+    """
+    path = Path(folder) / "config.json"
+    content = read_json(path)
+    if content.get("model_type") != "clip":
+        raise CheckpointError(
+            f"{path}: model_type is {content.get('model_type')!r}, expected 'clip'"
+        )
+    sizes = {"num_hidden_layers": 12, "intermediate_size": 3072, "hidden_size": 768}
+    vision_sizes = sizes | {"num_attention_heads": 12, "image_size": 224, "patch_size": 32}
+    text_sizes = sizes | {
+        "hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8,
+        "vocab_size": 49_408, "max_position_embeddings": 77,
+    }  # fmt: skip
+    fixed = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+    vision = read_tower(path, content, "vision_config", vision_sizes, fixed | {"num_channels": 3})
+    text = read_tower(path, content, "text_config", text_sizes, fixed)
+    try:
+        return CLIPConfig(
+            VisionConfig(vision["image_size"], vision["patch_size"], **tower_shape(vision)),
+            TextConfig(
+                text["vocab_size"],
+                text["max_position_embeddings"],
+                **tower_shape(text),
+                embed_dim=content.get("projection_dim", 512),
+            ),
+        )
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _settings(size: int) -> dict[str, tuple]:
+    """What a folder's image processor may say; older files write sizes as one number."""
+    return {
+        "resample": (3,),
+        "image_mean": (list(MEAN),),
+        "image_std": (list(STD),),
+        "size": ({"shortest_edge": size}, size),
+        "crop_size": ({"height": size, "width": size}, size),
+    }
+
+
+def _existing(name: str | os.PathLike) -> Path:
+    path = Path(name)
+    if path.exists():
+        return path
+    if name in list_models():
+        raise ValueError(
+            f"the weights of {name!r} are not part of this package: pass the path of OpenAI's "
+            'state dict or of a Hugging Face folder, or weights="random" for its shape alone'
+        )
+    raise FileNotFoundError(
+        f"there is no {str(name)!r}; expected the path of a Hugging Face folder or of a state dict "
+        f"(.pt), or one of the names {', '.join(list_models())}"
+    )
+
+
+def _on_meta(config: CLIPConfig) -> CLIP:
+    with torch.device("meta"):
+        return CLIP(config)
+
+
+def _random_model(config: CLIPConfig, seed: int) -> CLIP:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CLIP(config)
+
+
+def _convert(model: CLIP, device: torch.device | str | None, dtype: torch.dtype | None) -> CLIP:
+    """Move to a device; all floats but the logit scale to a type."""
+    for name, parameter in model.named_parameters():
+        parameter.data = parameter.data.to(dtype=dtype_of(name, dtype))
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.data = buffer.data.to(dtype=dtype)
+    return model.to(device=device)
+
+
+# ---- OpenAI's state dict -------------------------------------------------------------------------
+
+
+def _read_state_dict(path: Path, run_code_in_file: bool) -> dict[str, Tensor]:
+    """The tensors of a ``.pt`` file, without running code from it unless that is asked for."""
+    if _is_torchscript(path):
+        if not run_code_in_file:
+            raise CheckpointError(
+                f"{path} is a TorchScript archive, as OpenAI's downloads are: beside the weights "
+                "it holds code, which loading would run. If you trust the file, either pass "
+                "run_code_in_file=True, or keep its weights alone, once: "
+                'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt")'
+            )
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is not a state dict, or is damaged, or holds "
+            f"more than tensors: {reason}"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        found = ", ".join(map(repr, list(tensors)[:5])) if isinstance(tensors, dict) else ""
+        raise CheckpointError(
+            f"{path} holds a {type(tensors).__name__} ({found}); expected a dict of tensors, as "
+            "torch.save(model.state_dict(), path) writes it"
+        )
+    return tensors
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in member for member in archive.namelist())
+
+
+def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
+    """The shape of the model that OpenAI's tensors belong to.
+
+    Source: openai/CLIP, ``clip/model.py``, ``build_model``.
+    """
+    shape = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    try:
+        width = shape["ln_final.weight"][0]
+        text = TextConfig(
+            *(shape["token_embedding.weight"][0], shape["positional_embedding"][0], width),
+            depth=_count(shape, r"transformer\.resblocks\.(\d+)\."),
+            num_heads=width // 64,
+            mlp_dim=shape["transformer.resblocks.0.mlp.c_fc.weight"][0],
+            embed_dim=shape["text_projection"][1],
+        )
+        if "visual.proj" in shape:
+            width, patch = shape["visual.conv1.weight"][0], shape["visual.conv1.weight"][-1]
+            vision = VisionConfig(
+                image_size=patch * round((shape["visual.positional_embedding"][0] - 1) ** 0.5),
+                patch_size=patch,
+                width=width,
+                depth=_count(shape, r"visual\.transformer\.resblocks\.(\d+)\."),
+                num_heads=width // 64,
+                mlp_dim=shape["visual.transformer.resblocks.0.mlp.c_fc.weight"][0],
+            )
+        else:
+            positions = shape["visual.attnpool.positional_embedding"][0]
+            vision = ResNetConfig(
+                image_size=32 * round((positions - 1) ** 0.5),
+                width=shape["visual.layer1.0.conv1.weight"][0],
+                layers=tuple(
+                    _count(shape, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)
+                ),
+            )
+        return CLIPConfig(vision, text)
+    except KeyError as error:
+        first = ", ".join(list(shape)[:3])
+        raise CheckpointError(
+            f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}"
+        ) from None
+    except (IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error
+
+
+def _count(names, pattern: str) -> int:
+    """How many numbers a pattern finds at the beginning of the names."""
+    return len({match[1] for name in names if (match := re.match(pattern, name))})
+
+
+_BLOCK = (
+    ("ln_1.", "layer_norm1."),
+    ("ln_2.", "layer_norm2."),
+    ("attn.out_proj.", "self_attn.out_proj."),
+    ("mlp.c_fc.", "mlp.fc1."),
+    ("mlp.c_proj.", "mlp.fc2."),
+)
+_NAMES = {
+    "token_embedding.": "text_model.embeddings.token_embedding.",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final.": "text_model.final_layer_norm.",
+    "text_projection": "text_projection.weight",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.ln_pre.": "vision_model.pre_layrnorm.",
+    "visual.ln_post.": "vision_model.post_layernorm.",
+    "visual.proj": "visual_projection.weight",
+}
+_LAYERS = {
+    "transformer.resblocks.": "text_model.encoder.layers.",
+    "visual.transformer.resblocks.": "vision_model.encoder.layers.",
+}
+_SIZES = ("input_resolution", "context_length", "vocab_size")  # stored beside the weights
+
+
+def _to_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """OpenAI's tensors under Hugging Face's names, q, k and v apart, projections turned."""
+    result = {}
+    for name, tensor in tensors.items():
+        if name in _SIZES:
+            continue
+        new = _new_name(name, "visual.proj" in tensors)
+        if "attn.in_proj_" in new:
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                result[new.replace("attn.in_proj_", f"self_attn.{part}_proj.")] = piece
+        else:
+            turn = name in ("text_projection", "visual.proj")
+            result[new] = tensor.T.contiguous() if turn else tensor
+    return result
+
+
+def _new_name(name: str, vit: bool) -> str:
+    for old, new in _LAYERS.items():
+        if name.startswith(old):
+            rest = name.removeprefix(old)
+            for part in _BLOCK:
+                rest = rest.replace(*part)
+            return new + rest
+    if name == "visual.conv1.weight" and vit:
+        return "vision_model.embeddings.patch_embedding.weight"
+    for old, new in _NAMES.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name

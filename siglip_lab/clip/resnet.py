@@ -1,0 +1,125 @@
+"""CLIP's ResNets: a three-convolution stem, blurred strides, and attention instead of a mean.
+
+Parameter names are OpenAI's (``layer1.0.conv1.weight``, ``attnpool.c_proj.weight``, …).
+Source: CLIP paper, section 2.4; openai/CLIP, ``clip/model.py``, ``ModifiedResNet``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siglip_lab.clip.configs import ResNetConfig
+from siglip_lab.patchify import to_weights
+from siglip_lab.pooling import AttentionPool2d
+
+__all__ = ["Bottleneck", "ModifiedResNet"]
+
+EXPANSION = 4  # a block's output has four times as many channels as its middle
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a short cut: `[B, C, H, W]` to `[B, 4 W, H/s, W/s]`.
+
+    All convolutions have stride 1; where the map shrinks, an average of s x s does it, on the
+    short cut too, so that every value counts.
+
+    Args:
+        channels: Channels C that come in.
+        width: Channels of the middle; four times as many go out.
+        stride: How much smaller the map gets.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int = 1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.avgpool = nn.AvgPool2d(stride)
+        self.conv3 = nn.Conv2d(width, EXPANSION * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(EXPANSION * width)
+        self.downsample = nn.Identity()
+        if stride > 1 or channels != EXPANSION * width:
+            shrink = nn.AvgPool2d(stride)
+            fit = nn.Conv2d(channels, EXPANSION * width, 1, bias=False)
+            norm = nn.BatchNorm2d(EXPANSION * width)
+            self.downsample = nn.Sequential(OrderedDict({"-1": shrink, "0": fit, "1": norm}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes as for the class."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(self.avgpool(out)))
+        return F.relu(out + self.downsample(x))
+
+
+class ModifiedResNet(nn.Module):
+    """Images `[B, 3, S, S]` to one vector `[B, E]` each, not normalised.
+
+    Three things differ from a plain ResNet: the stem has three convolutions and an average instead
+    of one and a maximum; strides are averages; the last map is pooled by attention.
+
+    Args:
+        config: Shape of the tower.
+        embed_dim: Size E of the result.
+    """
+
+    def __init__(self, config: ResNetConfig, embed_dim: int):
+        super().__init__()
+        self.config = config
+        half, width = config.width // 2, config.width
+        self.conv1 = nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(half)
+        self.conv2 = nn.Conv2d(half, half, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(half)
+        self.conv3 = nn.Conv2d(half, width, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.avgpool = nn.AvgPool2d(2)
+        self.layer1 = _stage(width, width, config.layers[0], stride=1)
+        self.layer2 = _stage(4 * width, 2 * width, config.layers[1], stride=2)
+        self.layer3 = _stage(8 * width, 4 * width, config.layers[2], stride=2)
+        self.layer4 = _stage(16 * width, 8 * width, config.layers[3], stride=2)
+        self.attnpool = AttentionPool2d(
+            config.grid_size, config.feature_dim, config.num_heads, embed_dim
+        )
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Shapes as for the class.
+
+        Raises:
+            TypeError: If the images are integers, or in half precision while the weights are not.
+            ValueError: If their shape does not fit.
+        """
+        size, shape = self.config.image_size, tuple(pixel_values.shape)
+        if shape[-2:] != (size, size):
+            raise ValueError(
+                f"pixel_values have shape {shape}; expected [B, 3, {size}, {size}]: preprocess "
+                f"with size={size}"
+            )
+        x = to_weights(pixel_values, self.conv1.weight, size)
+        for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
+            x = F.relu(norm(conv(x)))
+        x = self.avgpool(x)  # [B, W, S/4, S/4]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return self.attnpool(x)  # x was [B, 32 W, S/32, S/32]
+
+    @torch.no_grad()
+    def initialize_parameters(self) -> None:
+        """Draw the attention pooling, and let every block begin as its short cut alone."""
+        pool = self.attnpool
+        for linear in (pool.q_proj, pool.k_proj, pool.v_proj, pool.c_proj):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
+
+
+def _stage(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    first = Bottleneck(channels, width, stride)
+    rest = [Bottleneck(EXPANSION * width, width) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *rest)

@@ -1,0 +1,340 @@
+"""CLIP against transformers' `CLIPModel`, its ResNets against one written in functions."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from parity import tower
+from torch.nn import functional as F
+from transformers import CLIPConfig as TheirConfig
+from transformers import CLIPModel
+
+import siglip_lab as sl
+from siglip_lab import clip
+from siglip_lab.clip import CLIP, CLIPConfig, ResNetConfig
+from siglip_lab.configs import TextConfig, VisionConfig
+
+TEXT = TextConfig(600, 12, width=64, depth=2, num_heads=1, mlp_dim=256, embed_dim=40)
+SMALL = CLIPConfig(VisionConfig(32, 8, width=128, depth=2, num_heads=2, mlp_dim=512), TEXT)
+RESNET = CLIPConfig(ResNetConfig(64, 8, (2, 1, 3, 1)), TEXT)
+VITS = ["ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px"]
+
+
+def shallow(name: str, depth: int = 2) -> CLIPConfig:
+    config = clip.get_config(name)
+    return CLIPConfig(replace(config.vision, depth=depth), replace(config.text, depth=depth))
+
+
+def random_model(config: CLIPConfig, seed: int = 0) -> CLIP:
+    """Random weights without a zero bias, an identity norm or a fresh statistic."""
+    torch.manual_seed(seed)
+    model = CLIP(config).eval()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("bias") or "norm" in name or "bn" in name or "downsample.1" in name:
+                if tensor.is_floating_point():
+                    tensor += 0.2 * torch.rand_like(tensor)
+    return model
+
+
+def twin(model: CLIP) -> CLIPModel:
+    config = model.config
+    vision = {"image_size": config.vision.image_size, "patch_size": config.vision.patch_size}
+    text = {
+        "vocab_size": config.text.vocab_size,
+        "max_position_embeddings": config.text.context_length,
+        "eos_token_id": config.text.vocab_size - 1,
+    }
+    theirs = TheirConfig(
+        vision_config=tower(config.vision) | vision,
+        text_config=tower(config.text) | text,
+        projection_dim=config.embed_dim,
+    )
+    with torch.device("meta"):
+        other = CLIPModel(theirs)
+    other.load_state_dict(model.state_dict(), strict=True, assign=True)
+    for module in other.modules():
+        if "position_ids" in module._buffers:
+            module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
+    return other.eval()
+
+
+def random_inputs(config: CLIPConfig, images: int = 2, texts: int = 3, seed: int = 0) -> dict:
+    """Noise, and texts of random ids that end at random places and are padded with zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    size, length = config.vision.image_size, config.text.context_length
+    ids = torch.randint(1, config.text.vocab_size - 2, (texts, length), generator=generator)
+    for row, end in zip(ids, torch.randint(2, length, (texts,), generator=generator), strict=True):
+        row[end], row[end + 1 :] = config.text.vocab_size - 1, 0
+    pixels = torch.randn(images, 3, size, size, generator=generator)
+    return {"pixel_values": pixels, "input_ids": ids}
+
+
+# ---- equal to transformers -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", VITS)
+@torch.no_grad()
+def test_equal_to_transformers(name):
+    model = random_model(shallow(name))
+    inputs = random_inputs(model.config, images=1, texts=2)
+    ours, theirs = model(**inputs), twin(model)(**inputs)
+    for field in ("logits_per_image", "logits_per_text", "image_embeds", "text_embeds"):
+        assert (getattr(ours, field) - getattr(theirs, field)).abs().max() <= 1e-5, field
+
+
+@torch.no_grad()
+def test_every_hidden_state_equals_transformers():
+    model = random_model(SMALL)
+    inputs = random_inputs(SMALL)
+    vision, text = model.vision_model(inputs["pixel_values"]), model.text_model(inputs["input_ids"])
+    other = twin(model)
+    their_vision = other.vision_model(pixel_values=inputs["pixel_values"])
+    their_text = other.text_model(input_ids=inputs["input_ids"])
+    for ours, theirs in ((vision, their_vision), (text, their_text)):
+        torch.testing.assert_close(ours.last_hidden_state, theirs.last_hidden_state)
+        torch.testing.assert_close(ours.pooler_output, theirs.pooler_output)
+
+
+@torch.no_grad()
+def test_other_image_sizes_equal_transformers():
+    model = random_model(SMALL)
+    pixels = torch.randn(1, 3, 24, 48, generator=torch.Generator().manual_seed(0))
+    ours = model.vision_model(pixels, interpolate_pos_encoding=True).pooler_output
+    theirs = twin(model).vision_model(pixels, interpolate_pos_encoding=True).pooler_output
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_gradients_equal_transformers():
+    model = random_model(SMALL)
+    inputs = random_inputs(SMALL, images=3, texts=3)
+    other = twin(model)
+    out = model(**inputs)
+    sl.clip_loss(out.image_embeds, out.text_embeds, model.logit_scale).backward()
+    ours = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():  # shared with the twin
+        parameter.grad = None
+    other(**inputs, return_loss=True).loss.backward()
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(ours[name], parameter.grad, msg=name, rtol=1e-4, atol=1e-5)
+
+
+# ---- what the masks and the poolings mean --------------------------------------------------------
+
+
+@torch.no_grad()
+def test_what_comes_after_the_end_of_text_changes_nothing():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    ids = inputs["input_ids"]
+    padded = model.encode_text(ids)
+    ends = ids.argmax(dim=-1)
+    for row, end, embed in zip(ids, ends, padded, strict=True):
+        assert torch.allclose(model.encode_text(row[None, : end + 1])[0], embed, atol=1e-6)
+
+
+def test_the_mask_hides_the_future():
+    mask = clip.build_attention_mask(4)
+    assert torch.equal(mask.isneginf(), torch.ones(4, 4).triu(1).bool())
+    assert (mask.tril() == 0).all()
+    assert clip.build_attention_mask(2, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_quick_gelu():
+    x = torch.linspace(-4, 4, 101, dtype=torch.float64)
+    torch.testing.assert_close(clip.quick_gelu(x), x / (1 + (-1.702 * x).exp()))
+    assert 0.019 < (clip.quick_gelu(x) - F.gelu(x)).abs().max() < 0.021
+
+
+# ---- ResNets, layer by layer ---------------------------------------------------------------------
+
+
+def plain_resnet(w: dict, x: torch.Tensor, config: ResNetConfig) -> dict:
+    """Every intermediate, from the tensors alone."""
+    out = {}
+
+    def norm(x, name):
+        mean, var = w[f"{name}.running_mean"], w[f"{name}.running_var"]
+        scale = w[f"{name}.weight"] / (var + 1e-5).sqrt()
+        return x * scale[:, None, None] + (w[f"{name}.bias"] - mean * scale)[:, None, None]
+
+    for i, stride in ((1, 2), (2, 1), (3, 1)):
+        x = F.conv2d(x, w[f"conv{i}.weight"], stride=stride, padding=1)
+        x = norm(x, f"bn{i}").clamp(min=0)
+    x = out["avgpool"] = F.avg_pool2d(x, 2)
+    for stage, blocks in enumerate(config.layers, start=1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            shrinks = stage > 1 and block == 0
+            y = norm(F.conv2d(x, w[f"{name}.conv1.weight"]), f"{name}.bn1").clamp(min=0)
+            y = F.conv2d(y, w[f"{name}.conv2.weight"], padding=1)
+            y = norm(y, f"{name}.bn2").clamp(min=0)
+            y = F.avg_pool2d(y, 2) if shrinks else y
+            y = norm(F.conv2d(y, w[f"{name}.conv3.weight"]), f"{name}.bn3")
+            if block == 0:
+                x = F.avg_pool2d(x, 2) if shrinks else x
+                x = norm(F.conv2d(x, w[f"{name}.downsample.0.weight"]), f"{name}.downsample.1")
+            x = out[name] = (x + y).clamp(min=0)
+    tokens = x.flatten(2).permute(2, 0, 1)  # [G * G, B, D]
+    tokens = torch.cat([tokens.mean(dim=0, keepdim=True), tokens])
+    tokens = tokens + w["attnpool.positional_embedding"][:, None]
+    parts = [f"attnpool.{part}_proj" for part in "qkv"]
+    pooled, _ = F.multi_head_attention_forward(
+        tokens[:1], tokens, tokens, tokens.shape[-1], config.num_heads,
+        None, torch.cat([w[f"{part}.bias"] for part in parts]), None, None, False, 0.0,
+        w["attnpool.c_proj.weight"], w["attnpool.c_proj.bias"], training=False,
+        use_separate_proj_weight=True, need_weights=False,
+        **{f"{part}_proj_weight": w[f"attnpool.{part}_proj.weight"] for part in "qkv"},
+    )  # fmt: skip
+    out["attnpool"] = pooled[0]
+    return out
+
+
+@pytest.mark.parametrize("config", [RESNET.vision, ResNetConfig(96, 6, (1, 2, 1, 2))])
+@torch.no_grad()
+def test_resnet_layer_by_layer(config):
+    resnet = random_model(CLIPConfig(config, TEXT)).visual
+    seen = {}
+    for name, module in resnet.named_modules():
+        module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: o}))
+    x = torch.randn(2, 3, config.image_size, config.image_size)
+    resnet(x)
+    expected = plain_resnet(resnet.state_dict(), x, config)
+    assert len(expected) == 2 + sum(config.layers)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(seen[name], tensor, msg=name, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", clip.list_models())
+def test_parameter_counts(name):
+    with torch.device("meta"):
+        model = CLIP(clip.get_config(name))
+    assert sum(p.numel() for p in model.parameters()) == sl.count_parameters(model.config).total
+
+
+def test_resnets_have_openais_names():
+    with torch.device("meta"):
+        names = CLIP(clip.get_config("RN50")).state_dict()
+    for name in ("layer1.0.conv1.weight", "attnpool.c_proj.weight", "layer2.0.downsample.0.weight",
+                 "attnpool.positional_embedding", "bn3.running_var"):  # fmt: skip
+        assert f"visual.{name}" in names
+
+
+# ---- initialization ------------------------------------------------------------------------------
+
+
+def test_initialization_of_the_text_tower_and_the_vit():
+    torch.manual_seed(0)
+    model = CLIP(shallow("ViT-B/32"))
+    state, width, depth = model.state_dict(), 512, 2
+    text, vision = "text_model.encoder.layers.0.", "vision_model.encoder.layers.0."
+    out_of = (2 * depth * width) ** -0.5
+    for name, std in {
+        text + "self_attn.q_proj.weight": width**-0.5,
+        text + "self_attn.v_proj.weight": width**-0.5,
+        text + "self_attn.out_proj.weight": out_of,
+        text + "mlp.fc1.weight": (2 * width) ** -0.5,
+        text + "mlp.fc2.weight": out_of,
+        "text_model.embeddings.token_embedding.weight": 0.02,
+        "text_model.embeddings.position_embedding.weight": 0.01,
+        "text_projection.weight": width**-0.5,
+        "vision_model.embeddings.class_embedding": 768**-0.5,
+        "vision_model.embeddings.position_embedding.weight": 768**-0.5,
+        "visual_projection.weight": 768**-0.5,
+        # uniform within +-bound has the spread bound / sqrt(3)
+        vision + "self_attn.k_proj.weight": math.sqrt(6 / (4 * 768)) / math.sqrt(3),
+        vision + "mlp.fc1.weight": (1 / math.sqrt(768)) / math.sqrt(3),
+    }.items():
+        assert state[name].std().item() == pytest.approx(std, rel=0.1), name
+    for name in (text + "self_attn.q_proj.bias", vision + "self_attn.out_proj.bias"):
+        assert not state[name].any()
+    assert model.logit_scale.exp().item() == pytest.approx(1 / 0.07)
+
+
+def test_initialization_of_a_resnet():
+    torch.manual_seed(0)
+    visual = CLIP(RESNET).visual
+    assert not visual.layer3[1].bn3.weight.any()
+    assert visual.bn3.weight.all()  # of the stem
+    assert visual.attnpool.q_proj.weight.std().item() == pytest.approx(256**-0.5, rel=0.05)
+    x = torch.randn(2, 256, 2, 2).relu()
+    assert torch.equal(
+        visual.eval().layer4[0](x[:, :128]), F.relu(visual.layer4[0].downsample(x[:, :128]))
+    )
+
+
+def test_transformers_swaps_two_spreads():
+    """In its attention, what is fed gets the smaller spread and what is added the larger one."""
+    torch.manual_seed(0)
+    width, depth = 64, 6
+    text = TextConfig(600, 12, width, depth, 1, 256, 40)
+    ours = CLIP(CLIPConfig(SMALL.vision, text))
+    theirs = CLIPModel(
+        TheirConfig(
+            text_config=tower(text) | {"vocab_size": 600, "max_position_embeddings": 12},
+            vision_config=tower(SMALL.vision) | {"image_size": 32, "patch_size": 8},
+        )
+    )
+    into, out_of = width**-0.5, (2 * depth * width) ** -0.5
+    for model, q, out in ((ours, into, out_of), (theirs, out_of, into)):
+        attention = model.text_model.encoder.layers[0].self_attn
+        assert attention.q_proj.weight.std().item() == pytest.approx(q, rel=0.1)
+        assert attention.out_proj.weight.std().item() == pytest.approx(out, rel=0.1)
+
+
+# ---- use -----------------------------------------------------------------------------------------
+
+
+def test_same_methods_as_siglip():
+    model = random_model(SMALL)
+    inputs = random_inputs(SMALL)
+    out = model(**inputs)
+    assert torch.equal(out.image_embeds, model.encode_image(inputs["pixel_values"]))
+    assert torch.equal(out.logits_per_image, model.logits(out.image_embeds, out.text_embeds))
+    assert torch.equal(out.logits_per_text, out.logits_per_image.T)
+    rows = model.probabilities(out.logits_per_image)
+    torch.testing.assert_close(rows.sum(dim=-1), torch.ones(2))
+    assert {name for name in vars(sl.SigLIP) if not name.startswith("_")} - {"init_weights"} == {
+        name for name in vars(CLIP) if not name.startswith("_")
+    } - {"initialize_parameters"}
+
+
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+def test_trace(config):
+    trace = sl.trace(random_model(config), **random_inputs(config))
+    assert trace["logits_per_image"].parameters == 1
+    assert trace["probabilities"].mean == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@torch.no_grad()
+def test_other_types(config, dtype):
+    model, inputs = random_model(config), random_inputs(config)
+    expected = model(**inputs).logits_per_image
+    found = model.to(dtype)(**inputs).logits_per_image
+    assert found.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(found.float(), expected, rtol=0.1, atol=0.5)
+
+
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+def test_wrong_inputs(config):
+    model = random_model(config)
+    size = config.vision.image_size
+    with pytest.raises(ValueError, match=f"preprocess with size={size}"):
+        model.encode_image(torch.zeros(1, 3, 48, 48))
+    with pytest.raises(ValueError, match="shape|add the batch dimension"):
+        model.encode_image(torch.zeros(3, size, size))
+    with pytest.raises(ValueError, match="B >= 1"):
+        model.encode_image(torch.zeros(1, 1, size, size))
+    with pytest.raises(TypeError, match="expected floating point"):
+        model.encode_image(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="belongs to another model"):
+        model.encode_text(torch.full((1, 12), 600))
+    with pytest.raises(ValueError, match="context_length=12"):
+        model.encode_text(torch.zeros(1, 13, dtype=torch.int64))
+
+
+def test_a_resnet_takes_one_size_only():
+    with pytest.raises(ValueError, match="no other size"):
+        random_model(RESNET).encode_image(torch.zeros(1, 3, 96, 96), interpolate_pos_encoding=True)

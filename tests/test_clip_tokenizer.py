@@ -1,0 +1,210 @@
+import gzip
+import importlib.util
+import json
+import random
+import string
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import CLIPTokenizer
+
+import siglip_lab as sl
+from siglip_lab.clip import tokenizer as module
+from siglip_lab.clip.tokenizer import END, OPENAI_FILE, START, Tokenizer, clean, tokenize
+
+OPENAI = Path(importlib.util.find_spec("clip").origin).with_name(OPENAI_FILE)
+
+# openai/CLIP, notebooks/Interacting_with_CLIP.ipynb and README; the rest from its list of merges.
+IDS = {
+    "a diagram": [49406, 320, 22697, 49407],
+    "a dog": [49406, 320, 1929, 49407],
+    "a cat": [49406, 320, 2368, 49407],
+    "Hello World!": [49406, 3306, 1002, 256, 49407],
+    "a photo of a cat": [49406, 320, 1125, 539, 320, 2368, 49407],
+    "a photo of a dog": [49406, 320, 1125, 539, 320, 1929, 49407],
+    "a photo of 2 cats": [49406, 320, 1125, 539, 273, 3989, 49407],
+    "a photo of 2 dogs": [49406, 320, 1125, 539, 273, 3255, 49407],
+    "This is a photo of 2 cats.": [49406, 589, 533, 320, 1125, 539, 273, 3989, 269, 49407],
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tokenizer):
+    """The vocabulary as Hugging Face keeps it."""
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "vocab.json").write_text(json.dumps(tokenizer._ids))
+    merges = [" ".join(pair) for pair in tokenizer._ranks]
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    merges = (folder / "merges.txt").read_text().splitlines()[1:]
+    return CLIPTokenizer(
+        json.loads((folder / "vocab.json").read_text()), [tuple(m.split()) for m in merges]
+    )
+
+
+# ---- ids -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", IDS)
+def test_published_ids(text):
+    row = tokenize(text)[0].tolist()
+    assert row == IDS[text] + [0] * (77 - len(IDS[text]))
+
+
+def test_rows(tokenizer):
+    ids = sl.clip.tokenize(["a diagram", "a dog", "a cat"])
+    assert ids.shape == (3, 77)
+    assert ids.dtype == torch.int64
+    assert tokenizer.vocab_size == 49_408
+    assert ids.argmax(dim=-1).tolist() == [3, 3, 3]
+
+
+def strings(count: int) -> list[str]:
+    """Words, numbers, contractions, punctuation, accents and other scripts, from a fixed seed."""
+    rng = random.Random(0)
+    words = (
+        "a photo of the cat's DOG I'll they've we're it'd don't 2 1984 3.14 café naïve Straße "
+        "ÜBER москва Ελλάδα 日本語 中文 한국어 العربية हिन्दी 😀 👍🏽 ★ → € £5 #tag @user "
+        "http://a.b/c?d=e x2 2x e-mail foo_bar ... !? -- ½ ² Ⅷ ＡＢＣ supercalifragilistic zzzz"
+    ).split()
+    letters = string.ascii_letters + string.digits + string.punctuation + "    éüñß漢字кг"
+    texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(250)]
+    return texts + ["".join(rng.choices(letters, k=rng.randint(1, 40))) for _ in range(count - 250)]
+
+
+def test_equal_to_transformers_on_500_strings(tokenizer, theirs, monkeypatch):
+    # transformers neither mends encodings nor undoes HTML; what it is given is clean already.
+    texts = [clean(text) for text in strings(500)]
+    assert len(set(texts)) > 450
+    for text in texts:
+        assert tokenizer.encode(text) == theirs(text)["input_ids"], text
+
+
+def test_a_folder_gives_the_same_ids(tokenizer, folder):
+    other = Tokenizer(folder)
+    for text in strings(300)[::10]:
+        assert other.encode(text) == tokenizer.encode(text)
+    assert torch.equal(other(list(IDS)), tokenizer(list(IDS)))
+
+
+def test_openais_file_can_be_named(tokenizer):
+    assert Tokenizer(str(OPENAI)).encode("a diagram") == tokenizer.encode("a diagram")
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_ids_that_read_back(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert ids[0] == 49406 and ids[-1] == 49407
+    words = "".join(clean(text).split())
+    if START not in words and END not in words:
+        assert "".join(tokenizer.decode(ids).split()) == words
+
+
+def test_pieces_show_where_words_end(tokenizer):
+    assert tokenizer.pieces("a diagram") == [START, "a</w>", "diagram</w>", END]
+    assert len(tokenizer.pieces("tokenization")) > 3
+
+
+def test_decode_takes_a_row(tokenizer):
+    assert tokenizer.decode(tokenize("A photo of 2 Cafés!")[0]) == "a photo of 2 cafés !"
+
+
+# ---- cleaning ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Fish &amp;amp; Chips", "fish & chips"),
+        ("&lt;b&gt;", "<b>"),
+        ("sch\u00c3\u00b6n", "schön"),  # UTF-8 read as Latin-1
+        ("  two\n\t words \u00a0 here ", "two words here"),
+        ("\u2018quotes\u2019", "'quotes'"),
+    ],
+)
+def test_clean(text, expected):
+    assert clean(text) == expected
+
+
+# ---- errors --------------------------------------------------------------------------------------
+
+
+def test_a_long_text_is_refused_by_name(tokenizer):
+    texts = ["a cat", "cat " * 76]
+    with pytest.raises(ValueError, match=r"texts\[1\], 'cat cat .*…', has 78 .* truncate=True"):
+        tokenizer(texts)
+    rows = tokenizer(texts, truncate=True)
+    assert rows[1].tolist() == [49406] + [2368] * 75 + [49407]
+    assert tokenizer("cat " * 75)[0, -1] == 49407  # 77 tokens fit
+
+
+def test_context_length():
+    assert tokenize("a diagram", context_length=4).tolist() == [[49406, 320, 22697, 49407]]
+    with pytest.raises(ValueError, match="reads 3"):
+        tokenize("a diagram", context_length=3)
+    with pytest.raises(ValueError, match="at least 2"):
+        tokenize("a diagram", context_length=1)
+    with pytest.raises(TypeError, match="such as 77"):
+        tokenize("a diagram", context_length="77")
+
+
+@pytest.mark.parametrize(
+    "texts, error, message",
+    [
+        ([], ValueError, "empty"),
+        (3, TypeError, "int"),
+        (["a", None], TypeError, r"texts\[1\] is a NoneType"),
+    ],
+)
+def test_no_texts(tokenizer, texts, error, message):
+    with pytest.raises(error, match=message):
+        tokenizer(texts)
+
+
+def test_ids_out_of_range(tokenizer):
+    with pytest.raises(ValueError, match="49408 is not in"):
+        tokenizer.decode([49406, 49408])
+
+
+def test_no_vocabulary_installed(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'siglip-lab\[clip\]'"):
+        Tokenizer()
+
+
+def test_without_ftfy(monkeypatch, tokenizer):
+    monkeypatch.setitem(__import__("sys").modules, "ftfy", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs ftfy: run pip install"):
+        tokenizer("a cat")
+
+
+def test_other_files(tmp_path, folder):
+    with pytest.raises(FileNotFoundError, match="no file or folder"):
+        Tokenizer(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="no vocab.json"):
+        Tokenizer(tmp_path)
+    (tmp_path / OPENAI_FILE).write_bytes(OPENAI.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="is not bpe_simple_vocab_16e6.txt.gz, or is damaged"):
+        Tokenizer(tmp_path / OPENAI_FILE)
+    (tmp_path / OPENAI_FILE).write_bytes(gzip.compress(b"head\na b c\n"))
+    with pytest.raises(ValueError, match="join two pieces, got 'a b c'"):
+        Tokenizer(tmp_path / OPENAI_FILE)
+    (tmp_path / "merges.txt").write_bytes((folder / "merges.txt").read_bytes())
+    (tmp_path / "vocab.json").write_text('{"a": 0}')
+    with pytest.raises(ValueError, match="has no '<|startoftext|>'"):
+        Tokenizer(tmp_path)
+    (tmp_path / "vocab.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        Tokenizer(tmp_path)
