@@ -1,7 +1,8 @@
 """Time and memory of `siglip_lab.sigmoid_loss` against open_clip's loss and transformers' own.
 
 Forward and backward, d = 1152. Runs alternate in one process; the peak of memory is taken in a
-process of its own for each way. A way that does not fit into memory has null.
+process of its own for each way. A way that does not fit into memory has null. Beside the ways
+stands what none of them can do without: the three matrix products.
 
 Run ``python -m benchmarks.losses``; it writes ``benchmarks/results/losses.json``, or on a machine
 with a GPU ``losses_gpu.json``.
@@ -105,6 +106,25 @@ def step(loss, tensors: list[Tensor]) -> Tensor:
     return value.detach()
 
 
+def products(x: Tensor, y: Tensor, side: int = 2048) -> None:
+    """The three products of 2 n^2 d operations alone: logits, and the gradients of x and y.
+
+    In blocks, because the whole logits do not fit; on a GPU in bfloat16, its fastest type.
+    """
+    if DEVICE.type == "cuda":
+        x, y = x.bfloat16(), y.bfloat16()
+    grad_x, grad_y, block = torch.zeros_like(x), torch.zeros_like(y), x.new_empty(side, side)
+    rows = [slice(i, i + side) for i in range(0, len(x), side)]
+    for i in rows:
+        for j in rows:
+            logits = block[: len(x[i]), : len(y[j])]
+            torch.mm(x[i], y[j].T, out=logits)
+            grad_x[i].addmm_(logits, y[j])
+            grad_y[j].addmm_(logits.T, x[i])
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+
+
 # ---- measurements --------------------------------------------------------------------------------
 
 
@@ -167,18 +187,21 @@ def row(ways: dict, n: int, seconds: float) -> dict:
         for name, loss in ways.items()
         if memory.get(name) is not None
     }
+    alone = len(steps) == 1  # nothing to compare with
+    x, y = (tensor.detach() for tensor in tensors[:2])
+    steps["products"] = lambda: products(x, y)
     start = time.perf_counter()
     for way in steps.values():  # to warm up
         way()
-    runs = max(5, min(25, int(seconds / (time.perf_counter() - start))))
-    if len(steps) == 1:  # nothing to compare with
-        runs = 1
+    runs = 1 if alone else max(5, min(25, int(seconds / (time.perf_counter() - start))))
     median, _ = alternate(steps, runs)
+    bound = median.pop("products")
     peers = [median[name] for name in median if name != "siglip_lab"]
     return {
         "n": n,
         "runs": runs,
         "median_s": {k: round(median[k], 4) if k in median else None for k in memory},
+        "products_s": round(bound, 4),
         "ratio": round(min(peers) / median["siglip_lab"], 2) if peers else None,
         "extra_gb": memory,
     }
@@ -198,7 +221,8 @@ def main(arguments: list[str] | None = None) -> None:
     result = {
         "what": "sigmoid loss, forward and backward in float32: median seconds of alternating "
         "runs; peak memory above the inputs and their gradients in 10^9 bytes, null where it does "
-        "not fit; ratio: the fastest peer's time over siglip_lab's",
+        "not fit; products_s: the three matrix products of the step alone (bfloat16 on a GPU); "
+        "ratio: the fastest peer's time over siglip_lab's",
         "hardware": hardware("transformers", "open_clip_torch"),
         "d": WIDTH,
         "rows": rows,

@@ -48,6 +48,7 @@ def test_the_losses_are_measured_beside_their_peers(measure, tmp_path):
     names = ["siglip_lab", "open_clip", "transformers"]
     assert list(row["median_s"]) == list(row["extra_gb"]) == names
     assert all(row["median_s"].values()) and row["runs"] == 5
+    assert row["products_s"] > 0
     peers = min(row["median_s"]["open_clip"], row["median_s"]["transformers"])
     assert row["ratio"] == pytest.approx(peers / row["median_s"]["siglip_lab"], abs=0.3)
 
