@@ -19,8 +19,8 @@ from siglip_lab.patchify import VisionEmbeddings
 from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
 __all__ = [
-    "SigLIP", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput", "TextEmbeddings",
-    "default_device", "scaled_cosines", "unit_vectors",
+    "SigLIP", "TwoTowers", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput",
+    "TextEmbeddings", "default_device", "scaled_cosines", "unit_vectors",
 ]  # fmt: skip
 
 
@@ -129,7 +129,32 @@ class TextTower(nn.Module):
         return TowerOutput(x, self.head(x))
 
 
-class SigLIP(nn.Module):
+class TwoTowers(nn.Module):
+    """What SigLIP and CLIP share: two towers, whose embeddings are compared.
+
+    A model brings `encode_image`, `encode_text`, `logits` and `probabilities`.
+    """
+
+    def forward(
+        self, pixel_values: Tensor, input_ids: Tensor, interpolate_pos_encoding: bool = False
+    ) -> TwoTowerOutput:
+        """Compare every image with every text.
+
+        Args:
+            pixel_values: Images `[n_img, 3, S, S]`.
+            input_ids: Texts `[n_txt, L]`.
+            interpolate_pos_encoding: Accept images of another size, if the image tower can.
+
+        Returns:
+            `TwoTowerOutput`; `probabilities` says what its logits mean.
+        """
+        image_embeds = self.encode_image(pixel_values, interpolate_pos_encoding)
+        text_embeds = self.encode_text(input_ids)
+        logits = self.logits(image_embeds, text_embeds)
+        return TwoTowerOutput(logits, logits.T, image_embeds, text_embeds)
+
+
+class SigLIP(TwoTowers):
     """Two towers, a logit scale and a logit bias.
 
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j) + logit_bias``, and the sigmoid of a
@@ -171,24 +196,6 @@ class SigLIP(nn.Module):
         Arguments and errors as for `TextEmbeddings.forward`.
         """
         return unit_vectors(self.text_model(input_ids).pooler_output)
-
-    def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, interpolate_pos_encoding: bool = False
-    ) -> TwoTowerOutput:
-        """Compare every image with every text.
-
-        Args:
-            pixel_values: Images `[n_img, 3, S, S]`.
-            input_ids: Texts `[n_txt, L]`.
-            interpolate_pos_encoding: Accept images of another size; see `VisionEmbeddings`.
-
-        Returns:
-            `TwoTowerOutput`; the logits' sigmoid is a probability for each pair.
-        """
-        image_embeds = self.encode_image(pixel_values, interpolate_pos_encoding)
-        text_embeds = self.encode_text(input_ids)
-        logits = self.logits(image_embeds, text_embeds)
-        return TwoTowerOutput(logits, logits.T, image_embeds, text_embeds)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Logits `[n_img, n_txt]` of unit vectors `[n_img, D]` and `[n_txt, D]`."""

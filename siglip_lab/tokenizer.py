@@ -73,7 +73,7 @@ class Tokenizer:
     """
 
     def __init__(self, model_file: str | os.PathLike, context_length: int = 64):
-        self.context_length = _check_context_length(context_length)
+        self.context_length = check_context_length(context_length, least=1)
         self._model = _load(Path(model_file))
         self._prefix_length = len(self._model.encode(UNKNOWN, out_type=str))
 
@@ -96,16 +96,8 @@ class Tokenizer:
             TypeError: If a text is not a string.
             ValueError: If the list is empty, or a text cannot be written in UTF-8.
         """
-        if isinstance(texts, str):
-            texts = [texts]
-        if not isinstance(texts, (list, tuple)):
-            raise TypeError(f"got {type(texts).__name__}; expected a string or a list of strings")
-        if not texts:
-            raise ValueError("the list of texts is empty; expected at least one text")
-        for index, text in enumerate(texts):
-            _check_text(text, f"texts[{index}]")
         last = self.context_length - 1
-        rows = [self.encode(text)[:last] for text in texts]
+        rows = [self.encode(text)[:last] for text in list_of(texts)]
         rows = [row + [END_ID] * (self.context_length - len(row)) for row in rows]
         return torch.tensor(rows)  # [B, L]
 
@@ -133,7 +125,7 @@ class Tokenizer:
         Returns:
             The pieces, with "</s>" at the end.
         """
-        _check_text(text, "the text")
+        check_text(text, "the text")
         pieces = []
         for part in re.split(f"({END}|{UNKNOWN})", SPACE + text.replace(SPACE, " ")):
             pieces += [part] if part in (END, UNKNOWN) else self._split(canonicalize(part))
@@ -200,17 +192,33 @@ def _load(path: Path) -> SentencePieceProcessor:
     return model
 
 
-def _check_context_length(length: int) -> int:
+def check_context_length(length: int, least: int) -> int:
+    """The length as an integer that leaves room for the marks of start and end."""
     try:
         length = operator.index(length)
     except TypeError:
         raise TypeError(f"context_length is {length!r}; expected an integer, such as 64") from None
-    if length < 1:
-        raise ValueError(f"context_length is {length}; expected at least 1, for the end token")
+    if length < least:
+        marks = "the end token" if least == 1 else "start and end"
+        raise ValueError(f"context_length is {length}; expected at least {least}, for {marks}")
     return length
 
 
-def _check_text(text: str, name: str) -> None:
+def list_of(texts: str | list[str] | tuple[str, ...]) -> list[str]:
+    """One text or several as a list, each of them checked."""
+    if isinstance(texts, str):
+        texts = [texts]
+    if not isinstance(texts, (list, tuple)):
+        raise TypeError(f"got {type(texts).__name__}; expected a string or a list of strings")
+    if not texts:
+        raise ValueError("the list of texts is empty; expected at least one text")
+    for index, text in enumerate(texts):
+        check_text(text, f"texts[{index}]")
+    return list(texts)
+
+
+def check_text(text: str, name: str) -> None:
+    """Refuse what is no string, or cannot be written in UTF-8."""
     if not isinstance(text, str):
         raise TypeError(f"{name} is a {type(text).__name__}; expected a string")
     try:

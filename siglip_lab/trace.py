@@ -14,8 +14,7 @@ from html import escape
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.clip.model import CLIP
-from siglip_lab.model import SigLIP
+from siglip_lab.model import TwoTowers
 
 __all__ = ["Trace", "TraceRow", "trace"]
 
@@ -100,7 +99,7 @@ class Trace:
 
 
 def trace(
-    model: SigLIP | CLIP, pixel_values: Tensor, input_ids: Tensor, keep_tensors: bool = False
+    model: TwoTowers, pixel_values: Tensor, input_ids: Tensor, keep_tensors: bool = False
 ) -> Trace:
     """Run a model once and record every named intermediate.
 

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from siglip_lab.checkpoints import Processor
-from siglip_lab.clip.model import CLIP
-from siglip_lab.model import SigLIP
+from siglip_lab.model import TwoTowers
 
 __all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
 
 
 def zero_shot(
-    model: SigLIP | CLIP,
+    model: TwoTowers,
     processor: Processor,
     images,
     labels: list[str],
@@ -64,7 +63,7 @@ def zero_shot(
 
 
 def retrieve(
-    model: SigLIP | CLIP,
+    model: TwoTowers,
     processor: Processor,
     texts: str | list[str],
     image_embeds: Tensor,
@@ -96,9 +95,7 @@ def retrieve(
         return probabilities.cpu(), indices.cpu()
 
 
-def embed_images(
-    model: SigLIP | CLIP, processor: Processor, images, batch_size: int = 32
-) -> Tensor:
+def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int = 32) -> Tensor:
     """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients."""
     if not isinstance(images, (list, tuple)):
         images = [images]
@@ -107,7 +104,7 @@ def embed_images(
 
 
 def embed_texts(
-    model: SigLIP | CLIP, processor: Processor, texts: str | list[str], batch_size: int = 256
+    model: TwoTowers, processor: Processor, texts: str | list[str], batch_size: int = 256
 ) -> Tensor:
     """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients."""
     if isinstance(texts, str):
@@ -117,7 +114,7 @@ def embed_texts(
 
 
 @torch.no_grad()
-def _embed(encode, prepare, model: SigLIP | CLIP, items, batch_size: int) -> Tensor:
+def _embed(encode, prepare, model: TwoTowers, items, batch_size: int) -> Tensor:
     if not len(items):
         raise ValueError("nothing to embed: the list is empty")
     device = model.logit_scale.device

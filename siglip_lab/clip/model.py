@@ -18,7 +18,7 @@ from siglip_lab.encoder import Encoder
 from siglip_lab.model import (
     TextEmbeddings,
     TowerOutput,
-    TwoTowerOutput,
+    TwoTowers,
     scaled_cosines,
     unit_vectors,
 )
@@ -134,7 +134,7 @@ class TextTower(nn.Module):
         return TowerOutput(x, end_of_text(x, input_ids))
 
 
-class CLIP(nn.Module):
+class CLIP(TwoTowers):
     """Two towers, two projections to a common size, a logit scale.
 
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j)``; the softmax of a row says which of
@@ -182,24 +182,6 @@ class CLIP(nn.Module):
         Arguments and errors as for `siglip_lab.model.TextEmbeddings.forward`.
         """
         return unit_vectors(self.text_projection(self.text_model(input_ids).pooler_output))
-
-    def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, interpolate_pos_encoding: bool = False
-    ) -> TwoTowerOutput:
-        """Compare every image with every text.
-
-        Args:
-            pixel_values: Images `[n_img, 3, S, S]`.
-            input_ids: Texts `[n_txt, L]`.
-            interpolate_pos_encoding: Accept images of another size; see `VisionEmbeddings`.
-
-        Returns:
-            `TwoTowerOutput`; the softmax over the texts says which one fits an image best.
-        """
-        image_embeds = self.encode_image(pixel_values, interpolate_pos_encoding)
-        text_embeds = self.encode_text(input_ids)
-        logits = self.logits(image_embeds, text_embeds)
-        return TwoTowerOutput(logits, logits.T, image_embeds, text_embeds)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Logits `[n_img, n_txt]` of unit vectors `[n_img, E]` and `[n_txt, E]`."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import gzip
 import html
 import json
-import operator
 import os
 import re
 from functools import cache
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from siglip_lab.tokenizer import check_context_length, check_text, list_of
 
 __all__ = ["END", "START", "Tokenizer", "clean", "tokenize"]
 
@@ -75,7 +76,7 @@ class Tokenizer:
     """
 
     def __init__(self, vocabulary: str | os.PathLike | None = None, context_length: int = 77):
-        self.context_length = _check_context_length(context_length)
+        self.context_length = check_context_length(context_length, least=2)
         path = _installed_file() if vocabulary is None else Path(vocabulary)
         self._ids, merges = _read_folder(path) if path.is_dir() else _read_openai(path)
         missing = [word for word in (START, END, *_BYTES.values()) if word not in self._ids]
@@ -105,17 +106,10 @@ class Tokenizer:
 
         Raises:
             TypeError: If a text is not a string.
-            ValueError: If the list is empty, or a text is too long and `truncate` is false.
+            ValueError: If the list is empty, or a text is too long and `truncate` is false, or
+                cannot be written in UTF-8.
         """
-        if isinstance(texts, str):
-            texts = [texts]
-        if not isinstance(texts, (list, tuple)):
-            raise TypeError(f"got {type(texts).__name__}; expected a string or a list of strings")
-        if not texts:
-            raise ValueError("the list of texts is empty; expected at least one text")
-        for index, text in enumerate(texts):
-            _check_text(text, f"texts[{index}]")
-        length = self.context_length
+        texts, length = list_of(texts), self.context_length
         rows = torch.zeros(len(texts), length, dtype=torch.int64)
         for index, text in enumerate(texts):
             ids = self.encode(text)
@@ -144,7 +138,7 @@ class Tokenizer:
             TypeError: If the text is not a string.
             ModuleNotFoundError: If ftfy or regex is not installed.
         """
-        _check_text(text, "the text")
+        check_text(text, "the text")
         words = _import("regex").findall(_WORDS, clean(text))
         return [START, *(piece for word in words for piece in self._split(word)), END]
 
@@ -293,18 +287,3 @@ def _import(name: str):
         raise ModuleNotFoundError(
             f"CLIP's tokenizer needs {name}: run pip install 'siglip-lab[clip]'"
         ) from error
-
-
-def _check_context_length(length: int) -> int:
-    try:
-        length = operator.index(length)
-    except TypeError:
-        raise TypeError(f"context_length is {length!r}; expected an integer, such as 77") from None
-    if length < 2:
-        raise ValueError(f"context_length is {length}; expected at least 2, for start and end")
-    return length
-
-
-def _check_text(text: str, name: str) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"{name} is a {type(text).__name__}; expected a string")
