@@ -9,12 +9,14 @@ or nothing is loaded.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Set
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
@@ -22,7 +24,10 @@ from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
-__all__ = ["CheckpointError", "Processor", "load_model", "load_processor", "read_config"]
+__all__ = [
+    "CheckpointError", "Processor", "load_model", "load_processor", "read_config",
+    "save_checkpoint",
+]  # fmt: skip
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -384,3 +389,104 @@ def check_names(path: Path, expected: Set[str], found: Set[str]) -> None:
 def _shorten(names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = None) -> None:
+    """Write a checkpoint folder that `load_model` and transformers read.
+
+    Args:
+        folder: The folder; made if need be.
+        model: The model.
+        spiece: The bytes of its SentencePiece model, without which `load_processor` refuses the
+            folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    image_size = model.config.vision.image_size
+    if spiece is not None:
+        write_file(folder / "spiece.model", spiece)
+    beside = folder / "model.safetensors.new"
+    save_file(weights, beside, metadata={"format": "pt"})
+    os.replace(beside, folder / "model.safetensors")
+    _write_json(folder / "config.json", _hugging_face_config(model.config))
+    _write_json(
+        folder / "preprocessor_config.json",
+        {
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_processor_type": "SiglipImageProcessor",
+            "image_std": [0.5, 0.5, 0.5],
+            "processor_class": "SiglipProcessor",
+            "resample": 3,
+            "rescale_factor": 1 / 255,
+            "size": {"height": image_size, "width": image_size},
+        },
+    )
+    _write_json(
+        folder / "tokenizer_config.json",
+        {
+            "do_lower_case": True,
+            "eos_token": "</s>",
+            "model_input_names": ["input_ids"],
+            "model_max_length": model.config.text.context_length,
+            "pad_token": "</s>",
+            "processor_class": "SiglipProcessor",
+            "tokenizer_class": "SiglipTokenizer",
+            "unk_token": "<unk>",
+        },
+    )
+
+
+def _write_json(path: Path, content: dict) -> None:
+    write_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _hugging_face_config(config: SigLIPConfig) -> dict:
+    def tower(part) -> dict:
+        return {
+            "hidden_act": "gelu_pytorch_tanh",
+            "hidden_size": part.width,
+            "intermediate_size": part.mlp_dim,
+            "layer_norm_eps": 1e-6,
+            "num_attention_heads": part.num_heads,
+            "num_hidden_layers": part.depth,
+        }
+
+    text, vision = config.text, config.vision
+    return {
+        "architectures": ["SiglipModel"],
+        "model_type": "siglip",
+        "text_config": tower(text)
+        | {
+            "bos_token_id": None,
+            "eos_token_id": 1,
+            "max_position_embeddings": text.context_length,
+            "model_type": "siglip_text_model",
+            "pad_token_id": 1,
+            "projection_size": text.embed_dim,
+            "vocab_size": text.vocab_size,
+        },
+        "vision_config": tower(vision)
+        | {
+            "image_size": vision.image_size,
+            "model_type": "siglip_vision_model",
+            "num_channels": 3,
+            "patch_size": vision.patch_size,
+        },
+    }
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write beside the target, then renames: a kill leaves the old file or the new one."""
+    beside = path.with_name(path.name + ".new")
+    with open(beside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
-import os
 import random
 import sys
 import time
@@ -23,12 +21,11 @@ from pathlib import Path
 
 import sentencepiece
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from siglip_lab.checkpoints import Processor, load_processor
+from siglip_lab.checkpoints import Processor, load_processor, save_checkpoint, write_file
 from siglip_lab.configs import SigLIPConfig, get_config
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import resize, to_pixel_values
@@ -46,7 +43,7 @@ from siglip_lab.tokenizer import Tokenizer, canonicalize
 
 __all__ = [
     "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "multi_label_sigmoid_loss",
-    "training_batch", "train_tokenizer", "learning_rate", "save_checkpoint", "train", "evaluate",
+    "training_batch", "train_tokenizer", "learning_rate", "train", "evaluate",
 ]  # fmt: skip
 
 TINY = get_config("tiny")
@@ -284,7 +281,7 @@ def train(
     state = _read_state(out / STATE, settings, resume)
     out.mkdir(parents=True, exist_ok=True)
     spiece = train_tokenizer(settings.config.text.vocab_size)
-    _write(out / "spiece.model", spiece)
+    write_file(out / "spiece.model", spiece)
     tokenizer = Tokenizer(out / "spiece.model", settings.config.text.context_length)
     model, optimizer = _begin(settings)
     first = 0
@@ -391,104 +388,7 @@ def _write_state(path, settings, model, optimizer, step) -> None:
     buffer = io.BytesIO()
     state = {"settings": asdict(settings), "step": step}
     torch.save(state | {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
-    _write(path, buffer.getvalue())
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes beside the target, then renames: a kill leaves the old file or the new one."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-# ---- checkpoint folder ---------------------------------------------------------------------------
-
-
-def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes) -> None:
-    """Writes a checkpoint folder that `load_model` and transformers read.
-
-    Args:
-        folder: The folder; made if need be.
-        model: The model.
-        spiece: The bytes of its SentencePiece model.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    image_size = model.config.vision.image_size
-    _write(folder / "spiece.model", spiece)
-    _write(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    _write_json(folder / "config.json", _hugging_face_config(model.config))
-    _write_json(
-        folder / "preprocessor_config.json",
-        {
-            "do_normalize": True,
-            "do_rescale": True,
-            "do_resize": True,
-            "image_mean": [0.5, 0.5, 0.5],
-            "image_processor_type": "SiglipImageProcessor",
-            "image_std": [0.5, 0.5, 0.5],
-            "processor_class": "SiglipProcessor",
-            "resample": 3,
-            "rescale_factor": 1 / 255,
-            "size": {"height": image_size, "width": image_size},
-        },
-    )
-    _write_json(
-        folder / "tokenizer_config.json",
-        {
-            "do_lower_case": True,
-            "eos_token": "</s>",
-            "model_input_names": ["input_ids"],
-            "model_max_length": model.config.text.context_length,
-            "pad_token": "</s>",
-            "processor_class": "SiglipProcessor",
-            "tokenizer_class": "SiglipTokenizer",
-            "unk_token": "<unk>",
-        },
-    )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    _write(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _hugging_face_config(config: SigLIPConfig) -> dict:
-    def tower(part) -> dict:
-        return {
-            "hidden_act": "gelu_pytorch_tanh",
-            "hidden_size": part.width,
-            "intermediate_size": part.mlp_dim,
-            "layer_norm_eps": 1e-6,
-            "num_attention_heads": part.num_heads,
-            "num_hidden_layers": part.depth,
-        }
-
-    text, vision = config.text, config.vision
-    return {
-        "architectures": ["SiglipModel"],
-        "model_type": "siglip",
-        "text_config": tower(text)
-        | {
-            "bos_token_id": None,
-            "eos_token_id": 1,
-            "max_position_embeddings": text.context_length,
-            "model_type": "siglip_text_model",
-            "pad_token_id": 1,
-            "projection_size": text.embed_dim,
-            "vocab_size": text.vocab_size,
-        },
-        "vision_config": tower(vision)
-        | {
-            "image_size": vision.image_size,
-            "model_type": "siglip_vision_model",
-            "num_channels": 3,
-            "patch_size": vision.patch_size,
-        },
-    }
+    write_file(path, buffer.getvalue())
 
 
 # ---- measurement ---------------------------------------------------------------------------------
