@@ -338,3 +338,14 @@ def test_wrong_inputs(config):
 def test_a_resnet_takes_one_size_only():
     with pytest.raises(ValueError, match="no other size"):
         random_model(RESNET).encode_image(torch.zeros(1, 3, 96, 96), interpolate_pos_encoding=True)
+
+
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+def test_autocast(config):
+    model, inputs = random_model(config), random_inputs(config)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model(**inputs)
+    assert found.logits_per_image.dtype == found.image_embeds.dtype == torch.float32
+    with torch.no_grad():
+        expected = model(**inputs).logits_per_image
+    torch.testing.assert_close(found.logits_per_image, expected, rtol=0.1, atol=0.5)
