@@ -1,4 +1,5 @@
-"""The command line: ``python -m siglip_lab classify | trace | models | count``.
+"""The command line: ``python -m siglip_lab classify | trace | models | count | convert |
+download``.
 
 Exit codes: 0 for success, 1 if a file or a model cannot be read, 2 for wrong arguments.
 """
@@ -8,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from siglip_lab import (
     CheckpointError,
+    Tokenizer,
     clip,
     count_flops,
     count_parameters,
@@ -20,8 +23,11 @@ from siglip_lab import (
     trace,
     zero_shot,
 )
+from siglip_lab.checkpoints import save_checkpoint
 from siglip_lab.configs import get_config
 from siglip_lab.counting import compare
+from siglip_lab.formats import load_file
+from siglip_lab.hubs import SOURCES, download
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,6 +83,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     count.add_argument("--json", action="store_true", help="print JSON")
     count.set_defaults(run=_count)
+
+    convert = commands.add_parser(
+        "convert", help="make a checkpoint folder of a file of big_vision or open_clip"
+    )
+    convert.add_argument("file", metavar="IN", help=".npz, .safetensors, .pt, .pth or .bin")
+    convert.add_argument("folder", metavar="OUT", help="a folder that is empty or not there yet")
+    convert.add_argument("--tokenizer", metavar="FILE", help="its SentencePiece model")
+    convert.add_argument(
+        "--shape", metavar="NAME",
+        help="the published model that the file must be (default: read off its tensors)",
+    )  # fmt: skip
+    convert.set_defaults(run=_convert)
+
+    fetch = commands.add_parser("download", help="fetch a published model, print its folder")
+    fetch.add_argument("name", help='for example "siglip-so400m-patch14-384"')
+    fetch.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="%(default)s")
+    fetch.set_defaults(run=lambda options: print(download(options.name, options.source)))
     return parser
 
 
@@ -85,7 +108,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default="tiny", metavar="NAME",
         help='a checkpoint folder, or a name that "models" lists (default: %(default)s)',
     )  # fmt: skip
-    parser.add_argument("--source", metavar="FOLDER", help="checkpoint folder of a published model")
+    parser.add_argument(
+        "--source", help="of a published model: huggingface, modelscope, or a checkpoint folder"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -137,6 +162,35 @@ def _count(options) -> None:
         print(json.dumps({name: count.to_dict() for name, count in counts.items()}, indent=2))
     else:
         print(compare(counts))
+
+
+def _convert(options) -> None:
+    folder = Path(options.folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder: name another one")
+    spiece = Path(options.tokenizer).read_bytes() if options.tokenizer else None
+    model = load_file(options.file, config=options.shape)
+    text = model.config.text
+    newer = model.config in [get_config(name) for name in list_models(version=2)]
+    if spiece is not None and newer:
+        raise ValueError(
+            f"{options.file} is a SigLIP 2: its tokenizer, Gemma's, is not part of this library; "
+            "convert it without --tokenizer"
+        )
+    if spiece is not None:
+        vocab_size = Tokenizer(options.tokenizer, text.context_length).vocab_size
+        if vocab_size > text.vocab_size:
+            raise ValueError(
+                f"{options.tokenizer} has {vocab_size} pieces, {options.file} allows "
+                f"{text.vocab_size}: the two belong to different models"
+            )
+    save_checkpoint(folder, model, spiece)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{folder}: {total:,} parameters, {model.config}")
+    if newer:
+        print("load_model reads it; load_processor does not: SigLIP 2's tokenizer is Gemma's")
+    elif spiece is None:
+        print("load_model reads it; load_processor will, once its spiece.model is put there")
 
 
 def _config(name: str):

@@ -1,4 +1,4 @@
-"""Load a model and its processor: the embedded "tiny", a local folder, or random weights.
+"""Load a model and its processor: the embedded "tiny", a hub, a local folder, or random weights.
 
 Chapter "The real checkpoint". A checkpoint folder is what ``save_pretrained`` of transformers
 writes: ``config.json``, ``model.safetensors`` (or its shards with an index), ``spiece.model`` and
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Set
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.hubs import SOURCES, CheckpointError, download
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import preprocess
 from siglip_lab.tokenizer import Tokenizer
@@ -30,10 +32,6 @@ __all__ = [
 ]  # fmt: skip
 
 TINY = Path(__file__).parent / "tiny"
-
-
-class CheckpointError(Exception):
-    """A checkpoint folder cannot be loaded; the message names the file and what is wrong in it."""
 
 
 def load_model(
@@ -47,8 +45,11 @@ def load_model(
     """A model, ready for inference (in eval mode).
 
     Args:
-        name: A name from `list_models`, or the path of a checkpoint folder.
-        source: Folder that holds the checkpoint of the published model `name`. "tiny" needs none.
+        name: A name from `list_models`, or the path of a checkpoint folder, or of a file of
+            big_vision (``.npz``) or open_clip, as `siglip_lab.formats.load_file` reads it.
+        source: Where the checkpoint of the published model `name` is: "huggingface" or
+            "modelscope", from where it is downloaded once (a folder of such a name is
+            "./huggingface"), or the path of a folder. "tiny" needs none.
         weights: "random" builds the shape `name` with random weights instead of loading any.
         seed: Seed of the random weights. They are drawn on the CPU: the same on every device.
         device: Where to put the model; default: the CPU.
@@ -60,7 +61,8 @@ def load_model(
         The model. Weights from a file stay memory-mapped until they are moved or changed.
 
     Raises:
-        CheckpointError: If the folder's config or weights are missing, damaged or do not fit.
+        CheckpointError: If config or weights are missing, damaged or do not fit, or a hub does not
+            give them.
         FileNotFoundError: If the folder does not exist.
         ValueError: If the name is unknown or the arguments contradict each other.
 
@@ -76,9 +78,13 @@ def load_model(
         for name, parameter in model.named_parameters():
             parameter.data = parameter.data.to(device=device, dtype=dtype_of(name, dtype))
         return model.eval()
+    if source is None and Path(name).is_file():
+        from siglip_lab.formats import load_file  # which builds on this module
+
+        return load_file(name, device, dtype)
     folder = _find_folder(name, source)
     config = read_config(folder)
-    if name in list_models():
+    if source is not None or name in list_models():
         _check_shape(name, config, folder)
     with torch.device("meta"):
         model = SigLIP(config)
@@ -90,14 +96,14 @@ class Processor:
     """Turns images and texts into a model's inputs.
 
     Args:
-        tokenizer: The model's tokenizer; it pads to the model's context length.
+        tokenizer: Turns texts into ids: the model's, which pads to its context length.
         image_size: Side of the model's images, in pixels.
         preprocess: What turns images and that size into pixel values.
     """
 
     def __init__(
         self,
-        tokenizer: Callable[[str | list[str]], Tensor],
+        tokenizer: Callable,
         image_size: int,
         preprocess: Callable = preprocess,
     ):
@@ -134,20 +140,28 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
 
     Args:
         name: A name from `list_models`, or the path of a checkpoint folder.
-        source: Folder that holds the checkpoint of the published model `name`.
+        source: Where the published model `name` is, as for `load_model`; its weights are not
+            downloaded.
 
     Returns:
         A `Processor`.
 
     Raises:
-        CheckpointError: If the folder asks for another preprocessing than SigLIP's.
+        CheckpointError: If the folder asks for another preprocessing than SigLIP's, the model is
+            one of SigLIP 2, whose tokenizer is another, or a hub does not give the files.
         FileNotFoundError: If the folder or its ``spiece.model`` does not exist.
         ValueError: If the name is unknown.
 
     >>> sorted(load_processor("tiny")(text="a red circle"))
     ['input_ids']
     """
-    folder = _find_folder(name, source)
+    folder = _find_folder(name, source, weights=False)
+    siglip2 = str(name).removeprefix("google/") in list_models(version=2)
+    if siglip2 and not (folder / "spiece.model").exists():
+        raise CheckpointError(
+            f"{folder}: {name} is a SigLIP 2 with Gemma's tokenizer, which this package has not; "
+            "load_model loads its model, input_ids have to come from transformers"
+        )
     config = read_config(folder)
     size = config.vision.image_size
     half, square = [0.5, 0.5, 0.5], {"height": size, "width": size}
@@ -229,24 +243,33 @@ def tower_shape(values: dict) -> dict:
     }
 
 
-def _find_folder(name: str | Path, source: str | Path | None) -> Path:
-    """The checkpoint folder that the two arguments mean."""
+def _find_folder(name: str | Path, source: str | Path | None, weights: bool = True) -> Path:
+    """The checkpoint folder that the two arguments mean; a hub's is downloaded."""
     if name == "tiny" and source is None:
         return TINY
     if source is not None:
         get_config(name)  # refuses an unknown name
+        if source in SOURCES:
+            return download(name, source, weights)
         folder = Path(source)
-    elif name in list_models():
+    elif name in list_models() + list_models(version=2):
         raise ValueError(
-            f"the weights of {name!r} are not part of this package: pass source=FOLDER, the folder "
-            'that holds its checkpoint, or weights="random" for its shape alone'
+            'pass source="huggingface" or source="modelscope" to download the weights of '
+            f"{name!r}. They are not part of this package: pass source=FOLDER if you have them, or "
+            'weights="random" for the shape alone'
         )
     else:
         folder = Path(name)
+    if folder.is_file():
+        raise ValueError(
+            f"{str(folder)!r} is a file, and knows neither image size nor tokenizer: make a folder "
+            "of it with python -m siglip_lab convert"
+        )
     if not folder.is_dir():
         raise FileNotFoundError(
             f"no checkpoint folder {str(folder)!r}; expected the path of a folder with config.json "
-            f"and model.safetensors, or one of the names {', '.join(list_models())}"
+            f"and model.safetensors, or one of the names {', '.join(list_models())}; source may "
+            f"be {' or '.join(map(repr, SOURCES))}, too"
         )
     return folder
 
@@ -321,9 +344,9 @@ def load_weights(
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     check_names(folder, expected.keys(), locations.keys())
     tensors = {}
-    for path in sorted(set(locations.values())):
-        with _open(path) as file:
-            for name in (name for name, where in locations.items() if where == path):
+    for path, names in _groups(locations):
+        with _open(path) as file:  # a mapping of its own: what is converted can leave the memory
+            for name in names:
                 tensor = file.get_tensor(name)
                 if tensor.shape != expected[name]:
                     raise CheckpointError(
@@ -337,6 +360,14 @@ def load_weights(
                     )
                 tensors[name] = tensor.to(device=device, dtype=dtype_of(name, dtype))
     model.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, list[str]]]:
+    """The tensors of each file, a few at a time."""
+    for path in sorted(set(locations.values())):
+        names = [name for name, where in locations.items() if where == path]
+        for start in range(0, len(names), most):
+            yield path, names[start : start + most]
 
 
 def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -374,6 +405,14 @@ def _open(path: Path):
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file "
             f"({error}): fetch it again"
         ) from error
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive that holds code beside the weights."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in member for member in archive.namelist())
 
 
 def check_names(path: Path, expected: Set[str], found: Set[str]) -> None:

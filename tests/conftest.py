@@ -20,6 +20,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("published numbers of trained checkpoints")
+    group.addoption("--checkpoint", help="a published name, or the path of a checkpoint")
+    group.addoption("--source", default="huggingface", help="hub for a name (default: %(default)s)")
+    group.addoption("--images", help="folder with the pictures that the numbers belong to")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import zipfile
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from siglip_lab.checkpoints import (
     check_names,
     check_preprocessing,
     dtype_of,
+    is_torchscript,
     load_weights,
     read_json,
     read_tower,
@@ -223,7 +223,7 @@ def _convert(model: CLIP, device: torch.device | str | None, dtype: torch.dtype 
 
 def _read_state_dict(path: Path, run_code_in_file: bool) -> dict[str, Tensor]:
     """The tensors of a ``.pt`` file, without running code from it unless that is asked for."""
-    if _is_torchscript(path):
+    if is_torchscript(path):
         if not run_code_in_file:
             raise CheckpointError(
                 f"{path} is a TorchScript archive, as OpenAI's downloads are: beside the weights "
@@ -247,13 +247,6 @@ def _read_state_dict(path: Path, run_code_in_file: bool) -> dict[str, Tensor]:
             "torch.save(model.state_dict(), path) writes it"
         )
     return tensors
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in member for member in archive.namelist())
 
 
 def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:

@@ -1,0 +1,399 @@
+"""SigLIP files of other libraries: big_vision's ``.npz`` and open_clip's state dicts.
+
+Chapter "The real checkpoint". The original files, and open_clip's, hold the same numbers as the
+Hugging Face folders, under other names and in other shapes. A file is recognised by its names, the
+shape of both towers is read off its tensors, and reading is strict: if a name is missing or left
+over, or a shape is wrong, nothing is loaded. No code from a file is ever run.
+
+Sources: big_vision, ``models/vit.py``, ``models/proj/image_text/two_towers.py`` and
+``text_transformer.py``; open_clip, ``transformer.py`` (``TextTransformer``) and ``convert.py``;
+timm, ``models/vision_transformer.py`` and ``layers/attention_pool.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from siglip_lab.checkpoints import CheckpointError, check_names, dtype_of, is_torchscript
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.model import SigLIP
+
+__all__ = ["load_file", "read_foreign"]
+
+# Our names to theirs: each row replaces a part of the name, from the first row to the last.
+_BIG_VISION = {
+    "logit_scale": "t",
+    "logit_bias": "b",
+    "vision_model.embeddings.patch_embedding": "img/embedding",
+    "vision_model.embeddings.position_embedding.weight": "img/pos_embedding",
+    "vision_model.encoder.layers.": "img/Transformer/encoderblock_",
+    "vision_model.post_layernorm": "img/Transformer/encoder_norm",
+    "vision_model.head": "img/MAPHead_0",
+    "text_model.embeddings.token_embedding.weight": "txt/Embed_0/embedding",
+    "text_model.embeddings.position_embedding.weight": "txt/pos_embedding",
+    "text_model.encoder.layers.": "txt/Encoder_0/encoderblock_",
+    "text_model.final_layer_norm": "txt/Encoder_0/encoder_norm",
+    "text_model.head": "txt/head",
+    "layer_norm1": "LayerNorm_0",
+    "layer_norm2": "LayerNorm_1",
+    "layernorm": "LayerNorm_0",
+    "self_attn": "MultiHeadDotProductAttention_0",
+    "attention": "MultiHeadDotProductAttention_0",
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "out_proj": "out",
+    "mlp.fc1": "MlpBlock_0.Dense_0",
+    "mlp.fc2": "MlpBlock_0.Dense_1",
+    ".": "/",
+    "LayerNorm_0/weight": "LayerNorm_0/scale",
+    "LayerNorm_1/weight": "LayerNorm_1/scale",
+    "encoder_norm/weight": "encoder_norm/scale",
+    "weight": "kernel",
+}
+_OPEN_CLIP_VISION = {  # timm's; "qkv[q]" is the first third of "qkv"
+    "vision_model.embeddings.patch_embedding": "visual.trunk.patch_embed.proj",
+    "vision_model.embeddings.position_embedding.weight": "visual.trunk.pos_embed",
+    "vision_model.encoder.layers": "visual.trunk.blocks",
+    "vision_model.post_layernorm": "visual.trunk.norm",
+    "vision_model.head": "visual.trunk.attn_pool",
+    "probe": "latent",
+    "layernorm": "norm",
+    "attention.q_proj": "q",
+    "attention.k_proj": "kv[k]",
+    "attention.v_proj": "kv[v]",
+    "attention.out_proj": "proj",
+    "layer_norm": "norm",
+    "self_attn.q_proj": "attn.qkv[q]",
+    "self_attn.k_proj": "attn.qkv[k]",
+    "self_attn.v_proj": "attn.qkv[v]",
+    "self_attn.out_proj": "attn.proj",
+}
+_OPEN_CLIP_TEXT = {
+    "text_model.embeddings.token_embedding": "text.token_embedding",
+    "text_model.embeddings.position_embedding.weight": "text.positional_embedding",
+    "text_model.encoder.layers": "text.transformer.resblocks",
+    "text_model.final_layer_norm": "text.ln_final",
+    "text_model.head": "text.text_projection",
+    "layer_norm": "ln_",
+    "self_attn.q_proj.": "attn.in_proj[q]_",
+    "self_attn.k_proj.": "attn.in_proj[k]_",
+    "self_attn.v_proj.": "attn.in_proj[v]_",
+    "self_attn": "attn",
+    "fc1": "c_fc",
+    "fc2": "c_proj",
+}
+_PACKED = re.compile(r"\.attn\.(qkv|in_proj)(?=[._])|\.attn_pool\.(kv)(?=\.)")
+_HEAD = ("text_model.head.weight", "text_model.head.bias")
+
+
+def load_file(
+    path: str | os.PathLike,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    config: SigLIPConfig | str | None = None,
+) -> SigLIP:
+    """A model from a file of big_vision or open_clip, ready for inference (in eval mode).
+
+    Args:
+        path: As for `read_foreign`.
+        device: Where to put the model; default: the CPU.
+        dtype: Floating type of the weights; default: the file's. ``logit_scale`` and
+            ``logit_bias`` stay in float32 at least.
+        config: As for `read_foreign`.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError, FileNotFoundError, ValueError: As `read_foreign`.
+    """
+    model, tensors = _model_and_tensors(path, config)
+    tensors = {k: t.to(device=device, dtype=dtype_of(k, dtype)) for k, t in tensors.items()}
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model.eval()
+
+
+def read_foreign(
+    path: str | os.PathLike, config: SigLIPConfig | str | None = None
+) -> tuple[SigLIPConfig, dict[str, Tensor]]:
+    """Read a file of another library: its shape, and its tensors under this library's names.
+
+    What a file does not say:
+
+    - The image size. With patches of 14 pixels, 384 px and 378 px leave the same table of 27 x 27
+      positions. A published image tower gets its published size, here 384; any other the size that
+      its patches cover.
+    - The number of heads, if it is open_clip's. A tower of published width, depth and MLP gets the
+      published number; any other needs `config`.
+    - The activation. It is taken to be GELU's tanh approximation, under which SigLIP was trained
+      (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
+
+    A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
+
+    Args:
+        path: A two-tower ``.npz`` of big_vision, or a state dict of open_clip in ``.safetensors``
+            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict" as in its training
+            checkpoints, with or without "module." before the names.
+        config: The shape that the file must have: a config, or a name from `list_models`.
+
+    Returns:
+        The config, and the tensors in the file's type. Those of an ``.npz`` are in memory, those
+        of other files stay memory-mapped, but for the MAP head's q, k and v.
+
+    Raises:
+        CheckpointError: If the file is damaged, holds code or no SigLIP, or does not fit.
+        FileNotFoundError: If there is no such file.
+        ValueError: If `config` is an unknown name.
+    """
+    model, tensors = _model_and_tensors(path, config)
+    return model.config, tensors
+
+
+def _model_and_tensors(
+    path: str | os.PathLike, config: SigLIPConfig | str | None
+) -> tuple[SigLIP, dict[str, Tensor]]:
+    """A file's tensors, and the model on the meta device that they fit."""
+    config = get_config(config) if isinstance(config, str) else config
+    path, tensors = Path(path), _read(Path(path))
+    for prefix in ("module.", "params/"):
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    _check_library(path, tensors)
+    tensors = _unpacked(path, tensors)
+    found = _config_of(path, tensors, config)
+    model, shapes = _on_meta(found), {}
+    for ours, tensor in model.state_dict().items():
+        if "in_proj_" in ours:  # our MAP head keeps q, k and v in one
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                shapes[ours.replace("in_proj_", f"{part}_proj.")] = piece.shape
+        elif ours not in _HEAD or not found.text.identity_head:
+            shapes[ours] = tensor.shape
+    names = {ours: _theirs(ours, tensors) for ours in shapes}
+    check_names(path, set(names.values()), tensors.keys())
+    result = {}
+    for ours, theirs in names.items():
+        heads = (found.vision if ours.startswith("vision") else found.text).num_heads
+        result[ours] = _arranged(path, theirs, tensors.pop(theirs), shapes[ours], heads)
+    for kind in ("weight", "bias"):
+        parts = [result.pop(f"vision_model.head.attention.{part}_proj.{kind}") for part in "qkv"]
+        result[f"vision_model.head.attention.in_proj_{kind}"] = torch.cat(parts)
+    if found.text.identity_head:
+        like = result["text_model.final_layer_norm.weight"]
+        result["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
+        result["text_model.head.bias"] = torch.zeros_like(like)
+    return model, result
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a file under its own name."""
+    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
+    readers |= dict.fromkeys((".pt", ".pth", ".bin"), _read_pickle)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if path.suffix not in readers:
+        raise CheckpointError(f"{path}: expected a file that ends in {', '.join(readers)}")
+    try:
+        tensors = readers[path.suffix](path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # numpy, zipfile, torch and pickle raise a dozen kinds
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is damaged, or holds more than tensors: "
+            f"{reason}"
+        ) from error
+    for name, tensor in tensors.items():
+        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise CheckpointError(f"{path}: {name} is {kind}, expected floating-point tensors only")
+    return tensors
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    bfloat16 = np.dtype("V2")  # numpy does not know it, and writes it as two bytes of something
+    return {
+        name: torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        if array.dtype == bfloat16
+        else torch.from_numpy(array)
+        for name, array in arrays.items()
+    }
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    if is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive: beside the weights it holds code, which "
+            "loading would run. If you trust it, keep its weights alone, once: "
+            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "new.pt")'
+        )
+    mapped = zipfile.is_zipfile(path)
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
+            "torch.save(model.state_dict(), path) writes it"
+        )
+    return content
+
+
+def _check_library(path: Path, names: Collection[str]) -> None:
+    """Refuse files of other models, and say what they are where that can be known."""
+    if "img/embedding/kernel" in names or "visual.trunk.patch_embed.proj.weight" in names:
+        return
+    if any(name.endswith("patch_embed.proj.weight") for name in names):
+        raise CheckpointError(
+            f"{path} is an image tower of timm: SigLIP's text tower, logit_scale and logit_bias "
+            "are missing. Take open_clip's file of the whole model (open_clip_model.safetensors)"
+        )
+    if any(name.startswith("vision_model.") for name in names):
+        raise CheckpointError(
+            f"{path} has Hugging Face's names: name it model.safetensors, put it beside its "
+            "config.json, and give load_model the folder"
+        )
+    raise CheckpointError(
+        f"{path} is no SigLIP of big_vision or open_clip: it begins with "
+        f"{', '.join(list(names)[:3]) or 'nothing'}"
+    )
+
+
+def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Views of what is packed: all layers in one (big_vision, SigLIP 2), or q, k and v in one."""
+    result = {}
+    for name, tensor in tensors.items():
+        tensor = tensor[None] if tensor.ndim == 0 else tensor
+        packed = _PACKED.search(name)
+        pieces = {name: tensor}
+        if "/encoderblock/" in name:
+            before, _, after = name.partition("/encoderblock/")
+            pieces = {f"{before}/encoderblock_{i}/{after}": x for i, x in enumerate(tensor)}
+        elif packed:
+            parts, end = packed[2] or "qkv", packed.end()
+            thirds = zip(parts, tensor.tensor_split(len(parts)), strict=True)
+            pieces = {f"{name[:end]}[{part}]{name[end:]}": piece for part, piece in thirds}
+        if twice := pieces.keys() & result.keys():
+            raise CheckpointError(f"{path} holds {min(twice)} twice: apart, and packed in {name}")
+        result |= pieces
+    return result
+
+
+# ---- names and shapes ----------------------------------------------------------------------------
+
+
+def _theirs(ours: str, names: Collection[str]) -> str:
+    """Our name of a tensor in the words of the library that these names are from."""
+    if "img/embedding/kernel" in names:
+        rows = _BIG_VISION
+    else:
+        rows = _OPEN_CLIP_TEXT if ours.startswith("text") else _OPEN_CLIP_VISION
+    for old, new in rows.items():
+        ours = ours.replace(old, new)
+    return ours
+
+
+def _config_of(path: Path, tensors: dict[str, Tensor], config: SigLIPConfig | None) -> SigLIPConfig:
+    """The shape of the tensors' model, which must be `config` if that is given."""
+    known = [get_config(name) for version in (1, 2) for name in list_models(version)]
+    known = known if config is None else [config]
+
+    def shape(ours: str) -> tuple[int, ...]:
+        return tuple(tensors[_theirs(ours, tensors)].shape)
+
+    def tower(part: str) -> dict[str, int]:
+        layers = re.escape(_theirs(f"{part}_model.encoder.layers.", tensors))
+        numbers = {found[1] for name in tensors if (found := re.match(rf"{layers}(\d+)", name))}
+        sizes = {
+            "width": shape(f"{part}_model.embeddings.position_embedding.weight")[-1],
+            "depth": len(numbers),
+            "mlp_dim": shape(f"{part}_model.encoder.layers.0.mlp.fc1.bias")[0],
+        }
+        bias = shape(f"{part}_model.encoder.layers.0.self_attn.q_proj.bias")
+        if len(bias) == 2:  # big_vision's [heads, D / heads]
+            return sizes | {"num_heads": bias[0]}
+        for other in (getattr(config, part) for config in known):
+            if all(getattr(other, key) == value for key, value in sizes.items()):
+                return sizes | {"num_heads": other.num_heads}
+        raise ValueError(
+            f"the file does not hold the number of heads of its {part} tower, and "
+            f"{'no published tower' if config is None else 'the given config'} has its sizes "
+            f"{sizes}: pass config, a SigLIPConfig or a published name"
+        )
+
+    try:
+        kernel = shape("vision_model.embeddings.patch_embedding.weight")
+        if len(kernel) != 4:
+            raise ValueError(f"patches are embedded by {list(kernel)}: NaFlex is not supported")
+        patch = kernel[0] if "img/embedding/kernel" in tensors else kernel[-1]
+        grid = round(shape("vision_model.embeddings.position_embedding.weight")[-2] ** 0.5)
+        vision = VisionConfig(patch * grid, patch, **tower("vision"))
+        for other in (config.vision for config in known):
+            if vision == replace(other, image_size=other.grid_size * other.patch_size):
+                vision = other
+        headless = all(_theirs(name, tensors) not in tensors for name in _HEAD)
+        text = TextConfig(
+            shape("text_model.embeddings.token_embedding.weight")[0],
+            shape("text_model.embeddings.position_embedding.weight")[-2],
+            **tower("text"),
+            embed_dim=None if headless else shape("text_model.head.bias")[0],
+            identity_head=headless,
+        )
+        found = SigLIPConfig(vision, text)
+    except KeyError as error:
+        raise CheckpointError(f"{path}: {error.args[0]} is missing") from None
+    except (IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if config is not None and found != config:
+        raise CheckpointError(f"{path} holds {found}, not {config}")
+    return found
+
+
+def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: int) -> Tensor:
+    """A tensor of the file in the shape that it has here, if it has the one that it should."""
+    stored = tuple(shape)
+    if name.endswith(("/query/kernel", "/key/kernel", "/value/kernel")):
+        stored = (shape[1], heads, shape[0] // heads)
+    elif name.endswith(("/query/bias", "/key/bias", "/value/bias")):
+        stored = (heads, shape[0] // heads)
+    elif name.endswith("/out/kernel"):
+        stored = (heads, shape[1] // heads, shape[0])
+    elif name.endswith("/kernel"):
+        stored = tuple(shape[::-1])  # [in, out]; [P, P, 3, D] of the convolution
+    elif name.endswith(("/pos_embedding", ".pos_embed")):
+        stored = (1, *shape)
+    if tuple(tensor.shape) != stored:
+        raise CheckpointError(
+            f"{path}: {name} has shape {list(tensor.shape)}, the other tensors ask for "
+            f"{list(stored)}"
+        )
+    if name == "img/embedding/kernel":
+        return tensor.permute(3, 2, 0, 1).contiguous()
+    if name.endswith("/kernel"):
+        tensor = tensor.reshape(shape[::-1]).T
+    return tensor.reshape(shape).contiguous()
+
+
+def _on_meta(config: SigLIPConfig) -> SigLIP:
+    with torch.device("meta"):
+        return SigLIP(config)

@@ -1,0 +1,108 @@
+"""Numbers that others published of trained checkpoints, recomputed with the one at hand.
+
+    pytest -m checkpoint tests --checkpoint siglip-so400m-patch14-384 --images FOLDER
+
+``--checkpoint`` is a name, which is fetched from ``--source``, or the path of a checkpoint. A row
+of another model is skipped, and one whose picture is not in the folder says where to get it.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import siglip_lab as sl
+from siglip_lab.checkpoints import Processor, read_json
+from siglip_lab.model import TwoTowers
+
+pytestmark = pytest.mark.checkpoint
+PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text(encoding="utf-8"))
+
+
+class AtHand(NamedTuple):
+    name: str
+    model: TwoTowers
+    processor: Processor
+
+
+@pytest.fixture(scope="module")
+def at_hand(request) -> AtHand:
+    given, source = request.config.getoption("checkpoint"), request.config.getoption("source")
+    if given is None:
+        pytest.skip("no weights at hand: pass --checkpoint NAME_OR_PATH")
+    if _is_clip(Path(given)):
+        model = sl.clip.load_model(given)
+        configs = {name: sl.clip.get_config(name) for name in sl.clip.list_models()}
+    else:
+        source = source if given in sl.list_models() + sl.list_models(version=2) else None
+        model = sl.load_model(given, source=source)
+        configs = {n: sl.get_config(n) for n in sl.list_models() + sl.list_models(version=2)}
+    name = next((n for n, config in configs.items() if _same(config, model.config)), None)
+    if name is None:
+        pytest.skip(f"{given} has no published shape")
+    if isinstance(model, sl.clip.CLIP):
+        return AtHand(name, model, sl.clip.load_processor(name))
+    return AtHand(name, model, sl.load_processor(given, source=source))
+
+
+def _is_clip(path: Path) -> bool:
+    config = path / "config.json"
+    return path.suffix == ".pt" or (config.exists() and read_json(config)["model_type"] == "clip")
+
+
+def _same(one, other) -> bool:
+    """A file cannot tell an identity head from any other."""
+    same_text = replace(one.text, identity_head=False) == replace(other.text, identity_head=False)
+    return one.vision == other.vision and same_text
+
+
+def _file(request, entry: dict) -> Path:
+    folder = request.config.getoption("images")
+    path = Path(folder or ".") / entry["file"]
+    if folder is None or not path.exists():
+        pytest.skip(f"{entry['file']} is not at hand: get it from {entry['from']}, pass --images")
+    return path
+
+
+@pytest.mark.parametrize("row", PUBLISHED["rows"], ids=lambda row: row["id"])
+@torch.no_grad()
+def test_published_number(row, at_hand, request):
+    if row["model"] != at_hand.name:
+        pytest.skip(f"of {row['model']}; at hand is {at_hand.name}")
+    model = at_hand.model
+    if "texts" not in row:
+        scalars = {"t": lambda: model.logit_scale.exp(), "logit_scale": lambda: model.logit_scale}
+        found = scalars.get(row["quantity"], lambda: model.logit_bias)().squeeze()
+    else:
+        inputs = at_hand.processor(text=row["texts"])
+        if "pixels" in row:  # not the processor's: see "about" in the file
+            inputs["pixel_values"] = torch.load(_file(request, row["pixels"]), weights_only=True)
+        else:
+            image = _file(request, row["image"])
+            inputs |= at_hand.processor(images=image)
+        logits = model(**inputs).logits_per_image
+        found = {
+            "logits": logits,
+            "probabilities": model.probabilities(logits),
+            "probability of the first text": model.probabilities(logits)[0, 0],
+        }[row["quantity"]]
+    expected = torch.tensor(row["value"], dtype=found.dtype)
+    torch.testing.assert_close(found, expected, rtol=row["rtol"], atol=row["atol"])
+
+
+@pytest.mark.parametrize("text", PUBLISHED["tokens"]["ids"])
+def test_published_tokens(text, at_hand):
+    if at_hand.model.config.text.vocab_size != 32_000:
+        pytest.skip(f"of SigLIP's English vocabulary; at hand is {at_hand.name}")
+    assert at_hand.processor.tokenizer.encode(text) == PUBLISHED["tokens"]["ids"][text]
+
+
+def test_an_end_token_in_a_text_ends_it_once(at_hand):
+    if at_hand.model.config.text.vocab_size != 32_000:
+        pytest.skip(f"of SigLIP's English vocabulary; at hand is {at_hand.name}")
+    with_end = at_hand.processor(text=["hi</s>", "I went to the gym</s>", "</s>"])
+    without = at_hand.processor(text=["hi", "I went to the gym", ""])
+    assert torch.equal(with_end["input_ids"], without["input_ids"])

@@ -1,0 +1,61 @@
+"""The tests of published numbers themselves: without weights they skip, with others they fail."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_clip_model import twin
+
+import siglip_lab as sl
+from siglip_lab.checkpoints import TINY, save_checkpoint
+
+
+def run(root, *arguments: str) -> str:
+    command = [sys.executable, "-m", "pytest", "-m", "checkpoint", "-q", "-rA", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*command, "tests/test_published.py", *arguments],
+        cwd=root, capture_output=True, text=True, timeout=300, env={**os.environ, "COLUMNS": "250"},
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_without_weights_they_skip_and_say_why(root):
+    out = run(root)
+    assert "38 skipped" in out and "passed" not in out
+    assert "no weights at hand: pass --checkpoint NAME_OR_PATH" in out
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Noise under the names of the pictures."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for name in ("000000039769.jpg", "CLIP.png"):
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(folder / name)
+    torch.save(torch.rand(2, 3, 384, 384), folder / "siglip_pixel_values_384.pt")
+    return folder
+
+
+def test_a_random_so400m_of_full_size_loads_and_fails_each_of_them(root, images, tmp_path):
+    """So the path from the disk to each number is walked, and none of the tests passes by luck."""
+    model = sl.load_model("siglip-so400m-patch14-384", weights="random")
+    save_checkpoint(tmp_path, model, (TINY / "spiece.model").read_bytes())
+    out = run(root, "--checkpoint", str(tmp_path), "--images", str(images))
+    rows = ["cats_so400m_384", "apples_so400m-patch14-384", "t_siglip-so400m-patch14-384"]
+    for row in [*rows, "logit_scale_siglip-so400m-patch14-384"]:
+        assert f"FAILED tests/test_published.py::test_published_number[{row}] - Assert" in out
+    assert "10 failed, 1 passed" in out and "error" not in out.splitlines()[-1]
+    assert "of siglip-base-patch16-224; at hand is siglip-so400m-patch14-384" in out
+
+
+def test_a_random_clip_loads_and_fails(root, images, tmp_path):
+    model = sl.clip.load_model("ViT-B/32", weights="random")
+    twin(model).save_pretrained(tmp_path)
+    out = run(root, "--checkpoint", str(tmp_path), "--images", str(images))
+    for row in ("cats_clip_b32", "diagram_clip_b32", "t_clip-vit-base-patch32"):
+        assert f"FAILED tests/test_published.py::test_published_number[{row}] - Assert" in out
+    assert "3 failed" in out and "35 skipped" in out
