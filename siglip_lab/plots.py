@@ -26,16 +26,17 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import Count, count_flops, count_parameters
 
 __all__ = [
-    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "minimap", "patch_grid",
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "walk", "clip_walk", "minimap", "patch_grid",
     "images", "histograms", "probabilities", "shares", "triangle",
-    "curves", "token_row", "cosine_map", "columns", "TextCleaner",
+    "curves", "token_row", "cosine_map", "columns", "TextCleaner", "MergeSteps",
     "AttentionMap", "attention_map", "heat_maps",
     "angles", "probability_curves", "cosines", "two_answers", "tower_outputs",
     "patch_to_token", "cosine_maps",
     "questions", "pair_gradients", "first_losses", "drift",
     "parameter_areas", "ParameterMap",
     "layer_costs", "cost_curves", "rooflines", "training_memory", "star_sweep", "ShapeExplorer",
-    "loss_to_scale", "ring", "memory_curves", "batch_sizes",
+    "loss_to_scale", "ring", "memory_curves", "batch_sizes", "differences", "fair_race",
+    "reliability",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
@@ -81,9 +82,42 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
         ("last token, normalise", [n, text.embed_dim]),
     ]
+    end = ("cosine × t + b, then sigmoid", "one probability for each caption")
+    return _two_sides(photo, captions, left, right, *end)
+
+
+def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Figure:
+    """The same map for a CLIP whose image tower is a ViT.
+
+    Args:
+        config: The model whose shapes are written on the map.
+        photo: A PIL image for the first station of the image side.
+        captions: Texts for the first station of the text side.
+    """
+    vision, text, n = config.vision, config.text, len(captions)
+    tokens = [1, 1 + vision.num_patches, vision.width]
+    words = [n, text.context_length, text.width]
+    left = [
+        ("resize, cut, scale", [1, 3, vision.image_size, vision.image_size]),
+        (f"class token + {vision.num_patches} patches", tokens),
+        (f"{vision.depth} encoder layers", tokens),
+        ("class token × matrix", [1, config.embed_dim]),
+    ]
+    right = [
+        ("byte pairs, start, end", words[:2]),
+        ("look up, add positions", words),
+        (f"{text.depth} layers with a mask", words),
+        ("end token × matrix", [n, config.embed_dim]),
+    ]
+    end = ("cosine × t, then softmax", "shares of one: which caption is it?")
+    return _two_sides(photo, captions, left, right, *end)
+
+
+def _two_sides(photo, captions, left, right, meeting: str, ending: str) -> Figure:
+    """Stations of the image side and of the text side, and where they meet."""
     with _style():
-        figure, axes = plt.subplots(figsize=(5.0, 4.9))
-        axes.set(xlim=(0, 100), ylim=(-4, 100))
+        figure, axes = plt.subplots(figsize=(5.0, 5.0))
+        axes.set(xlim=(0, 100), ylim=(-5, 100))
         axes.axis("off")
         for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
             for i, (label, shape) in enumerate(stations):
@@ -91,14 +125,16 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
                 _arrow(axes, (x, y + 10.5), (x, y + 5.5))
                 _station(axes, (x, y), 48, label, shape, colour)
             _arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-        _station(axes, (50, 6), 62, "cosine × t + b, then sigmoid", [1, n], JOINT)
-        ending = "one probability for each caption"
-        axes.text(50, -1.5, ending, ha="center", va="center", color=JOINT)
+        _station(axes, (50, 6), 62, meeting, [1, len(captions)], JOINT)
+        axes.text(50, -2.6, ending, ha="center", va="center", color=JOINT)
         inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
         inset.imshow(photo)
         inset.axis("off")
+        middle = (len(captions) - 1) / 2
+        gap = min(7, 5.8 / max(middle, 0.5))
         for i, caption in enumerate(captions):
-            axes.text(75, 95 - 7 * i, f"“{caption}”", ha="center", va="center", color=TEXT)
+            y = 91.5 + gap * (middle - i)
+            axes.text(75, y, f"“{caption}”", ha="center", va="center", color=TEXT)
         figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
@@ -465,6 +501,38 @@ class TextCleaner:
         )
 
 
+class MergeSteps:
+    """Byte pairs that join to pieces, to touch: choose a word, then go from merge to merge.
+
+    Args:
+        words: A word to its states and its ids. A state is a list of pieces and, for each pair of
+            neighbours, its place in the list of merges, or None.
+        word: The word that is chosen to begin with.
+    """
+
+    def __init__(self, words: dict[str, tuple[list[tuple[list[str], list]], list[int]]], word: str):
+        self.words, self.word = words, word
+
+    def __repr__(self) -> str:
+        return f"MergeSteps({len(self.words)} words, {self.word!r})"
+
+    def _repr_html_(self) -> str:
+        """The custom element around what is shown without scripts: the states of one word."""
+        states = {
+            word: {"states": states, "ids": ids} for word, (states, ids) in self.words.items()
+        }
+        rows = "".join(
+            f"<tr><th scope='row'>{step}</th><td>{escape(' '.join(pieces))}</td></tr>"
+            for step, (pieces, _) in enumerate(self.words[self.word][0])
+        )
+        data = escape(json.dumps(states, separators=(",", ":")))
+        return (
+            f'<merge-steps class="touchable" data-word="{escape(self.word)}"'
+            f' data-words="{data}">\n<p>“{escape(self.word)}”, merge by merge</p>\n'
+            f"<table>{rows}</table>\n</merge-steps>"
+        )
+
+
 def attention_map(
     picture, weights: Tensor, patch_size: int, query: int = 0, layers=None, asker="the probe"
 ) -> AttentionMap:
@@ -609,12 +677,15 @@ def angles(image, texts, names: list[str], t: float, b: float) -> Figure:
     return figure
 
 
-def probability_curves(scalars: dict[str, tuple[float, float]], limits: tuple) -> Figure:
+def probability_curves(
+    scalars: dict[str, tuple[float, float]], limits: tuple, marks: dict[str, float] | None = None
+) -> Figure:
     """The probability over the cosine for several models; a dot where it is one half.
 
     Args:
         scalars: Name to logit scale t (not its log) and logit bias.
         limits: The smallest and the largest cosine shown.
+        marks: Caption to its cosine, shown on the first model's curve.
     """
     cosines = np.linspace(*limits, 400)
     lines = ("-", "--", ":", "-.")
@@ -626,6 +697,13 @@ def probability_curves(scalars: dict[str, tuple[float, float]], limits: tuple) -
             axes.plot(cosines, _sigmoid(t * cosines + b), line, color=JOINT, label=name)
             if limits[0] <= -b / t <= limits[1]:
                 axes.plot(-b / t, 0.5, "o", color=JOINT, markersize=5)
+        t, b = next(iter(scalars.values()))
+        for name, cosine in (marks or {}).items():
+            p = _sigmoid(t * cosine + b)
+            axes.plot(cosine, p, "o", color=TEXT, markersize=8)
+            axes.annotate(
+                f"{name}  {p:.1%}", (cosine, p), (-10, 4), textcoords="offset points", ha="right"
+            )
         axes.set(xlabel="cosine", ylabel="probability", xlim=limits, ylim=(0, 1.02))
         axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=2)
@@ -1446,3 +1524,92 @@ class ShapeExplorer:
             f'<shape-explorer class="touchable" data-shape="{escape(self.shape)}"'
             f' data-shapes="{shapes}">\n<table>{heading}{"".join(rows)}</table>\n</shape-explorer>'
         )
+
+
+def differences(steps: dict[str, tuple[str, str, str]]) -> Figure:
+    """Two models beside each other, step by step; one wide box where they do the same.
+
+    Args:
+        steps: Step to what CLIP does, what SigLIP does (the same words if they agree), and the
+            colour of the side that the step belongs to.
+    """
+    with _style():
+        figure, axes = plt.subplots(figsize=(_WIDTH, 0.4 * len(steps) + 0.4))
+        axes.set(xlim=(0, 100), ylim=(-10 * len(steps), 6))
+        axes.axis("off")
+        for centre, name in ((42, "CLIP"), (81, "SigLIP")):
+            axes.text(centre, 2, name, ha="center", va="center", weight="bold")
+        for row, (step, (left, right, colour)) in enumerate(steps.items()):
+            y = -10 * row - 5
+            axes.text(0, y, step, va="center", color="#374151", fontsize=10)
+            same = left == right
+            boxes = [(61.5, 76, left)] if same else [(42, 37, left), (81, 37, right)]
+            for centre, width, words in boxes:
+                _box(axes, (centre, y), width, 8, NEUTRAL if same else colour, bright=False)
+                axes.text(centre, y, words, ha="center", va="center", fontsize=10)
+        figure.subplots_adjust(0, 0, 1, 1)
+    return figure
+
+
+def fair_race(panels: dict[str, dict[str, dict[int, tuple[float, float]]]], steps: dict[int, int]):
+    """Accuracy over the batch size with error bars, of either loss; a panel for each table.
+
+    Args:
+        panels: Title to loss to batch size to mean and standard deviation, as shares.
+        steps: Batch size to the number of training steps, written below it.
+
+    Returns:
+        A `Figure`.
+    """
+    looks = {"sigmoid": ("o-", JOINT, 1.04), "softmax": ("s--", NEUTRAL, 0.96)}
+    with _style():
+        figure, all_axes = plt.subplots(1, len(panels), figsize=(_WIDTH, 3.2), sharey=True)
+        for axes, (title, losses) in zip(np.atleast_1d(all_axes), panels.items(), strict=True):
+            for loss, values in losses.items():
+                line, colour, aside = looks[loss]
+                axes.errorbar(
+                    [n * aside for n in values],  # side by side, so that no bar hides another
+                    [100 * mean for mean, _ in values.values()],
+                    [100 * sd for _, sd in values.values()],
+                    fmt=line, color=colour, label=loss, markersize=4, capsize=3,
+                )  # fmt: skip
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(list(steps), [f"{n}\n{count}" for n, count in steps.items()])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_ylim(bottom=0)
+            axes.set_title(title)
+            axes.tick_params(labelsize=9.5)
+        axes = np.atleast_1d(all_axes)[0]
+        axes.set_ylabel("accuracy, %")
+        figure.supxlabel("pairs in a batch; below it, training steps", fontsize=11)
+        figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncols=2)
+        figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
+    return figure
+
+
+def reliability(panels: dict[str, Tensor]) -> Figure:
+    """How often what gets a score is true; on the diagonal, scores mean what they say.
+
+    Args:
+        panels: Title to `[bins, 3]`: how many answers are in the bin, their mean score, and the
+            share of them that is true. A dot's area is the root of the first, at most of 1000.
+    """
+    rows = -(-len(panels) // 2)
+    with _style():
+        figure, grid = plt.subplots(
+            rows, 2, figsize=(_WIDTH, 2.7 * rows + 0.1), sharex=True, sharey=True, squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
+        for axes, (title, bins) in zip(grid.flat, panels.items(), strict=False):
+            counts, scores, true = bins.double().numpy().T
+            axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=1)
+            axes.vlines(scores, scores, true, color=JOINT, linewidth=1, alpha=0.5)
+            axes.scatter(scores, true, 5 * np.sqrt(np.minimum(counts, 1000)), color=JOINT, zorder=3)
+            axes.set(title=title, aspect="equal", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+            axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+            axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        figure.supxlabel("score", fontsize=11)
+        figure.supylabel("share that is true", fontsize=11)
+    return figure

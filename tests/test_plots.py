@@ -30,6 +30,23 @@ def test_walk_carries_the_shapes_of_its_config():
     assert "“c”" in found
 
 
+def test_clips_walk_carries_the_shapes_of_its_config():
+    found = words(plots.clip_walk(clip.get_config("ViT-L/14"), RED, ["a", "b", "c"]))
+    for shape in ("[1, 3, 224, 224]", "[1, 257, 1024]", "[3, 77]", "[3, 77, 768]", "[3, 768]"):
+        assert shape in found
+    assert "class token + 256 patches" in found
+    assert "[1, 3]" in found
+
+
+def test_merge_steps_carry_the_states_and_show_one_word_without_scripts():
+    words = {"at": ([(["a", "t</w>"], [7]), (["at</w>"], [])], [3]), "b": ([(["b</w>"], [])], [4])}
+    html = plots.MergeSteps(words, "at")._repr_html_()
+    data = json.loads(unescape(re.search(r'data-words="(.*?)"', html)[1]))
+    assert data["at"] == {"states": [[["a", "t</w>"], [7]], [["at</w>"], []]], "ids": [3]}
+    assert "<td>a t&lt;/w&gt;</td></tr><tr><th scope='row'>1</th><td>at&lt;/w&gt;</td>" in html
+    assert "b&lt;/w&gt;" not in html.split(">", 1)[1]
+
+
 def test_minimap_lights_one_step():
     boxes = plots.minimap("text").findobj(matplotlib.patches.FancyBboxPatch)
     filled = [box for box in boxes if box.get_facecolor()[3] == 1]
@@ -422,3 +439,45 @@ def test_shape_explorer_carries_shapes_and_a_table():
     assert data["alone"] == {"image": [28, 14, 8, 2, 2, 16], "text": None}
     assert "<td>92,884,224</td><td>35.42</td>" in html and "base &lt;b&gt;" in html
     assert repr(plots.ShapeExplorer(shapes, "alone")) == "ShapeExplorer(2 shapes, 'alone')"
+
+
+def test_differences_shows_two_boxes_or_one():
+    steps = {"mask": ("causal", "none", plots.TEXT), "layers": ("12", "12", plots.IMAGE)}
+    figure = plots.differences(steps)
+    boxes = figure.findobj(matplotlib.patches.FancyBboxPatch)
+    assert len(boxes) == 3
+    assert boxes[0].get_width() < boxes[2].get_width() / 2
+    assert {"mask", "causal", "none", "layers", "12", "CLIP", "SigLIP"} <= set(words(figure))
+    assert words(figure).count("12") == 1
+
+
+def test_fair_race_has_error_bars_and_names_the_steps():
+    losses = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
+    figure = plots.fair_race({"seen": losses, "held out": losses}, {16: 256, 64: 64})
+    for axes in figure.axes[:2]:
+        first, second = axes.containers
+        assert first.lines[0].get_ydata() == pytest.approx([50, 25])
+        bars = first.lines[2][0].get_segments()
+        assert [bar[:, 1].tolist() for bar in bars] == [
+            pytest.approx([40, 60]),
+            pytest.approx([20, 30]),
+        ]
+        assert len(second.lines[0].get_ydata()) == 1
+    assert {"16\n256", "64\n64", "seen", "held out", "sigmoid", "softmax"} <= set(words(figure))
+
+
+def test_probability_curves_mark_captions_on_the_first_curve():
+    marks = {"cats": 0.1, "dogs": 0.0}
+    figure = plots.probability_curves({"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), marks)
+    assert {"cats  50.0%", "dogs  26.9%"} <= set(words(figure))
+    assert len(plots.probability_curves({"a": (10.0, -1.0)}, (0, 0.2)).axes[0].lines) == 3
+
+
+def test_reliability_puts_each_bin_at_its_score_and_share():
+    bins = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
+    figure = plots.reliability({"before": bins, "after": bins[:1], "third": bins})
+    assert [axes.get_title() for axes in figure.axes] == ["before", "after", "third"]
+    dots = figure.axes[0].collections[-1]
+    np.testing.assert_allclose(dots.get_offsets(), bins[:, 1:], atol=1e-6)
+    np.testing.assert_allclose(dots.get_sizes(), [50, 25, 5 * 1000**0.5])
+    assert {"score", "share that is true"} <= set(words(figure))

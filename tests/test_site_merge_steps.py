@@ -1,0 +1,103 @@
+"""The figure to touch of the chapter "CLIP, line by line": merges as the library makes them."""
+
+import json
+
+import pytest
+
+from siglip_lab.clip import Tokenizer
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+PAGE = "notebooks/12_clip.html"
+READY = "merge-steps .ms-pieces b"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer()
+
+
+def choose(page, word):
+    page.locator("merge-steps").get_by_role("button", name=word, exact=True).click()
+
+
+def move_to(page, step):
+    page.locator("merge-steps input").evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", step
+    )
+
+
+def shown(page, what="b"):
+    return page.locator(f"merge-steps .ms-pieces {what}").all_inner_texts()
+
+
+def last_step(page):
+    return int(page.locator("merge-steps input").get_attribute("max"))
+
+
+def words(page):
+    return list(json.loads(page.locator("merge-steps").get_attribute("data-words")))
+
+
+def test_every_word_ends_in_the_librarys_pieces_and_ids(page, tokenizer):
+    assert len(words(page)) == 12
+    for word in words(page):
+        choose(page, word)
+        assert shown(page) == [*word[:-1], word[-1] + "</w>"]
+        move_to(page, last_step(page))
+        assert shown(page) == tokenizer.pieces(word)[1:-1]
+        said = page.locator(".ms-readout").inner_text()
+        assert ", ".join(map(str, tokenizer.encode(word)[1:-1])) in said
+
+
+def test_each_step_joins_the_earliest_pair_of_the_list(page, tokenizer):
+    ranks = tokenizer._ranks
+    for word in words(page):
+        choose(page, word)
+        for step in range(last_step(page) + 1):
+            move_to(page, step)
+            pieces = shown(page)
+            pairs = list(zip(pieces, pieces[1:], strict=False))
+            places = [f"{ranks[pair] + 1:,}" if pair in ranks else "–" for pair in pairs]
+            assert shown(page, "i") == places
+            known = [pair for pair in pairs if pair in ranks]
+            if step == last_step(page):
+                assert not known and not shown(page, ".ms-next")
+                continue
+            first = min(known, key=ranks.get)
+            assert shown(page, ".ms-next") == [f"{ranks[first] + 1:,}"]
+            at = pairs.index(first)
+            move_to(page, step + 1)
+            assert shown(page) == [*pieces[:at], "".join(first), *pieces[at + 2 :]]
+
+
+def test_keyboard(page):
+    page.locator("merge-steps button").nth(1).focus()
+    page.keyboard.press("Enter")
+    before = shown(page)
+    page.locator("merge-steps input").focus()
+    page.keyboard.press("ArrowRight")
+    assert len(shown(page)) == len(before) - 1
+    page.keyboard.press("End")
+    assert "Done" in page.locator(".ms-readout").inner_text()
+
+
+def test_nothing_is_wider_than_a_phone(browser, url):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector(READY)
+    choose(page, max(words(page), key=len))
+    box = page.locator("merge-steps").bounding_box()
+    right = page.evaluate(
+        """() => Math.max(...[...document.querySelectorAll("merge-steps *")]
+        .map((e) => e.getBoundingClientRect().right))"""
+    )
+    assert right <= box["x"] + box["width"] <= 390
+    page.close()
+
+
+def test_readers_without_scripts_see_one_word(browser, url):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{PAGE}")
+    assert "zebra</w>" in page.locator("merge-steps").inner_text()
+    page.close()
