@@ -64,7 +64,7 @@ tiny: $(STAMP)
 PEERS := build/peers
 
 bench: $(STAMP) $(PEERS)
-	@set -e; for name in preprocess losses; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in preprocess losses loading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
 
 $(PEERS):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0
