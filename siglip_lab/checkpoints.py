@@ -12,6 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.hubs import SOURCES, CheckpointError, download
@@ -86,7 +88,7 @@ def load_model(
     config = read_config(folder)
     if source is not None or name in list_models():
         _check_shape(name, config, folder)
-    with torch.device("meta"):
+    with shapes_alone():
         model = SigLIP(config)
     load_weights(model, folder, device, dtype)
     return model.eval()
@@ -317,11 +319,28 @@ def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
 
 def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
     """Allocate once, draw once, on the CPU."""
-    with torch.device("meta"):
+    with shapes_alone():
         model = SigLIP(config)
     model.to_empty(device="cpu")
     model.init_weights(torch.Generator().manual_seed(seed))
     return model
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Models built here have shapes and no content: nothing is allocated, nothing is drawn."""
+    with torch.device("meta"), _NoDraws():
+        yield
+
+
+class _NoDraws(TorchFunctionMode):
+    """On the meta device PyTorch would import seconds of code to draw nothing."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def load_weights(

@@ -24,7 +24,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from siglip_lab.checkpoints import CheckpointError, check_names, dtype_of, is_torchscript
+from siglip_lab.checkpoints import (
+    CheckpointError,
+    check_names,
+    dtype_of,
+    is_torchscript,
+    shapes_alone,
+)
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.model import SigLIP
 
@@ -395,5 +401,5 @@ def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: i
 
 
 def _on_meta(config: SigLIPConfig) -> SigLIP:
-    with torch.device("meta"):
+    with shapes_alone():
         return SigLIP(config)

@@ -1612,4 +1612,5 @@ def reliability(panels: dict[str, Tensor]) -> Figure:
             axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         figure.supxlabel("score", fontsize=11)
         figure.supylabel("share that is true", fontsize=11)
+        figure.get_layout_engine().set(wspace=0.08)
     return figure

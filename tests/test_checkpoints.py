@@ -309,3 +309,12 @@ def test_weights_argument():
         load_model("tiny", weights="pretrained")
     with pytest.raises(ValueError, match="either source or weights"):
         load_model("tiny", weights="random", source=".")
+
+
+def test_loading_imports_little(folder):
+    """Drawing random numbers on the meta device would import a thousand modules, sympy's first."""
+    code = "import sys, siglip_lab as sl; sl.load_model(sys.argv[1]); print('sympy' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"

@@ -478,6 +478,6 @@ def test_reliability_puts_each_bin_at_its_score_and_share():
     figure = plots.reliability({"before": bins, "after": bins[:1], "third": bins})
     assert [axes.get_title() for axes in figure.axes] == ["before", "after", "third"]
     dots = figure.axes[0].collections[-1]
-    np.testing.assert_allclose(dots.get_offsets(), bins[:, 1:], atol=1e-6)
+    np.testing.assert_allclose(dots.get_offsets(), bins[:, 1:].numpy(), atol=1e-6)
     np.testing.assert_allclose(dots.get_sizes(), [50, 25, 5 * 1000**0.5])
     assert {"score", "share that is true"} <= set(words(figure))

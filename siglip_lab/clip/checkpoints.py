@@ -24,6 +24,7 @@ from siglip_lab.checkpoints import (
     load_weights,
     read_json,
     read_tower,
+    shapes_alone,
     tower_shape,
 )
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
@@ -198,7 +199,7 @@ def _existing(name: str | os.PathLike) -> Path:
 
 
 def _on_meta(config: CLIPConfig) -> CLIP:
-    with torch.device("meta"):
+    with shapes_alone():
         return CLIP(config)
 
 

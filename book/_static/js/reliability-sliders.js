@@ -65,18 +65,18 @@ class ReliabilitySliders extends HTMLElement {
         <input type="range" name="${name}" min="${min}" max="${max}" step="${step}"></label>`;
     const ticks = [0, 0.5, 1].map((share) => {
       const at = share * SIDE;
-      return `<text x="${at}" y="${SIDE + 20}" text-anchor="middle">${percent(share)}</text>
-        <text x="-8" y="${SIDE - at + 4}" text-anchor="end">${percent(share)}</text>`;
+      return `<text x="${at}" y="${SIDE + 28}" text-anchor="middle">${percent(share)}</text>
+        <text x="-16" y="${SIDE - at + 4}" text-anchor="end">${percent(share)}</text>`;
     });
     this.innerHTML = `
       <div class="pills" role="group" aria-label="drawings">${pills(["clean", "grainy"], "kind")}</div>
       <div class="pills" role="group" aria-label="t and b">${pills(PRESETS.map(([name]) => name), "preset")}</div>
-      <svg viewBox="-56 -14 ${SIDE + 76} ${SIDE + 62}" role="img" aria-label="Share that is true over score">
+      <svg viewBox="-60 -14 ${SIDE + 84} ${SIDE + 68}" role="img" aria-label="Share that is true over score">
         <path class="rs-axes" d="M0 0V${SIDE}H${SIDE}" />
         <path class="rs-honest" d="M0 ${SIDE}L${SIDE} 0" />
         ${ticks.join("")}
-        <text x="${SIDE / 2}" y="${SIDE + 42}" text-anchor="middle">score</text>
-        <text x="8" y="2">share that is true</text>
+        <text x="${SIDE / 2}" y="${SIDE + 48}" text-anchor="middle">score</text>
+        <text x="10" y="2">share that is true</text>
         <g class="rs-dots"></g>
       </svg>
       <div class="rs-sliders">
@@ -124,7 +124,7 @@ class ReliabilitySliders extends HTMLElement {
     this.querySelector(".rs-dots").innerHTML = bins
       .map(([n, score, share]) => {
         const [x, y] = [SIDE * score, SIDE * (1 - share)];
-        return `<path d="M${x} ${SIDE - x}V${y}" /><circle cx="${x}" cy="${y}" r="${2 + 1.2 * n ** 0.25}" />`;
+        return `<path d="M${x} ${SIDE - x}V${y}" /><circle cx="${x}" cy="${y}" r="${2 + n ** 0.25}" />`;
       })
       .join("");
     const answers = bins.reduce((sum, [n]) => sum + n, 0);
