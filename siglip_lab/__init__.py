@@ -7,9 +7,10 @@
 """
 
 from siglip_lab import clip, shapes_world
-from siglip_lab.checkpoints import CheckpointError, Processor, load_model, load_processor
+from siglip_lab.checkpoints import Processor, load_model, load_processor
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
+from siglip_lab.hubs import CheckpointError
 from siglip_lab.losses import (
     clip_loss,
     distributed_sigmoid_loss,

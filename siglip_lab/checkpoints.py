@@ -28,10 +28,7 @@ from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
-__all__ = [
-    "CheckpointError", "Processor", "load_model", "load_processor", "read_config",
-    "save_checkpoint",
-]  # fmt: skip
+__all__ = ["Processor", "load_model", "load_processor", "read_config", "save_checkpoint"]
 
 TINY = Path(__file__).parent / "tiny"
 

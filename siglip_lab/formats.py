@@ -1,4 +1,4 @@
-"""SigLIP files of other libraries: big_vision's ``.npz`` and open_clip's state dicts.
+"""SigLIP files of other libraries: big_vision's ``.npz``, open_clip's and timm's state dicts.
 
 Chapter "The real checkpoint". The original files, and open_clip's, hold the same numbers as the
 Hugging Face folders, under other names and in other shapes. A file is recognised by its names, the
@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +32,9 @@ from siglip_lab.checkpoints import (
     shapes_alone,
 )
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.model import SigLIP
+from siglip_lab.model import SigLIP, VisionTower
 
-__all__ = ["load_file", "read_foreign"]
+__all__ = ["load_file", "load_vision_tower", "read_foreign"]
 
 # Our names to theirs: each row replaces a part of the name, from the first row to the last.
 _BIG_VISION = {
@@ -130,6 +130,51 @@ def load_file(
     return model.eval()
 
 
+def load_vision_tower(
+    path: str | os.PathLike,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    config: VisionConfig | str | None = None,
+) -> VisionTower:
+    """The image tower alone, from a file of timm, ready for inference (in eval mode).
+
+    timm's ``vit_so400m_patch14_siglip_384`` and its sisters hold no text tower, no scale and no
+    bias: their embeddings can be compared with each other, and with nothing else.
+
+    Args:
+        path: A state dict of timm, with the endings that `read_foreign` knows.
+        device: Where to put the tower; default: the CPU.
+        dtype: Floating type of the weights; default: the file's.
+        config: The shape that the file must have: a config, or a name from `list_models`.
+
+    Returns:
+        The tower; its ``pooler_output`` is not normalised.
+
+    Raises:
+        CheckpointError, FileNotFoundError, ValueError: As `read_foreign`; also if the tower has no
+            MAP head, as timm's "gap" variants.
+    """
+    config = get_config(config).vision if isinstance(config, str) else config
+    path, tensors = Path(path), _named(Path(path))
+    if "patch_embed.proj.weight" not in tensors:
+        raise CheckpointError(
+            f"{path} is no image tower of timm: it begins with {', '.join(list(tensors)[:3])}"
+        )
+    tensors = {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
+    tensors = _unpacked(path, tensors)
+    known = [other.vision for other in _published()] if config is None else [config]
+    found = _shaped(path, lambda: _vision_config(tensors, known))
+    _check_given(path, found, config)
+    with shapes_alone():
+        tower = VisionTower(found)
+    expected = {f"vision_model.{name}": tensor for name, tensor in tower.state_dict().items()}
+    tensors = _converted(path, tensors, expected, {"vision": found.num_heads})
+    kind = {"device": device, "dtype": dtype}
+    tensors = {k.removeprefix("vision_model."): t.to(**kind) for k, t in tensors.items()}
+    tower.load_state_dict(tensors, strict=True, assign=True)
+    return tower.eval()
+
+
 def read_foreign(
     path: str | os.PathLike, config: SigLIPConfig | str | None = None
 ) -> tuple[SigLIPConfig, dict[str, Tensor]]:
@@ -171,29 +216,16 @@ def _model_and_tensors(
 ) -> tuple[SigLIP, dict[str, Tensor]]:
     """A file's tensors, and the model on the meta device that they fit."""
     config = get_config(config) if isinstance(config, str) else config
-    path, tensors = Path(path), _read(Path(path))
-    for prefix in ("module.", "params/"):
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    path, tensors = Path(path), _named(Path(path))
     _check_library(path, tensors)
     tensors = _unpacked(path, tensors)
     found = _config_of(path, tensors, config)
-    model, shapes = _on_meta(found), {}
-    for ours, tensor in model.state_dict().items():
-        if "in_proj_" in ours:  # our MAP head keeps q, k and v in one
-            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                shapes[ours.replace("in_proj_", f"{part}_proj.")] = piece.shape
-        elif ours not in _HEAD or not found.text.identity_head:
-            shapes[ours] = tensor.shape
-    names = {ours: _theirs(ours, tensors) for ours in shapes}
-    check_names(path, set(names.values()), tensors.keys())
-    result = {}
-    for ours, theirs in names.items():
-        heads = (found.vision if ours.startswith("vision") else found.text).num_heads
-        result[ours] = _arranged(path, theirs, tensors.pop(theirs), shapes[ours], heads)
-    for kind in ("weight", "bias"):
-        parts = [result.pop(f"vision_model.head.attention.{part}_proj.{kind}") for part in "qkv"]
-        result[f"vision_model.head.attention.in_proj_{kind}"] = torch.cat(parts)
+    model = _on_meta(found)
+    expected = model.state_dict()
+    if found.text.identity_head:
+        expected = {name: tensor for name, tensor in expected.items() if name not in _HEAD}
+    heads = {"vision": found.vision.num_heads, "text": found.text.num_heads}
+    result = _converted(path, tensors, expected, heads)
     if found.text.identity_head:
         like = result["text_model.final_layer_norm.weight"]
         result["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
@@ -201,7 +233,39 @@ def _model_and_tensors(
     return model, result
 
 
+def _converted(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], heads: dict[str, int]
+) -> dict[str, Tensor]:
+    """The file's tensors under our names and in our shapes, if they are exactly the expected."""
+    shapes = {}
+    for ours, tensor in expected.items():
+        if "in_proj_" in ours:  # our MAP head keeps q, k and v in one
+            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
+                shapes[ours.replace("in_proj_", f"{part}_proj.")] = piece.shape
+        else:
+            shapes[ours] = tensor.shape
+    names = {ours: _theirs(ours, tensors) for ours in shapes}
+    check_names(path, set(names.values()), tensors.keys())
+    result = {}
+    for ours, theirs in names.items():
+        number = heads.get(ours.partition("_model.")[0], 1)
+        result[ours] = _arranged(path, theirs, tensors.pop(theirs), shapes[ours], number)
+    for kind in ("weight", "bias"):
+        parts = [result.pop(f"vision_model.head.attention.{part}_proj.{kind}") for part in "qkv"]
+        result[f"vision_model.head.attention.in_proj_{kind}"] = torch.cat(parts)
+    return result
+
+
 # ---- files ---------------------------------------------------------------------------------------
+
+
+def _named(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a file, without what its writer put before all the names."""
+    tensors = _read(path)
+    for prefix in ("module.", "params/"):
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -272,7 +336,8 @@ def _check_library(path: Path, names: Collection[str]) -> None:
     if any(name.endswith("patch_embed.proj.weight") for name in names):
         raise CheckpointError(
             f"{path} is an image tower of timm: SigLIP's text tower, logit_scale and logit_bias "
-            "are missing. Take open_clip's file of the whole model (open_clip_model.safetensors)"
+            "are missing. Take open_clip's file of the whole model (open_clip_model.safetensors), "
+            "or siglip_lab.formats.load_vision_tower"
         )
     if any(name.startswith("vision_model.") for name in names):
         raise CheckpointError(
@@ -319,60 +384,88 @@ def _theirs(ours: str, names: Collection[str]) -> str:
     return ours
 
 
+def _published() -> list[SigLIPConfig]:
+    return [get_config(name) for version in (1, 2) for name in list_models(version)]
+
+
 def _config_of(path: Path, tensors: dict[str, Tensor], config: SigLIPConfig | None) -> SigLIPConfig:
     """The shape of the tensors' model, which must be `config` if that is given."""
-    known = [get_config(name) for version in (1, 2) for name in list_models(version)]
-    known = known if config is None else [config]
+    known = _published() if config is None else [config]
 
-    def shape(ours: str) -> tuple[int, ...]:
-        return tuple(tensors[_theirs(ours, tensors)].shape)
+    def build() -> SigLIPConfig:
+        vision = _vision_config(tensors, [other.vision for other in known])
+        return SigLIPConfig(vision, _text_config(tensors, [other.text for other in known]))
 
-    def tower(part: str) -> dict[str, int]:
-        layers = re.escape(_theirs(f"{part}_model.encoder.layers.", tensors))
-        numbers = {found[1] for name in tensors if (found := re.match(rf"{layers}(\d+)", name))}
-        sizes = {
-            "width": shape(f"{part}_model.embeddings.position_embedding.weight")[-1],
-            "depth": len(numbers),
-            "mlp_dim": shape(f"{part}_model.encoder.layers.0.mlp.fc1.bias")[0],
-        }
-        bias = shape(f"{part}_model.encoder.layers.0.self_attn.q_proj.bias")
-        if len(bias) == 2:  # big_vision's [heads, D / heads]
-            return sizes | {"num_heads": bias[0]}
-        for other in (getattr(config, part) for config in known):
-            if all(getattr(other, key) == value for key, value in sizes.items()):
-                return sizes | {"num_heads": other.num_heads}
-        raise ValueError(
-            f"the file does not hold the number of heads of its {part} tower, and "
-            f"{'no published tower' if config is None else 'the given config'} has its sizes "
-            f"{sizes}: pass config, a SigLIPConfig or a published name"
-        )
+    found = _shaped(path, build)
+    _check_given(path, found, config)
+    return found
 
+
+def _shaped(path: Path, build: Callable):
+    """A config read off a file's tensors."""
     try:
-        kernel = shape("vision_model.embeddings.patch_embedding.weight")
-        if len(kernel) != 4:
-            raise ValueError(f"patches are embedded by {list(kernel)}: NaFlex is not supported")
-        patch = kernel[0] if "img/embedding/kernel" in tensors else kernel[-1]
-        grid = round(shape("vision_model.embeddings.position_embedding.weight")[-2] ** 0.5)
-        vision = VisionConfig(patch * grid, patch, **tower("vision"))
-        for other in (config.vision for config in known):
-            if vision == replace(other, image_size=other.grid_size * other.patch_size):
-                vision = other
-        headless = all(_theirs(name, tensors) not in tensors for name in _HEAD)
-        text = TextConfig(
-            shape("text_model.embeddings.token_embedding.weight")[0],
-            shape("text_model.embeddings.position_embedding.weight")[-2],
-            **tower("text"),
-            embed_dim=None if headless else shape("text_model.head.bias")[0],
-            identity_head=headless,
-        )
-        found = SigLIPConfig(vision, text)
+        return build()
     except KeyError as error:
         raise CheckpointError(f"{path}: {error.args[0]} is missing") from None
     except (IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    if config is not None and found != config:
-        raise CheckpointError(f"{path} holds {found}, not {config}")
-    return found
+
+
+def _check_given(path: Path, found, given) -> None:
+    if given is not None and found != given:
+        raise CheckpointError(f"{path} holds {found}, not {given}")
+
+
+def _vision_config(tensors: dict[str, Tensor], known: list[VisionConfig]) -> VisionConfig:
+    kernel = _shape(tensors, "vision_model.embeddings.patch_embedding.weight")
+    if len(kernel) != 4:
+        raise ValueError(f"patches are embedded by {list(kernel)}: NaFlex is not supported")
+    patch = kernel[0] if "img/embedding/kernel" in tensors else kernel[-1]
+    positions = _shape(tensors, "vision_model.embeddings.position_embedding.weight")[-2]
+    sizes = _tower(tensors, "vision", known)
+    vision = VisionConfig(patch * round(positions**0.5), patch, **sizes)
+    for other in known:
+        if vision == replace(other, image_size=other.grid_size * other.patch_size):
+            return other
+    return vision
+
+
+def _text_config(tensors: dict[str, Tensor], known: list[TextConfig]) -> TextConfig:
+    headless = all(_theirs(name, tensors) not in tensors for name in _HEAD)
+    return TextConfig(
+        _shape(tensors, "text_model.embeddings.token_embedding.weight")[0],
+        _shape(tensors, "text_model.embeddings.position_embedding.weight")[-2],
+        **_tower(tensors, "text", known),
+        embed_dim=None if headless else _shape(tensors, "text_model.head.bias")[0],
+        identity_head=headless,
+    )
+
+
+def _tower(
+    tensors: dict[str, Tensor], part: str, known: list[VisionConfig | TextConfig]
+) -> dict[str, int]:
+    """Width, depth, MLP and heads of a tower."""
+    layers = re.escape(_theirs(f"{part}_model.encoder.layers.", tensors))
+    numbers = {found[1] for name in tensors if (found := re.match(rf"{layers}(\d+)", name))}
+    sizes = {
+        "width": _shape(tensors, f"{part}_model.embeddings.position_embedding.weight")[-1],
+        "depth": len(numbers),
+        "mlp_dim": _shape(tensors, f"{part}_model.encoder.layers.0.mlp.fc1.bias")[0],
+    }
+    bias = _shape(tensors, f"{part}_model.encoder.layers.0.self_attn.q_proj.bias")
+    if len(bias) == 2:  # big_vision's [heads, D / heads]
+        return sizes | {"num_heads": bias[0]}
+    for other in known:
+        if all(getattr(other, key) == value for key, value in sizes.items()):
+            return sizes | {"num_heads": other.num_heads}
+    raise ValueError(
+        f"the file does not hold the number of heads of its {part} tower, and no known tower has "
+        f"its sizes {sizes}: pass config, or a published name that has them"
+    )
+
+
+def _shape(tensors: dict[str, Tensor], ours: str) -> tuple[int, ...]:
+    return tuple(tensors[_theirs(ours, tensors)].shape)
 
 
 def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: int) -> Tensor:

@@ -20,7 +20,7 @@ from pathlib import Path
 from siglip_lab.configs import get_config, list_models
 from siglip_lab.counting import count_parameters
 
-__all__ = ["SOURCES", "download", "repository"]
+__all__ = ["SOURCES", "CheckpointError", "download", "repository"]
 
 SOURCES = ("huggingface", "modelscope")
 INDEX = "model.safetensors.index.json"

@@ -18,7 +18,7 @@ import siglip_lab as sl
 from siglip_lab import formats
 from siglip_lab.checkpoints import CheckpointError, load_model, save_checkpoint
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.formats import load_file, read_foreign
+from siglip_lab.formats import load_file, load_vision_tower, read_foreign
 
 TWO_SIZES = SigLIPConfig(  # the towers differ, as in giant-opt; the patches do not fill the image
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
@@ -420,7 +420,7 @@ def test_another_number_of_heads(tmp_path):
 def test_open_clips_heads_must_be_known(tmp_path):
     path = save_pickle(tmp_path / "a.pt", open_clip(make(TWO_SIZES)))
     refuse(path, "number of heads of its vision tower", "pass config", config=None)
-    refuse(path, "the given config has its sizes", "'width': 48", config="tiny")
+    refuse(path, "no known tower has its sizes", "'width': 48", config="tiny")
     other = replace(TWO_SIZES, text=replace(TWO_SIZES.text, context_length=9))
     refuse(path, "context_length=8", "context_length=9", config=other)
     with pytest.raises(ValueError, match="unknown model 'siglip'"):
@@ -560,3 +560,50 @@ def test_load_model_takes_a_file(tmp_path):
     assert torch.equal(loaded.logit_scale, model.logit_scale)
     with pytest.raises(ValueError, match="is a file, .* python -m siglip_lab convert"):
         sl.load_processor(path)
+
+
+# ---- timm's image tower alone --------------------------------------------------------------------
+
+
+def timm(model):
+    """The image tower of open_clip's file is timm's."""
+    full = open_clip(model)
+    trunk = "visual.trunk."
+    return {k.removeprefix(trunk): t for k, t in full.items() if k.startswith(trunk)}
+
+
+@pytest.mark.parametrize("save, ending", [(save_safetensors, "safetensors"), (save_pickle, "pth")])
+def test_an_image_tower_of_timm(save, ending, tmp_path):
+    model = make(TWO_SIZES)
+    path = save(tmp_path / f"tower.{ending}", timm(model))
+    tower = load_vision_tower(path, config=TWO_SIZES.vision)
+    size = TWO_SIZES.vision.image_size
+    pixels = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = model.vision_model(pixels), tower(pixels)
+    assert torch.equal(found.pooler_output, expected.pooler_output)
+    assert not tower.training
+    half = load_vision_tower(path, dtype=torch.bfloat16, config=TWO_SIZES.vision)
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+
+
+def test_a_published_tower_of_timm_needs_no_config(tmp_path):
+    model = sl.load_model("tiny")
+    tower = load_vision_tower(save_safetensors(tmp_path / "a.safetensors", timm(model)))
+    assert tower.embeddings.config == model.config.vision
+    load_vision_tower(tmp_path / "a.safetensors", config="tiny")
+
+
+def test_what_is_no_image_tower_of_timm(tmp_path):
+    tensors = timm(make(TWO_SIZES))
+    path = tmp_path / "a.pth"
+    for change, message, config in (
+        (tensors, "number of heads of its vision tower", None),
+        (tensors, "no known tower has its sizes .*'width': 48", "tiny"),
+        ({k: t for k, t in tensors.items() if "attn_pool" not in k}, "missing: .*attn_pool", None),
+        (open_clip(make(TWO_SIZES)), "is no image tower of timm: it begins with", None),
+    ):
+        save_pickle(path, change)
+        config = config or (None if change is tensors else TWO_SIZES.vision)
+        with pytest.raises(CheckpointError, match=message):
+            load_vision_tower(path, config=config)
