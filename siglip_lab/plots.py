@@ -116,7 +116,7 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Figure:
 def _two_sides(photo, captions, left, right, meeting: str, ending: str) -> Figure:
     """Stations of the image side and of the text side, and where they meet."""
     with _style():
-        figure, axes = plt.subplots(figsize=(5.0, 5.0))
+        figure, axes = plt.subplots(figsize=(5.0, 4.9))
         axes.set(xlim=(0, 100), ylim=(-5, 100))
         axes.axis("off")
         for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):

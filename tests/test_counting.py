@@ -371,7 +371,7 @@ def attention(maps):
 
 def checkpointed(model, reentrant=False):
     def wrap(forward):
-        return lambda x: checkpoint(forward, x, use_reentrant=reentrant)
+        return lambda *x: checkpoint(forward, *x, use_reentrant=reentrant)
 
     for tower in (model.vision_model, model.text_model):
         for layer in tower.encoder.layers:
