@@ -1,6 +1,6 @@
 """Load a model and its processor: the embedded "tiny", a hub, a local folder, or random weights.
 
-Chapter "The real checkpoint". A checkpoint folder is what ``save_pretrained`` of transformers
+Chapter "The real model". A checkpoint folder is what ``save_pretrained`` of transformers
 writes: ``config.json``, ``model.safetensors`` (or its shards with an index), ``spiece.model`` and
 ``preprocessor_config.json``. Loading is strict and memory-mapped: every name and shape must agree,
 or nothing is loaded.

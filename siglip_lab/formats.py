@@ -1,6 +1,6 @@
 """SigLIP files of other libraries: big_vision's ``.npz``, open_clip's and timm's state dicts.
 
-Chapter "The real checkpoint". The original files, and open_clip's, hold the same numbers as the
+Chapter "The real model". The original files, and open_clip's, hold the same numbers as the
 Hugging Face folders, under other names and in other shapes. A file is recognised by its names, the
 shape of both towers is read off its tensors, and reading is strict: if a name is missing or left
 over, or a shape is wrong, nothing is loaded. No code from a file is ever run.

@@ -1,6 +1,6 @@
 """Published checkpoints from Hugging Face or ModelScope, through the hubs' own clients.
 
-Chapter "The real checkpoint". The clients' caches and environment variables hold (``HF_HOME``,
+Chapter "The real model". The clients' caches and environment variables hold (``HF_HOME``,
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``; ``MODELSCOPE_CACHE``, ``MODELSCOPE_ENDPOINT``). What they leave
 undone is done here: huggingface_hub compares sizes, not checksums, and takes some busy answers as
 final; modelscope does not turn to its cache when there is no network.
