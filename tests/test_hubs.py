@@ -303,9 +303,11 @@ def test_a_killed_process(start, hub, source, tmp_path, expected, checkpoint):
     client = start()
     client.send()
     assert hub.held.wait(20)
-    deadline = time.monotonic() + 20
-    while not any(path.stat().st_size for path in tmp_path.rglob("*.incomplete")):
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + 20  # the files come side by side: until only the weights lack
+    while {path.name for path in cached(tmp_path)} != NEEDED - {WEIGHTS} or not any(
+        path.stat().st_size for path in tmp_path.rglob("*.incomplete")
+    ):
+        assert time.monotonic() < deadline, list(tmp_path.rglob("*"))
         time.sleep(0.05)
     client.process.kill()
     client.process.join()
