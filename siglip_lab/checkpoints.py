@@ -12,6 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -315,11 +316,18 @@ def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
 
 
 def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
-    """Allocate once, draw once, on the CPU."""
-    with shapes_alone():
+    """Allocate once, draw once, on the CPU: the towers side by side, each from its own stream."""
+    with _NoDraws():
         model = SigLIP(config)
-    model.to_empty(device="cpu")
-    model.init_weights(torch.Generator().manual_seed(seed))
+    vision = torch.Generator().manual_seed(seed)
+    text = torch.Generator().manual_seed(torch.randint(2**32, (), generator=vision).item())
+    with ThreadPoolExecutor() as pool:
+        draws = [
+            pool.submit(model.vision_model.init_weights, vision),
+            pool.submit(model.text_model.init_weights, text),
+        ]
+    for draw in draws:
+        draw.result()
     return model
 
 
@@ -331,7 +339,7 @@ def shapes_alone() -> Iterator[None]:
 
 
 class _NoDraws(TorchFunctionMode):
-    """On the meta device PyTorch would import seconds of code to draw nothing."""
+    """Weights stay as allocated; on the meta device PyTorch would import much to draw nothing."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}

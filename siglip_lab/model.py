@@ -60,6 +60,10 @@ class VisionTower(nn.Module):
         x = self.post_layernorm(self.encoder(x))
         return TowerOutput(x, self.head(x))
 
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draw this tower's weights anew; as `SigLIP.init_weights`."""
+        _init_modules(self, generator)
+
 
 class TextEmbeddings(nn.Module):
     """Token embedding plus position embedding: ids `[B, L]` to `[B, L, D]`.
@@ -117,6 +121,7 @@ class TextTower(nn.Module):
 
     def __init__(self, config: TextConfig):
         super().__init__()
+        self.identity_head = config.identity_head
         self.embeddings = TextEmbeddings(config)
         self.encoder = Encoder(config)
         self.final_layer_norm = layer_norm(config.width)
@@ -127,6 +132,12 @@ class TextTower(nn.Module):
         x = self.embeddings(input_ids)  # [B, L, D]
         x = self.final_layer_norm(self.encoder(x))
         return TowerOutput(x, self.head(x))
+
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draw this tower's weights anew; as `SigLIP.init_weights`."""
+        _init_modules(self, generator)
+        if self.identity_head:
+            nn.init.eye_(self.head.weight)
 
 
 class TwoTowers(nn.Module):
@@ -206,17 +217,14 @@ class SigLIP(TwoTowers):
         """What the logits mean: each pair's own probability, of the same shape."""
         return logits.sigmoid()
 
-    @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights anew, as big_vision does: t = 10, b = -10, Xavier-uniform layers.
 
         Args:
             generator: Source of randomness; None takes PyTorch's global one.
         """
-        for module in self.modules():
-            _init_module(module, generator)
-        if self.config.text.identity_head:
-            nn.init.eye_(self.text_model.head.weight)
+        self.vision_model.init_weights(generator)
+        self.text_model.init_weights(generator)
         nn.init.constant_(self.logit_scale, math.log(10))
         nn.init.constant_(self.logit_bias, -10.0)
 
@@ -237,6 +245,12 @@ def scaled_cosines(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tenso
     with torch.autocast(image_embeds.device.type, enabled=False):
         cosines = image_embeds.to(dtype) @ text_embeds.to(dtype).T  # [n_img, n_txt]
         return cosines * logit_scale.to(dtype).exp()
+
+
+@torch.no_grad()
+def _init_modules(tower: nn.Module, generator: torch.Generator | None) -> None:
+    for module in tower.modules():
+        _init_module(module, generator)
 
 
 def _init_module(module: nn.Module, generator: torch.Generator | None) -> None:

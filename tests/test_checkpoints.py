@@ -120,6 +120,8 @@ def test_random_weights_are_the_same_for_the_same_seed():
     name = "vision_model.encoder.layers.11.mlp.fc2.weight"
     assert torch.equal(first.state_dict()[name].bfloat16(), second.state_dict()[name])
     assert torch.equal(first.logit_scale, second.logit_scale)
+    other = "text_model.encoder.layers.11.mlp.fc2.weight"  # of the same shape, from its own stream
+    assert not torch.equal(first.state_dict()[name], first.state_dict()[other])
 
 
 @pytest.mark.parametrize("dtype, most", [("None", 0.25), ("torch.bfloat16", 0.95)])
@@ -311,9 +313,11 @@ def test_weights_argument():
         load_model("tiny", weights="random", source=".")
 
 
-def test_loading_imports_little(folder):
-    """Drawing random numbers on the meta device would import a thousand modules, sympy's first."""
-    code = "import sys, siglip_lab as sl; sl.load_model(sys.argv[1]); print('sympy' in sys.modules)"
+@pytest.mark.parametrize("arguments", ["sys.argv[1]", "'tiny', weights='random'"])
+def test_loading_imports_little(folder, arguments):
+    """Drawing on the meta device or leaving it would import a thousand modules, sympy's first."""
+    load = f"sl.load_model({arguments})"
+    code = f"import sys, siglip_lab as sl; {load}; print('sympy' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
