@@ -12,7 +12,6 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import browser as chromium
 import pytest
@@ -25,6 +24,11 @@ def pytest_addoption(parser):
     group.addoption("--checkpoint", help="a published name, or the path of a checkpoint")
     group.addoption("--source", default="huggingface", help="hub for a name (default: %(default)s)")
     group.addoption("--images", help="folder with the pictures that the numbers belong to")
+
+
+def pytest_configure(config):
+    if config.getoption("checkpoint") is None:  # nothing else needs a hub
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Numbers that others published of trained checkpoints, recomputed with the one at hand.
 
-    pytest -m checkpoint tests --checkpoint siglip-so400m-patch14-384 --images FOLDER
+    pytest -m checkpoint --checkpoint siglip-so400m-patch14-384 --images FOLDER
 
 ``--checkpoint`` is a name, which is fetched from ``--source``, or the path of a checkpoint. A row
 of another model is skipped, and one whose picture is not in the folder says where to get it.

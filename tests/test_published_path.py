@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hub_server import Hub, environment
 from PIL import Image
 from test_clip_model import twin
 
@@ -27,6 +29,20 @@ def test_without_weights_they_skip_and_say_why(root):
     out = run(root)
     assert "38 skipped" in out and "passed" not in out
     assert "no weights at hand: pass --checkpoint NAME_OR_PATH" in out
+
+
+def test_a_name_is_asked_for_at_its_hub(root, tmp_path):
+    """The command as the book prints it, with a hub that has no such repository."""
+    with Hub({}) as hub:
+        settings = os.environ | environment(tmp_path, hub.url)
+        del settings["HF_HUB_OFFLINE"]  # neither is it set on a reader's machine
+        out = subprocess.run(
+            [Path(sys.executable).with_name("pytest"), "-xq", "-p", "no:xdist", "-m", "checkpoint"]
+            + ["--checkpoint", "siglip-base-patch16-224"],
+            cwd=root, capture_output=True, text=True, timeout=300, env=settings,
+        ).stdout  # fmt: skip
+        hub.shutdown()
+    assert f"google/siglip-base-patch16-224 at {hub.url}. no such repository" in out, out
 
 
 @pytest.fixture(scope="module")
