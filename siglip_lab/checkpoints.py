@@ -13,7 +13,6 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,8 +85,7 @@ def load_model(
     config = read_config(folder)
     if source is not None or name in list_models():
         _check_shape(name, config, folder)
-    with shapes_alone():
-        model = SigLIP(config)
+    model = on_meta(SigLIP, config)
     load_weights(model, folder, device, dtype)
     return model.eval()
 
@@ -331,11 +329,10 @@ def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
     return model
 
 
-@contextmanager
-def shapes_alone() -> Iterator[None]:
-    """Models built here have shapes and no content: nothing is allocated, nothing is drawn."""
+def on_meta(build: Callable, config):
+    """A model of shapes alone: nothing is allocated, nothing is drawn."""
     with torch.device("meta"), _NoDraws():
-        yield
+        return build(config)
 
 
 class _NoDraws(TorchFunctionMode):
@@ -437,6 +434,42 @@ def is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any("/code/" in member for member in archive.namelist())
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of ``torch.save``, memory-mapped; no code from it is run."""
+    if is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive: beside the weights it holds code, which loading "
+            "would run. If you trust it, keep its weights alone, once: "
+            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"); '
+            "siglip_lab.clip.load_model takes run_code_in_file=True, too"
+        )
+    try:
+        mapped = zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # torch, zipfile and pickle raise a dozen kinds
+        raise damaged(path, error) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
+            "torch.save(model.state_dict(), path) writes it"
+        )
+    for name, tensor in content.items():
+        if not isinstance(tensor, Tensor):
+            kind = type(tensor).__name__
+            raise CheckpointError(f"{path}: {name} is of type {kind}; expected tensors only")
+    return content
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """What to say of a file that its library cannot read."""
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return CheckpointError(
+        f"{path} ({path.stat().st_size:,} bytes) is damaged, or holds more than tensors: {reason}"
+    )
 
 
 def check_names(path: Path, expected: Set[str], found: Set[str]) -> None:

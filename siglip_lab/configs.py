@@ -140,6 +140,14 @@ class SigLIPConfig:
             )
 
 
+def check_integer(name: str, value: int, least: int = 1) -> None:
+    """Refuse what is no integer, or is below `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
 def _check(config) -> None:
     """Refuse what cannot be built: sizes that are no positive integers, heads that do not fit."""
     for field in fields(config):
@@ -148,10 +156,7 @@ def _check(config) -> None:
             if not isinstance(value, bool):
                 raise TypeError(f"identity_head must be True or False, got {value!r}")
             continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{field.name} must be an integer, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{field.name} must be at least 1, got {value}")
+        check_integer(field.name, value)
     if config.width % config.num_heads:
         raise ValueError(
             f"width {config.width} cannot be split into {config.num_heads} equal heads; "
@@ -167,7 +172,7 @@ _SO400M = {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304}
 def _published(shape, patch_size, image_size, vocab_size=32_000, context_length=64, **text):
     return SigLIPConfig(
         VisionConfig(image_size, patch_size, **shape),
-        TextConfig(vocab_size, context_length, **shape, **text),
+        TextConfig(vocab_size, context_length, **shape | text),
     )
 
 
@@ -187,33 +192,27 @@ _PUBLISHED = {
 }
 
 _GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
-
-
-def _siglip2(vision_shape, patch_size, image_size, text_shape=None):
-    vision = VisionConfig(image_size, patch_size, **vision_shape)
-    return SigLIPConfig(
-        vision, TextConfig(256_000, 64, **(text_shape or vision_shape), embed_dim=vision.width)
-    )
+_GIANT_TEXT = _SO400M | {"embed_dim": 1536}
 
 
 # SigLIP 2 at fixed resolution is the same model with another vocabulary (big_vision,
 # ``README_siglip2.md``). Shapes only: its tokenizer is not SigLIP's.
 _SIGLIP2 = {
-    "siglip2-base-patch32-256": _siglip2(_BASE, 32, 256),
-    "siglip2-base-patch16-224": _siglip2(_BASE, 16, 224),
-    "siglip2-base-patch16-256": _siglip2(_BASE, 16, 256),
-    "siglip2-base-patch16-384": _siglip2(_BASE, 16, 384),
-    "siglip2-base-patch16-512": _siglip2(_BASE, 16, 512),
-    "siglip2-large-patch16-256": _siglip2(_LARGE, 16, 256),
-    "siglip2-large-patch16-384": _siglip2(_LARGE, 16, 384),
-    "siglip2-large-patch16-512": _siglip2(_LARGE, 16, 512),
-    "siglip2-so400m-patch14-224": _siglip2(_SO400M, 14, 224),
-    "siglip2-so400m-patch14-384": _siglip2(_SO400M, 14, 384),
-    "siglip2-so400m-patch16-256": _siglip2(_SO400M, 16, 256),
-    "siglip2-so400m-patch16-384": _siglip2(_SO400M, 16, 384),
-    "siglip2-so400m-patch16-512": _siglip2(_SO400M, 16, 512),
-    "siglip2-giant-opt-patch16-256": _siglip2(_GIANT_OPT, 16, 256, _SO400M),
-    "siglip2-giant-opt-patch16-384": _siglip2(_GIANT_OPT, 16, 384, _SO400M),
+    "siglip2-base-patch32-256": _published(_BASE, 32, 256, 256_000),
+    "siglip2-base-patch16-224": _published(_BASE, 16, 224, 256_000),
+    "siglip2-base-patch16-256": _published(_BASE, 16, 256, 256_000),
+    "siglip2-base-patch16-384": _published(_BASE, 16, 384, 256_000),
+    "siglip2-base-patch16-512": _published(_BASE, 16, 512, 256_000),
+    "siglip2-large-patch16-256": _published(_LARGE, 16, 256, 256_000),
+    "siglip2-large-patch16-384": _published(_LARGE, 16, 384, 256_000),
+    "siglip2-large-patch16-512": _published(_LARGE, 16, 512, 256_000),
+    "siglip2-so400m-patch14-224": _published(_SO400M, 14, 224, 256_000),
+    "siglip2-so400m-patch14-384": _published(_SO400M, 14, 384, 256_000),
+    "siglip2-so400m-patch16-256": _published(_SO400M, 16, 256, 256_000),
+    "siglip2-so400m-patch16-384": _published(_SO400M, 16, 384, 256_000),
+    "siglip2-so400m-patch16-512": _published(_SO400M, 16, 512, 256_000),
+    "siglip2-giant-opt-patch16-256": _published(_GIANT_OPT, 16, 256, 256_000, **_GIANT_TEXT),
+    "siglip2-giant-opt-patch16-384": _published(_GIANT_OPT, 16, 384, 256_000, **_GIANT_TEXT),
 }
 
 # The small trained model that ships with the package keeps the quirks of the real ones: a patch

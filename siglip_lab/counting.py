@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, check_integer
 
 __all__ = ["Count", "compare", "count_bytes", "count_flops", "count_parameters"]
 
@@ -207,8 +207,8 @@ def count_flops(
     670.35
     """
     _check_config(config)
-    _check_number("images", images)
-    _check_number("texts", texts)
+    check_integer("images", images, least=0)
+    check_integer("texts", texts, least=0)
     clip, vision, text = isinstance(config, CLIPConfig), config.vision, config.text
     if isinstance(vision, ResNetConfig):
         part, first, image_tower = "stem", "convolution 0", _resnet_flops(vision, text.embed_dim)
@@ -318,7 +318,7 @@ def count_bytes(
         raise TypeError(f"config must be a SigLIPConfig, got {config!r}")
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating torch.dtype, got {dtype!r}")
-    _check_number("batch", batch, least=1)
+    check_integer("batch", batch)
     if checkpointing and not training:
         raise ValueError("checkpointing saves what backward needs: it goes with training=True")
     vision, text, size = config.vision, config.text, dtype.itemsize
@@ -405,13 +405,6 @@ def _backward_bytes(config: VisionConfig | TextConfig, n: int, size: int, maps: 
 def _check_config(config) -> None:
     if not isinstance(config, (SigLIPConfig, CLIPConfig)):
         raise TypeError(f"config must be a SigLIPConfig or a CLIPConfig, got {config!r}")
-
-
-def _check_number(name: str, value: int, least: int = 0) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 # ---- tables ----

@@ -14,27 +14,27 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
 from siglip_lab.checkpoints import (
     CheckpointError,
     check_names,
+    damaged,
     dtype_of,
-    is_torchscript,
-    shapes_alone,
+    on_meta,
+    read_state_dict,
 )
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.model import SigLIP, VisionTower
 
-__all__ = ["load_file", "load_vision_tower", "read_foreign"]
+__all__ = ["load_file", "load_vision_tower"]
 
 # Our names to theirs: each row replaces a part of the name, from the first row to the last.
 _BIG_VISION = {
@@ -111,20 +111,51 @@ def load_file(
 ) -> SigLIP:
     """A model from a file of big_vision or open_clip, ready for inference (in eval mode).
 
+    What a file does not say:
+
+    - The image size. With patches of 14 pixels, 384 px and 378 px leave the same table of 27 x 27
+      positions. A published image tower gets its published size, here 384; any other the size that
+      its patches cover.
+    - The number of heads, if it is open_clip's. A tower of published width, depth and MLP gets the
+      published number; any other needs `config`.
+    - The activation. It is taken to be GELU's tanh approximation, under which SigLIP was trained
+      (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
+
+    A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
+
     Args:
-        path: As for `read_foreign`.
+        path: A two-tower ``.npz`` of big_vision, or a state dict of open_clip in ``.safetensors``
+            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict" as in its training
+            checkpoints, with or without "module." before the names.
         device: Where to put the model; default: the CPU.
         dtype: Floating type of the weights; default: the file's. ``logit_scale`` and
             ``logit_bias`` stay in float32 at least.
-        config: As for `read_foreign`.
+        config: The shape that the file must have: a config, or a name from `list_models`.
 
     Returns:
-        The model.
+        The model. Tensors of an ``.npz`` are in memory, those of other files stay memory-mapped
+        until they are moved or changed, but for the MAP head's q, k and v.
 
     Raises:
-        CheckpointError, FileNotFoundError, ValueError: As `read_foreign`.
+        CheckpointError: If the file is damaged, holds code or no SigLIP, or does not fit.
+        FileNotFoundError: If there is no such file.
+        ValueError: If `config` is an unknown name.
     """
-    model, tensors = _model_and_tensors(path, config)
+    config = get_config(config) if isinstance(config, str) else config
+    path, tensors = Path(path), _named(Path(path))
+    _check_library(path, tensors)
+    tensors = _unpacked(path, tensors)
+    found = _config_of(path, tensors, config)
+    model = on_meta(SigLIP, found)
+    expected = model.state_dict()
+    if found.text.identity_head:
+        expected = {name: tensor for name, tensor in expected.items() if name not in _HEAD}
+    heads = {"vision": found.vision.num_heads, "text": found.text.num_heads}
+    tensors = _converted(path, tensors, expected, heads)
+    if found.text.identity_head:
+        like = tensors["text_model.final_layer_norm.weight"]
+        tensors["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
+        tensors["text_model.head.bias"] = torch.zeros_like(like)
     tensors = {k: t.to(device=device, dtype=dtype_of(k, dtype)) for k, t in tensors.items()}
     model.load_state_dict(tensors, strict=True, assign=True)
     return model.eval()
@@ -142,7 +173,7 @@ def load_vision_tower(
     bias: their embeddings can be compared with each other, and with nothing else.
 
     Args:
-        path: A state dict of timm, with the endings that `read_foreign` knows.
+        path: A state dict of timm, with the endings that `load_file` knows.
         device: Where to put the tower; default: the CPU.
         dtype: Floating type of the weights; default: the file's.
         config: The shape that the file must have: a config, or a name from `list_models`.
@@ -151,7 +182,7 @@ def load_vision_tower(
         The tower; its ``pooler_output`` is not normalised.
 
     Raises:
-        CheckpointError, FileNotFoundError, ValueError: As `read_foreign`; also if the tower has no
+        CheckpointError, FileNotFoundError, ValueError: As `load_file`; also if the tower has no
             MAP head, as timm's "gap" variants.
     """
     config = get_config(config).vision if isinstance(config, str) else config
@@ -165,72 +196,13 @@ def load_vision_tower(
     known = [other.vision for other in _published()] if config is None else [config]
     found = _shaped(path, lambda: _vision_config(tensors, known))
     _check_given(path, found, config)
-    with shapes_alone():
-        tower = VisionTower(found)
+    tower = on_meta(VisionTower, found)
     expected = {f"vision_model.{name}": tensor for name, tensor in tower.state_dict().items()}
     tensors = _converted(path, tensors, expected, {"vision": found.num_heads})
     kind = {"device": device, "dtype": dtype}
     tensors = {k.removeprefix("vision_model."): t.to(**kind) for k, t in tensors.items()}
     tower.load_state_dict(tensors, strict=True, assign=True)
     return tower.eval()
-
-
-def read_foreign(
-    path: str | os.PathLike, config: SigLIPConfig | str | None = None
-) -> tuple[SigLIPConfig, dict[str, Tensor]]:
-    """Read a file of another library: its shape, and its tensors under this library's names.
-
-    What a file does not say:
-
-    - The image size. With patches of 14 pixels, 384 px and 378 px leave the same table of 27 x 27
-      positions. A published image tower gets its published size, here 384; any other the size that
-      its patches cover.
-    - The number of heads, if it is open_clip's. A tower of published width, depth and MLP gets the
-      published number; any other needs `config`.
-    - The activation. It is taken to be GELU's tanh approximation, under which SigLIP was trained
-      (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
-
-    A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
-
-    Args:
-        path: A two-tower ``.npz`` of big_vision, or a state dict of open_clip in ``.safetensors``
-            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict" as in its training
-            checkpoints, with or without "module." before the names.
-        config: The shape that the file must have: a config, or a name from `list_models`.
-
-    Returns:
-        The config, and the tensors in the file's type. Those of an ``.npz`` are in memory, those
-        of other files stay memory-mapped, but for the MAP head's q, k and v.
-
-    Raises:
-        CheckpointError: If the file is damaged, holds code or no SigLIP, or does not fit.
-        FileNotFoundError: If there is no such file.
-        ValueError: If `config` is an unknown name.
-    """
-    model, tensors = _model_and_tensors(path, config)
-    return model.config, tensors
-
-
-def _model_and_tensors(
-    path: str | os.PathLike, config: SigLIPConfig | str | None
-) -> tuple[SigLIP, dict[str, Tensor]]:
-    """A file's tensors, and the model on the meta device that they fit."""
-    config = get_config(config) if isinstance(config, str) else config
-    path, tensors = Path(path), _named(Path(path))
-    _check_library(path, tensors)
-    tensors = _unpacked(path, tensors)
-    found = _config_of(path, tensors, config)
-    model = _on_meta(found)
-    expected = model.state_dict()
-    if found.text.identity_head:
-        expected = {name: tensor for name, tensor in expected.items() if name not in _HEAD}
-    heads = {"vision": found.vision.num_heads, "text": found.text.num_heads}
-    result = _converted(path, tensors, expected, heads)
-    if found.text.identity_head:
-        like = result["text_model.final_layer_norm.weight"]
-        result["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
-        result["text_model.head.bias"] = torch.zeros_like(like)
-    return model, result
 
 
 def _converted(
@@ -270,8 +242,8 @@ def _named(path: Path) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """Every tensor of a file under its own name."""
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors}
-    readers |= dict.fromkeys((".pt", ".pth", ".bin"), _read_pickle)
+    readers = {".npz": _read_npz, ".safetensors": load_safetensors}
+    readers |= dict.fromkeys((".pt", ".pth", ".bin"), read_state_dict)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.suffix not in readers:
@@ -280,16 +252,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         tensors = readers[path.suffix](path)
     except CheckpointError:
         raise
-    except Exception as error:  # numpy, zipfile, torch and pickle raise a dozen kinds
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is damaged, or holds more than tensors: "
-            f"{reason}"
-        ) from error
+    except Exception as error:  # numpy and zipfile raise a dozen kinds
+        raise damaged(path, error) from error
     for name, tensor in tensors.items():
-        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
-            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise CheckpointError(f"{path}: {name} is {kind}, expected floating-point tensors only")
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {name} is {tensor.dtype}; expected floating-point tensors only"
+            )
     return tensors
 
 
@@ -303,30 +272,6 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
         else torch.from_numpy(array)
         for name, array in arrays.items()
     }
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    if is_torchscript(path):
-        raise CheckpointError(
-            f"{path} is a TorchScript archive: beside the weights it holds code, which "
-            "loading would run. If you trust it, keep its weights alone, once: "
-            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "new.pt")'
-        )
-    mapped = zipfile.is_zipfile(path)
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
-            "torch.save(model.state_dict(), path) writes it"
-        )
-    return content
 
 
 def _check_library(path: Path, names: Collection[str]) -> None:
@@ -491,8 +436,3 @@ def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: i
     if name.endswith("/kernel"):
         tensor = tensor.reshape(shape[::-1]).T
     return tensor.reshape(shape).contiguous()
-
-
-def _on_meta(config: SigLIPConfig) -> SigLIP:
-    with shapes_alone():
-        return SigLIP(config)

@@ -75,7 +75,7 @@ def soft_target_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Ten
         x, y, t = image_embeds.to(dtype), text_embeds.to(dtype), logit_scale.to(dtype).exp()
         logits = t * y @ x.T  # [n, n]
         targets = ((x @ x.T + y @ y.T) / 2 / t).softmax(dim=-1)  # [n, n]
-        return (_soft_cross_entropy(logits, targets) + _soft_cross_entropy(logits.T, targets.T)) / 2
+        return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets.T)) / 2
 
 
 def sigmoid_loss(
@@ -335,10 +335,6 @@ def _sums_like(embeds: Tensor) -> Tensor:
 
 def _accumulate_in(embeds: Tensor) -> torch.dtype:
     return torch.promote_types(embeds.dtype, torch.float32)
-
-
-def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    return -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 
 def _check(image_embeds: Tensor, text_embeds: Tensor, *scalars: Tensor, unit: bool = True) -> None:

@@ -249,12 +249,6 @@ def scaled_cosines(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tenso
 
 @torch.no_grad()
 def _init_modules(tower: nn.Module, generator: torch.Generator | None) -> None:
-    for module in tower.modules():
-        _init_module(module, generator)
-
-
-def _init_module(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Draw the parameters that this module itself holds."""
 
     def xavier(weight):
         nn.init.xavier_uniform_(weight, generator=generator)
@@ -262,28 +256,29 @@ def _init_module(module: nn.Module, generator: torch.Generator | None) -> None:
     def normal(weight, fan_in):
         nn.init.normal_(weight, std=fan_in**-0.5, generator=generator)
 
-    if isinstance(module, (Attention, MLP)):
-        for linear in module.children():
-            xavier(linear.weight)
-            nn.init.zeros_(linear.bias)
-    elif isinstance(module, ProbeAttention):
-        for weight in module.in_proj_weight.chunk(3):
-            xavier(weight)
-        xavier(module.out_proj.weight)
-        nn.init.zeros_(module.in_proj_bias)
-        nn.init.zeros_(module.out_proj.bias)
-    elif isinstance(module, MAPHead):
-        xavier(module.probe[0])
-    elif isinstance(module, nn.LayerNorm):
-        module.reset_parameters()
-    elif isinstance(module, nn.Embedding):
-        normal(module.weight, fan_in=module.embedding_dim)
-    elif isinstance(module, nn.Conv2d):
-        normal(module.weight, fan_in=module.weight[0].numel())
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, LastTokenHead):
-        normal(module.weight, fan_in=module.in_features)
-        nn.init.zeros_(module.bias)
+    for module in tower.modules():
+        if isinstance(module, (Attention, MLP)):
+            for linear in module.children():
+                xavier(linear.weight)
+                nn.init.zeros_(linear.bias)
+        elif isinstance(module, ProbeAttention):
+            for weight in module.in_proj_weight.chunk(3):
+                xavier(weight)
+            xavier(module.out_proj.weight)
+            nn.init.zeros_(module.in_proj_bias)
+            nn.init.zeros_(module.out_proj.bias)
+        elif isinstance(module, MAPHead):
+            xavier(module.probe[0])
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, nn.Embedding):
+            normal(module.weight, fan_in=module.embedding_dim)
+        elif isinstance(module, nn.Conv2d):
+            normal(module.weight, fan_in=module.weight[0].numel())
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, LastTokenHead):
+            normal(module.weight, fan_in=module.in_features)
+            nn.init.zeros_(module.bias)
 
 
 def default_device() -> torch.device:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checkpoints import Processor, load_processor, save_checkpoint, write_file
-from siglip_lab.configs import SigLIPConfig, get_config
+from siglip_lab.configs import SigLIPConfig, check_integer, get_config
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import resize, to_pixel_values
 from siglip_lab.shapes_world import (
@@ -40,6 +40,7 @@ from siglip_lab.shapes_world import (
     training_combinations,
 )
 from siglip_lab.tokenizer import Tokenizer, canonicalize
+from siglip_lab.zero_shot import embed_images, embed_texts
 
 __all__ = [
     "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "multi_label_sigmoid_loss",
@@ -76,8 +77,7 @@ class Settings:
 
     def __post_init__(self):
         for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            check_integer(name, getattr(self, name))
         if self.batch_size > len(training_combinations()):
             raise ValueError(
                 f"batch_size {self.batch_size} is above {len(training_combinations())}: no "
@@ -404,7 +404,6 @@ class Accuracy:
     pictures: dict[str, int]
 
 
-@torch.no_grad()
 def evaluate(
     model: SigLIP,
     processor: Processor,
@@ -431,14 +430,14 @@ def evaluate(
     }
     labels = all_combinations()
     texts = [template.replace("{}", label.label) for label in labels]
-    text_embeds = model.encode_text(processor(text=texts)["input_ids"])  # [320, D]
+    text_embeds = embed_texts(model, processor, texts)  # [320, D]
     shares, pictures = {}, {}
     for name, combinations in groups.items():
         rng = random.Random(f"evaluate {seed} {name}")
         right = []
         for _ in range(pictures_per_combination):
             images = [draw(random_scene(rng, combination)) for combination in combinations]
-            embeds = model.encode_image(processor(images=images)["pixel_values"])
+            embeds = embed_images(model, processor, images)
             best = (embeds @ text_embeds.T).argmax(dim=1)  # the logits' order is the cosines'
             right += [labels[i] == c for i, c in zip(best.tolist(), combinations, strict=True)]
         shares[name], pictures[name] = sum(right) / len(right), len(right)

@@ -180,7 +180,7 @@ def archive(model, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_archive_with_code_is_refused_unless_asked_for(model, archive, tmp_path):
-    with pytest.raises(CheckpointError, match="run_code_in_file=True, or keep its weights alone"):
+    with pytest.raises(CheckpointError, match="keep its weights alone.*run_code_in_file=True"):
         clip.load_model(archive)
     assert_same(clip.load_model(archive, run_code_in_file=True), model)
     # the way to convert that the message names
@@ -235,7 +235,7 @@ def test_another_models_state_dict(tmp_path):
     with pytest.raises(CheckpointError, match="is not a CLIP with OpenAI's names: it has no"):
         clip.load_model(path)
     torch.save({"epoch": 3, "state_dict": {}}, path)
-    with pytest.raises(CheckpointError, match=r"holds a dict \('epoch', 'state_dict'\)"):
+    with pytest.raises(CheckpointError, match="is not a CLIP with OpenAI's names: it has no"):
         clip.load_model(path)
 
 
@@ -249,7 +249,7 @@ def test_a_truncated_file(model, state_dict, length):
 def test_a_zip_of_something_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("hello", "world")
-    with pytest.raises(CheckpointError, match="not a state dict"):
+    with pytest.raises(CheckpointError, match="damaged, or holds more than tensors"):
         clip.load_model(tmp_path / "a.pt")
 
 

@@ -7,7 +7,6 @@ are TorchScript archives, which hold code beside the weights; they load on expre
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from siglip_lab.checkpoints import (
     dtype_of,
     is_torchscript,
     load_weights,
+    on_meta,
     read_json,
+    read_state_dict,
     read_tower,
-    shapes_alone,
     tower_shape,
 )
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
@@ -77,13 +77,16 @@ def load_model(
         return _convert(model, device, dtype).eval()
     path = _existing(name)
     if path.is_dir():
-        model = _on_meta(read_config(path))
+        model = on_meta(CLIP, read_config(path))
         load_weights(model, path, device, dtype, ignore=POSITION_IDS)
         return model.eval()
-    tensors = _read_state_dict(path, run_code_in_file)
+    if run_code_in_file and is_torchscript(path):
+        tensors = torch.jit.load(str(path), map_location="cpu").state_dict()
+    else:
+        tensors = read_state_dict(path)
     config = _config_of(tensors, path)
     tensors = _to_hugging_face(tensors)
-    model = _on_meta(config)
+    model = on_meta(CLIP, config)
     check_names(path, model.state_dict().keys(), tensors.keys())
     for key, parameter in model.state_dict().items():
         if tensors[key].shape != parameter.shape:
@@ -198,11 +201,6 @@ def _existing(name: str | os.PathLike) -> Path:
     )
 
 
-def _on_meta(config: CLIPConfig) -> CLIP:
-    with shapes_alone():
-        return CLIP(config)
-
-
 def _random_model(config: CLIPConfig, seed: int) -> CLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -211,43 +209,13 @@ def _random_model(config: CLIPConfig, seed: int) -> CLIP:
 
 def _convert(model: CLIP, device: torch.device | str | None, dtype: torch.dtype | None) -> CLIP:
     """Move to a device; all floats but the logit scale to a type."""
-    for name, parameter in model.named_parameters():
-        parameter.data = parameter.data.to(dtype=dtype_of(name, dtype))
-    for buffer in model.buffers():
-        if buffer.is_floating_point():
-            buffer.data = buffer.data.to(dtype=dtype)
-    return model.to(device=device)
+    scale = model.logit_scale.data.to(device=device, dtype=dtype_of("logit_scale", dtype))
+    model.to(device=device, dtype=dtype)
+    model.logit_scale.data = scale
+    return model
 
 
 # ---- OpenAI's state dict -------------------------------------------------------------------------
-
-
-def _read_state_dict(path: Path, run_code_in_file: bool) -> dict[str, Tensor]:
-    """The tensors of a ``.pt`` file, without running code from it unless that is asked for."""
-    if is_torchscript(path):
-        if not run_code_in_file:
-            raise CheckpointError(
-                f"{path} is a TorchScript archive, as OpenAI's downloads are: beside the weights "
-                "it holds code, which loading would run. If you trust the file, either pass "
-                "run_code_in_file=True, or keep its weights alone, once: "
-                'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt")'
-            )
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is not a state dict, or is damaged, or holds "
-            f"more than tensors: {reason}"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        found = ", ".join(map(repr, list(tensors)[:5])) if isinstance(tensors, dict) else ""
-        raise CheckpointError(
-            f"{path} holds a {type(tensors).__name__} ({found}); expected a dict of tensors, as "
-            "torch.save(model.state_dict(), path) writes it"
-        )
-    return tensors
 
 
 def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
@@ -299,38 +267,37 @@ def _count(names, pattern: str) -> int:
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-_BLOCK = (
-    ("ln_1.", "layer_norm1."),
-    ("ln_2.", "layer_norm2."),
-    ("attn.out_proj.", "self_attn.out_proj."),
-    ("mlp.c_fc.", "mlp.fc1."),
-    ("mlp.c_proj.", "mlp.fc2."),
-)
-_NAMES = {
-    "token_embedding.": "text_model.embeddings.token_embedding.",
-    "positional_embedding": "text_model.embeddings.position_embedding.weight",
-    "ln_final.": "text_model.final_layer_norm.",
-    "text_projection": "text_projection.weight",
+_NAMES = {  # OpenAI's to Hugging Face's: each row replaces a part, from the first row to the last
+    "visual.transformer.resblocks": "vision_model.encoder.layers",
+    "visual.conv1": "vision_model.embeddings.patch_embedding",
     "visual.class_embedding": "vision_model.embeddings.class_embedding",
     "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
-    "visual.ln_pre.": "vision_model.pre_layrnorm.",
-    "visual.ln_post.": "vision_model.post_layernorm.",
+    "visual.ln_pre": "vision_model.pre_layrnorm",
+    "visual.ln_post": "vision_model.post_layernorm",
     "visual.proj": "visual_projection.weight",
-}
-_LAYERS = {
-    "transformer.resblocks.": "text_model.encoder.layers.",
-    "visual.transformer.resblocks.": "vision_model.encoder.layers.",
+    "transformer.resblocks": "text_model.encoder.layers",
+    "token_embedding": "text_model.embeddings.token_embedding",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final": "text_model.final_layer_norm",
+    "text_projection": "text_projection.weight",
+    "ln_": "layer_norm",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
 }
 _SIZES = ("input_resolution", "context_length", "vocab_size")  # stored beside the weights
 
 
 def _to_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """OpenAI's tensors under Hugging Face's names, q, k and v apart, projections turned."""
-    result = {}
+    result, resnet = {}, "visual.proj" not in tensors
     for name, tensor in tensors.items():
         if name in _SIZES:
             continue
-        new = _new_name(name, "visual.proj" in tensors)
+        new = name
+        if not (resnet and name.startswith("visual.")):  # a ResNet keeps OpenAI's
+            for old, replacement in _NAMES.items():
+                new = new.replace(old, replacement)
         if "attn.in_proj_" in new:
             for part, piece in zip("qkv", tensor.chunk(3), strict=True):
                 result[new.replace("attn.in_proj_", f"self_attn.{part}_proj.")] = piece
@@ -338,18 +305,3 @@ def _to_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             turn = name in ("text_projection", "visual.proj")
             result[new] = tensor.T.contiguous() if turn else tensor
     return result
-
-
-def _new_name(name: str, vit: bool) -> str:
-    for old, new in _LAYERS.items():
-        if name.startswith(old):
-            rest = name.removeprefix(old)
-            for part in _BLOCK:
-                rest = rest.replace(*part)
-            return new + rest
-    if name == "visual.conv1.weight" and vit:
-        return "vision_model.embeddings.patch_embedding.weight"
-    for old, new in _NAMES.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siglip_lab.configs import TextConfig, VisionConfig
+from siglip_lab.configs import TextConfig, VisionConfig, check_integer
 
 __all__ = ["CLIPConfig", "ResNetConfig", "get_config", "list_models"]
 
@@ -41,10 +41,7 @@ class ResNetConfig:
             raise ValueError(f"layers must name four stages, got {self.layers!r}")
         values = {"image_size": self.image_size, "width": self.width}
         for name, value in [*values.items(), *(("layers", count) for count in self.layers)]:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an integer, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_integer(name, value)
         if self.width % 2:
             raise ValueError(f"width {self.width} is odd: the stem begins with half the width")
         if self.image_size % 32:
