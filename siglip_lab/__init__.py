@@ -7,7 +7,7 @@
 """
 
 from siglip_lab import clip, shapes_world
-from siglip_lab.checkpoints import Processor, load_model, load_processor
+from siglip_lab.checkpoints import Processor, load_model, load_processor, save_checkpoint
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
 from siglip_lab.hubs import CheckpointError
@@ -30,8 +30,8 @@ __all__ = [
     "TextConfig", "Tokenizer", "VisionConfig", "clip", "clip_loss", "count_bytes", "count_flops",
     "count_parameters", "default_device", "distributed_sigmoid_loss", "embed_images", "embed_texts",
     "get_config", "list_models", "load_image", "load_model", "load_processor", "patchify",
-    "preprocess", "retrieve", "shapes_world", "sigmoid_loss", "soft_target_loss", "to_image",
-    "trace", "zero_shot",
+    "preprocess", "retrieve", "save_checkpoint", "shapes_world", "sigmoid_loss", "soft_target_loss",
+    "to_image", "trace", "zero_shot",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.hubs import SOURCES, CheckpointError, download
+from siglip_lab.hubs import INDEX, SOURCES, CheckpointError, download
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import preprocess
 from siglip_lab.tokenizer import Tokenizer
@@ -63,11 +63,13 @@ def load_model(
         CheckpointError: If config or weights are missing, damaged or do not fit, or a hub does not
             give them.
         FileNotFoundError: If the folder does not exist.
+        TypeError: If the dtype is no floating type of 16 bits or more.
         ValueError: If the name is unknown or the arguments contradict each other.
 
     >>> load_model("tiny").logit_scale.shape
     torch.Size([1])
     """
+    check_dtype(dtype)
     if weights is not None:
         if weights != "random":
             raise ValueError(f'weights={weights!r}: the only choice is "random"')
@@ -241,6 +243,10 @@ def tower_shape(values: dict) -> dict:
     }
 
 
+def _published() -> list[str]:
+    return list_models() + list_models(version=2)
+
+
 def _find_folder(name: str | Path, source: str | Path | None, weights: bool = True) -> Path:
     """The checkpoint folder that the two arguments mean; a hub's is downloaded."""
     if name == "tiny" and source is None:
@@ -250,7 +256,7 @@ def _find_folder(name: str | Path, source: str | Path | None, weights: bool = Tr
         if source in SOURCES:
             return download(name, source, weights)
         folder = Path(source)
-    elif name in list_models() + list_models(version=2):
+    elif not Path(name).is_dir() and str(name).removeprefix("google/") in _published():
         raise ValueError(
             'pass source="huggingface" or source="modelscope" to download the weights of '
             f"{name!r}. They are not part of this package: pass source=FOLDER if you have them, or "
@@ -391,6 +397,14 @@ def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, 
             yield path, names[start : start + most]
 
 
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Refuse what weights cannot be computed with."""
+    known = (None, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if dtype not in known:
+        names = ", ".join(map(str, known[1:]))
+        raise TypeError(f"dtype is {dtype!r}; expected {names}, or None for the file's")
+
+
 def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
     """The type in which a parameter is kept if the weights are asked for in `dtype`."""
     if dtype is None or name not in ("logit_scale", "logit_bias"):
@@ -400,7 +414,7 @@ def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
 
 def _locate_tensors(folder: Path) -> dict[str, Path]:
     """Which file holds which tensor: one file, or the shards that an index names."""
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if index.exists():
         weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict):
@@ -498,7 +512,17 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
         model: The model.
         spiece: The bytes of its SentencePiece model, without which `load_processor` refuses the
             folder.
+
+    Raises:
+        TypeError: If the model is none of this library's SigLIP, or spiece no bytes.
     """
+    if not isinstance(model, SigLIP):
+        raise TypeError(
+            f"got a {type(model).__name__}; expected a SigLIP (DistributedDataParallel holds it as "
+            "model.module, torch.compile as model._orig_mod)"
+        )
+    if not isinstance(spiece, (bytes, type(None))):
+        raise TypeError(f"spiece is {spiece!r}; expected bytes: Path(...).read_bytes()")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
@@ -508,6 +532,7 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
     beside = folder / "model.safetensors.new"
     save_file(weights, beside, metadata={"format": "pt"})
     os.replace(beside, folder / "model.safetensors")
+    (folder / INDEX).unlink(missing_ok=True)  # of the shards that were there before
     _write_json(folder / "config.json", _hugging_face_config(model.config))
     _write_json(
         folder / "preprocessor_config.json",

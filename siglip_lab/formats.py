@@ -25,6 +25,7 @@ from torch import Tensor
 
 from siglip_lab.checkpoints import (
     CheckpointError,
+    check_dtype,
     check_names,
     damaged,
     dtype_of,
@@ -139,9 +140,13 @@ def load_file(
     Raises:
         CheckpointError: If the file is damaged, holds code or no SigLIP, or does not fit.
         FileNotFoundError: If there is no such file.
+        TypeError: If `config` or `dtype` is of another kind.
         ValueError: If `config` is an unknown name.
     """
+    check_dtype(dtype)
     config = get_config(config) if isinstance(config, str) else config
+    if not isinstance(config, (SigLIPConfig, type(None))):
+        raise TypeError(f"config is {config!r}; expected a SigLIPConfig or a name")
     path, tensors = Path(path), _named(Path(path))
     _check_library(path, tensors)
     tensors = _unpacked(path, tensors)
@@ -182,10 +187,13 @@ def load_vision_tower(
         The tower; its ``pooler_output`` is not normalised.
 
     Raises:
-        CheckpointError, FileNotFoundError, ValueError: As `load_file`; also if the tower has no
-            MAP head, as timm's "gap" variants.
+        CheckpointError, FileNotFoundError, TypeError, ValueError: As `load_file`; also if the tower
+            has no MAP head, as timm's "gap" variants.
     """
+    check_dtype(dtype)
     config = get_config(config).vision if isinstance(config, str) else config
+    if not isinstance(config, (VisionConfig, type(None))):
+        raise TypeError(f"config is {config!r}; expected a VisionConfig or a name")
     path, tensors = Path(path), _named(Path(path))
     if "patch_embed.proj.weight" not in tensors:
         raise CheckpointError(
@@ -286,8 +294,9 @@ def _check_library(path: Path, names: Collection[str]) -> None:
         )
     if any(name.startswith("vision_model.") for name in names):
         raise CheckpointError(
-            f"{path} has Hugging Face's names: name it model.safetensors, put it beside its "
-            "config.json, and give load_model the folder"
+            f"{path} has Hugging Face's names: put it beside its config.json as model.safetensors "
+            "(what torch.load reads, safetensors.torch.save_file writes), and give load_model the "
+            "folder"
         )
     raise CheckpointError(
         f"{path} is no SigLIP of big_vision or open_clip: it begins with "

@@ -11,7 +11,10 @@ import warnings
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
+
+from siglip_lab.configs import check_integer
 
 __all__ = ["clip_loss", "distributed_sigmoid_loss", "sigmoid_loss", "soft_target_loss"]
 
@@ -28,6 +31,7 @@ def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) ->
         The mean of the two cross-entropies, a scalar of at least float32.
 
     Raises:
+        TypeError: If the embeddings are no floating-point tensors.
         ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`.
 
     Source: CLIP (arXiv 2103.00020), figure 3.
@@ -60,6 +64,7 @@ def soft_target_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Ten
         The mean over both directions, a scalar of at least float32.
 
     Raises:
+        TypeError: If the embeddings are no floating-point tensors.
         ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`.
 
     Source: Simple CLIP (github.com/moein-shariatnia/OpenAI-CLIP, ``CLIP.py``), where nothing is
@@ -89,8 +94,7 @@ def sigmoid_loss(
 
     ``-sum(log(sigmoid(z * (t * cosine + b)))) / n``, with z = 1 where image and text belong
     together and -1 elsewhere. Value and gradients are computed together, block by block: beyond
-    the inputs, memory holds their gradients and a few blocks, never the logits. There are no second
-    derivatives.
+    the inputs, memory holds their gradients and a few blocks, never the logits.
 
     Args:
         image_embeds: Unit vectors `[n, D]`; row i belongs to row i of the texts.
@@ -103,8 +107,11 @@ def sigmoid_loss(
         A scalar of at least float32; half-precision embeddings are multiplied in float32.
 
     Raises:
+        TypeError: If the embeddings are no floating-point tensors, a scalar is no tensor, or the
+            chunk size no integer.
         ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`, a scalar
-            is none, or the chunk size is below 1.
+            holds more than one number, or the chunk size is below 1.
+        NotImplementedError: If a forward-mode or second derivative is asked for.
 
     Warns:
         UserWarning: If a vector's length is off 1 by more than 0.001 (0.01 in half precision).
@@ -115,9 +122,10 @@ def sigmoid_loss(
     >>> round(sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0)).item(), 4)
     0.6932
     """
-    _check(image_embeds, text_embeds, logit_scale, logit_bias)
-    chunk = _chunk(chunk_size, image_embeds.device)
     tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
+    _check(*tensors)
+    _refuse_forward_mode(tensors)
+    chunk = _chunk(chunk_size, image_embeds.device)
     return _sigmoid_loss(*tensors, chunk, _wants_gradients(tensors))[0]
 
 
@@ -178,9 +186,16 @@ def _wants_gradients(tensors: tuple[Tensor, ...]) -> bool:
 def _chunk(chunk_size: int | None, device: torch.device) -> int:
     if chunk_size is None:
         return 2048 if device.type == "cpu" else 4096
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size}; expected at least 1")
+    check_integer("chunk_size", chunk_size)
     return chunk_size
+
+
+def _refuse_forward_mode(tensors: tuple[Tensor, ...]) -> None:
+    """PyTorch would take the operator's derivative for zero."""
+    if torch.compiler.is_compiling():
+        return
+    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+        raise NotImplementedError("sigmoid_loss has no forward-mode derivative: use backward()")
 
 
 # ---- one process ---------------------------------------------------------------------------------
@@ -214,6 +229,10 @@ def _keep_gradients(ctx, inputs, output):
 def _scale_gradients(ctx, grad_loss, *_):
     if grad_loss is None:
         return (None,) * 6
+    if torch.is_grad_enabled():  # by create_graph=True
+        raise NotImplementedError(
+            "sigmoid_loss has no second derivatives: write -logsigmoid(z * logits).sum() / n out"
+        )
     return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
 
 
@@ -339,6 +358,10 @@ def _accumulate_in(embeds: Tensor) -> torch.dtype:
 
 def _check(image_embeds: Tensor, text_embeds: Tensor, *scalars: Tensor, unit: bool = True) -> None:
     """Refuse what is no square batch, and warn of what no trained pair of towers gives."""
+    for embeds in (image_embeds, text_embeds):
+        if not isinstance(embeds, Tensor) or not embeds.is_floating_point():
+            kind = embeds.dtype if isinstance(embeds, Tensor) else type(embeds).__name__
+            raise TypeError(f"embeddings are {kind}; expected two floating-point tensors [n, D]")
     shapes = tuple(image_embeds.shape), tuple(text_embeds.shape)
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or 0 in shapes[0]:
         raise ValueError(
@@ -354,16 +377,16 @@ def _check(image_embeds: Tensor, text_embeds: Tensor, *scalars: Tensor, unit: bo
         return
     if scalars[0] > 7:
         warnings.warn("logit_scale is above 7, so t above 1000: the loss takes log t", stacklevel=3)
-    tolerance = 1e-3 if image_embeds.dtype.itemsize > 2 else 1e-2
-    if unit and not all(_are_unit(each, tolerance) for each in (image_embeds, text_embeds)):
+    if unit and not (_are_unit(image_embeds) and _are_unit(text_embeds)):
         warnings.warn(
-            f"a vector's length is off 1 by more than {tolerance}: the loss expects unit vectors, "
-            "as torch.nn.functional.normalize(embeds, dim=-1) makes them",
+            "a vector's length is off 1 by more than 0.001 (0.01 in half precision): the loss "
+            "expects unit vectors, as torch.nn.functional.normalize(embeds, dim=-1) makes them",
             stacklevel=3,
         )
 
 
 @torch.no_grad()
-def _are_unit(embeds: Tensor, tolerance: float) -> bool:
+def _are_unit(embeds: Tensor) -> bool:
+    tolerance = 1e-3 if embeds.dtype.itemsize > 2 else 1e-2
     lengths = torch.linalg.vector_norm(embeds, dim=-1, dtype=_accumulate_in(embeds))
     return bool(((lengths - 1).abs() <= tolerance).all())

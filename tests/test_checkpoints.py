@@ -8,6 +8,7 @@ from parity import random_inputs, random_model, twin
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+import siglip_lab as sl
 from siglip_lab.checkpoints import (
     TINY,
     CheckpointError,
@@ -322,3 +323,42 @@ def test_loading_imports_little(folder, arguments):
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False"
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def test_what_was_saved_last_is_what_loads(tmp_path):
+    """Also where the shards of an earlier checkpoint lie."""
+    model = load_model("tiny")
+    twin(model).save_pretrained(tmp_path, max_shard_size="500KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    with torch.no_grad():
+        model.logit_bias += 5
+    sl.save_checkpoint(tmp_path, model)
+    assert torch.equal(load_model(tmp_path).logit_bias, model.logit_bias)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    model = load_model("tiny")
+    compiled = torch.compile(model, backend="eager")
+    with torch.device("meta"):
+        other = sl.clip.CLIP(sl.clip.get_config("RN50"))
+    for wrong, name in ((compiled, "OptimizedModule"), (other, "CLIP"), ("tiny", "str")):
+        with pytest.raises(TypeError, match=f"got a {name}; expected a SigLIP"):
+            sl.save_checkpoint(tmp_path / "new", wrong)
+    with pytest.raises(TypeError, match="spiece is 'spiece.model'; expected bytes"):
+        sl.save_checkpoint(tmp_path / "new", model, "spiece.model")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.int8, torch.complex64, torch.float8_e4m3fn])
+def test_types_that_are_none(dtype):
+    with pytest.raises(TypeError, match=f"dtype is {dtype!r}; expected torch.float16, "):
+        load_model("tiny", dtype=dtype)
+
+
+def test_googles_prefix_changes_nothing():
+    for prefix in ("", "google/"):
+        with pytest.raises(ValueError, match='pass source="huggingface"'):
+            load_model(f"{prefix}siglip-base-patch16-224")

@@ -200,7 +200,7 @@ def test_only_square_batches_make_sense(loss, images, texts):
 
 
 def test_chunk_size_below_one():
-    with pytest.raises(ValueError, match="chunk_size is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="chunk_size must be at least 1, got 0"):
         sigmoid_loss(*batch(3), chunk_size=0)
 
 
@@ -214,6 +214,36 @@ def test_vectors_that_are_not_normalised_are_named(loss):
         warnings.simplefilter("error")
         loss(x, y, *scalars)
         loss(x.bfloat16(), y.bfloat16(), *scalars)
+
+
+def test_lengths_are_judged_by_each_ones_own_precision():
+    x, y, *scalars = (tensor.detach() for tensor in batch(4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sigmoid_loss(x, y.bfloat16(), *scalars)
+
+
+def test_what_is_no_floating_tensor():
+    x, y, *scalars = (tensor.detach() for tensor in batch(4))
+    with pytest.raises(TypeError, match="embeddings are ndarray; expected two floating-point"):
+        sigmoid_loss(x.numpy(), y, *scalars)
+    with pytest.raises(TypeError, match="embeddings are torch.int64"):
+        clip_loss(x, y.long(), scalars[0])
+    with pytest.raises(TypeError, match="chunk_size must be an integer, got 2.5"):
+        sigmoid_loss(x, y, *scalars, chunk_size=2.5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script.:DeprecationWarning")
+def test_second_and_forward_derivatives_are_refused():
+    """PyTorch would say that they are zero."""
+    x, y, log_t, b = batch(4)
+    (grad,) = torch.autograd.grad(sigmoid_loss(x, y, log_t, b), x)  # the first is there
+    assert grad.any()
+    with pytest.raises(NotImplementedError, match="no second derivatives"):
+        torch.autograd.grad(sigmoid_loss(x, y, log_t, b), x, create_graph=True)
+    one = torch.ones_like(log_t)
+    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+        torch.func.jvp(lambda log_t: sigmoid_loss(x, y, log_t, b), (log_t,), (one,))
 
 
 def test_a_warning_comes_once():

@@ -256,7 +256,9 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
     except KeyError as error:
         first = ", ".join(list(shape)[:3])
         raise CheckpointError(
-            f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}"
+            f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}. "
+            "Of a Hugging Face checkpoint, pass the folder; a state dict of this library's CLIP is "
+            "for its load_state_dict"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error
