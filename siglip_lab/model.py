@@ -81,14 +81,20 @@ class TextEmbeddings(nn.Module):
         """Look up tokens and positions.
 
         Raises:
-            TypeError: If the ids are not integers.
-            ValueError: If their shape or range does not fit the tables.
+            TypeError: If the ids are no tensor, or not integers.
+            ValueError: If their shape or range does not fit the tables. A compiled model does not
+                look at the range.
         """
         self._check(input_ids)
         positions = self.position_embedding.weight[: input_ids.shape[1]]  # [L, D]
         return self.token_embedding(input_ids) + positions  # [B, L, D]
 
     def _check(self, input_ids: Tensor) -> None:
+        if not isinstance(input_ids, Tensor):
+            raise TypeError(
+                f"input_ids are of type {type(input_ids).__name__}; expected a tensor [B, L]: "
+                'use processor(text=...)["input_ids"]'
+            )
         shape, vocab = tuple(input_ids.shape), self.token_embedding.num_embeddings
         length = self.position_embedding.num_embeddings
         if input_ids.dtype not in (torch.int32, torch.int64):
@@ -100,7 +106,7 @@ class TextEmbeddings(nn.Module):
                 f"{shape[1]} tokens a text, but the model has {length} positions: "
                 f"tokenize with context_length={length}"
             )
-        if input_ids.device.type == "meta":
+        if input_ids.device.type == "meta" or torch.compiler.is_compiling():
             return
         low, high = int(input_ids.min()), int(input_ids.max())
         if low < 0 or high >= vocab:
@@ -176,6 +182,9 @@ class SigLIP(TwoTowers):
     Args:
         config: Shape of the model.
 
+    Raises:
+        TypeError: If the config is no `SigLIPConfig`.
+
     >>> import siglip_lab as sl
     >>> model = sl.load_model("tiny")
     >>> pixel_values = torch.zeros(2, 3, *[model.config.vision.image_size] * 2)
@@ -185,6 +194,11 @@ class SigLIP(TwoTowers):
     """
 
     def __init__(self, config: SigLIPConfig):
+        if not isinstance(config, SigLIPConfig):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected a SigLIPConfig: get_config(NAME) "
+                "gives one, load_model(NAME) a trained model"
+            )
         super().__init__()
         self.config = config
         self.vision_model = VisionTower(config.vision)

@@ -31,6 +31,7 @@ def patchify(pixel_values: Tensor, patch_size: int) -> Tensor:
         a convolution's kernel: channel, row, column. Same dtype and device as the input.
 
     Raises:
+        TypeError: If the images are no tensor.
         ValueError: If the images are not four-dimensional or smaller than a patch.
 
     >>> import torch
@@ -95,7 +96,8 @@ class VisionEmbeddings(nn.Module):
             Tokens `[B, N, D]`.
 
         Raises:
-            TypeError: If the images are integers, or in half precision while the weights are not.
+            TypeError: If the images are no tensor, or integers, or in half precision while the
+                weights are not.
             ValueError: If their shape does not fit.
         """
         size = None if interpolate_pos_encoding else self.config.image_size
@@ -117,7 +119,8 @@ def to_weights(pixel_values: Tensor, kernel: Tensor, size: int | None) -> Tensor
         `[B, 3, H, W]`.
 
     Raises:
-        TypeError: If the images are integers, or in half precision while the weights are not.
+        TypeError: If the images are no tensor, or integers, or in half precision while the
+            weights are not.
         ValueError: If their shape does not fit.
     """
     _check_images(pixel_values, kernel.shape[-1])
@@ -143,12 +146,22 @@ def to_weights(pixel_values: Tensor, kernel: Tensor, size: int | None) -> Tensor
 
 
 def _check_images(pixel_values: Tensor, patch_size: int) -> None:
+    if not isinstance(pixel_values, Tensor):
+        raise TypeError(
+            f"images are of type {type(pixel_values).__name__}; expected a tensor [B, C, H, W]: "
+            'use processor(images=...)["pixel_values"]'
+        )
     if pixel_values.ndim != 4:
         raise ValueError(
             f"images have shape {tuple(pixel_values.shape)}; expected [B, C, H, W]: "
             "add the batch dimension with images[None]"
         )
     if min(pixel_values.shape[2:]) < patch_size:
+        if pixel_values.shape[3] == 3 != pixel_values.shape[1]:
+            raise ValueError(
+                f"images have shape {tuple(pixel_values.shape)}; expected [B, 3, H, W]: put the "
+                "channels first with images.permute(0, 3, 1, 2)"
+            )
         raise ValueError(
             f"images are {pixel_values.shape[2]}x{pixel_values.shape[3]}, smaller than one patch "
             f"of {patch_size}x{patch_size}"

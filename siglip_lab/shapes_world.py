@@ -279,6 +279,7 @@ def random_scene(seed: int | str | random.Random, combination: Combination | Non
         combination = rng.choice(training_combinations())
     elif combination not in all_combinations():
         raise ValueError(f"{combination} is not in all_combinations()")
+    combination = Combination(*combination)
     size = rng.choice(list(SIZES))
     radii = tuple(rng.uniform(*SIZES[size]) for _ in range(combination.count))
     return Scene(

@@ -113,6 +113,9 @@ def trace(
     Returns:
         A `Trace`.
 
+    Raises:
+        TypeError: If the images or the texts are no tensor.
+
     >>> import siglip_lab as sl
     >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
     >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
@@ -120,6 +123,12 @@ def trace(
     >>> trace(model, **inputs)["logits_per_image"].shape
     (1, 1)
     """
+    for name, value in (("pixel_values", pixel_values), ("input_ids", input_ids)):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{name} are of type {type(value).__name__}; expected a tensor: "
+                "use trace(model, **processor(text=..., images=...))"
+            )
     rows = []
 
     def record(name: str, kind: str, parameters: int, tensor: Tensor) -> None:

@@ -6,11 +6,16 @@ works with SigLIP and with CLIP.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from siglip_lab.checkpoints import Processor
+from siglip_lab.configs import check_integer
 from siglip_lab.model import TwoTowers
+from siglip_lab.tokenizer import check_text, list_of
 
 __all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
 
@@ -19,7 +24,7 @@ def zero_shot(
     model: TwoTowers,
     processor: Processor,
     images,
-    labels: list[str],
+    labels: Iterable[str],
     template: str = "This is a photo of {}.",
 ) -> Tensor:
     """The probability of each label for each image.
@@ -40,7 +45,7 @@ def zero_shot(
         Probabilities `[n_img, n_labels]`, float32, on the CPU.
 
     Raises:
-        TypeError: If labels is a single string.
+        TypeError: If labels is a single string, or a label or the template is no string.
         ValueError: If there is no label, or no ``{}`` in the template.
 
     >>> import siglip_lab as sl
@@ -51,8 +56,14 @@ def zero_shot(
     """
     if isinstance(labels, str):
         raise TypeError(f"labels is one string, {labels!r}; expected a list of strings")
+    if not isinstance(labels, Iterable):
+        raise TypeError(f"labels is {labels!r}; expected a list of strings")
+    labels = list(labels)
     if not labels:
         raise ValueError("labels is empty; give at least one")
+    for index, label in enumerate(labels):
+        check_text(label, f"labels[{index}]")
+    check_text(template, "template")
     if "{}" not in template:
         raise ValueError(f"template {template!r} has no {{}} to put the label in")
     texts = [template.replace("{}", label) for label in labels]
@@ -65,29 +76,46 @@ def zero_shot(
 def retrieve(
     model: TwoTowers,
     processor: Processor,
-    texts: str | list[str],
-    image_embeds: Tensor,
-    k: int = 5,
+    texts: str | Iterable[str],
+    image_embeds: Tensor | np.ndarray,
+    k: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k images that fit each text best.
 
     Args:
         model: The model.
         processor: Its processor.
-        texts: One text or a list.
+        texts: One text or several.
         image_embeds: Embeddings `[n_img, D]` of the images, from `embed_images`, which can be
             kept: a search then costs one pass of the text tower.
-        k: How many images to return for each text.
+        k: How many images to return for each text. Default: 5, or all where there are fewer.
 
     Returns:
         Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`. CLIP's are
         those of the text's choice among all the images.
 
     Raises:
-        ValueError: If k is not between 1 and the number of images.
+        TypeError: If the embeddings are neither a tensor nor an array, or k is no integer.
+        ValueError: If the embeddings are not `[n_img, D]`, D being the model's, or k is not
+            between 1 and the number of images.
     """
-    if not 1 <= k <= len(image_embeds):
-        raise ValueError(f"k is {k}; expected 1 to {len(image_embeds)}, the number of images")
+    if isinstance(image_embeds, np.ndarray):
+        image_embeds = torch.tensor(image_embeds)
+    if not isinstance(image_embeds, Tensor):
+        raise TypeError(
+            f"image_embeds are of type {type(image_embeds).__name__}; expected a tensor "
+            "[n_img, D]: use embed_images(model, processor, images)"
+        )
+    shape, size = tuple(image_embeds.shape), model.config.text.embed_dim
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != size:
+        raise ValueError(
+            f"image_embeds have shape {shape}; expected [n_img, {size}] with n_img >= 1: "
+            "use embed_images(model, processor, images) of the same model"
+        )
+    k = min(5, len(image_embeds)) if k is None else k
+    check_integer("k", k)
+    if k > len(image_embeds):
+        raise ValueError(f"k is {k}, but there are {len(image_embeds)} images")
     with torch.no_grad():
         text_embeds = embed_texts(model, processor, texts)
         logits = model.logits(image_embeds.to(text_embeds.device), text_embeds)
@@ -96,7 +124,12 @@ def retrieve(
 
 
 def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int = 32) -> Tensor:
-    """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients."""
+    """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: As `preprocess`, or if the batch size is no
+            integer, or below 1.
+    """
     if not isinstance(images, (list, tuple)):
         images = [images]
     return _embed(model.encode_image, lambda x: processor(images=x)["pixel_values"], model,
@@ -104,18 +137,24 @@ def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int
 
 
 def embed_texts(
-    model: TwoTowers, processor: Processor, texts: str | list[str], batch_size: int = 256
+    model: TwoTowers, processor: Processor, texts: str | Iterable[str], batch_size: int = 256
 ) -> Tensor:
-    """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients."""
-    if isinstance(texts, str):
-        texts = [texts]
+    """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients.
+
+    Raises:
+        TypeError: If a text is no string, or the batch size no integer.
+        ValueError: If there is no text, or the batch size is below 1.
+    """
+    if isinstance(texts, Iterable) and not isinstance(texts, str):
+        texts = list(texts)
     return _embed(model.encode_text, lambda x: processor(text=x)["input_ids"], model,
-                  texts, batch_size)  # fmt: skip
+                  list_of(texts), batch_size)  # fmt: skip
 
 
 @torch.no_grad()
 def _embed(encode, prepare, model: TwoTowers, items, batch_size: int) -> Tensor:
-    if not len(items):
+    check_integer("batch_size", batch_size)
+    if not items:
         raise ValueError("nothing to embed: the list is empty")
     device = model.logit_scale.device
     batches = (items[start : start + batch_size] for start in range(0, len(items), batch_size))

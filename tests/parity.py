@@ -39,6 +39,11 @@ def twin(model: SigLIP) -> SiglipModel:
     """`SiglipModel` that shares the model's tensors; nothing is allocated or drawn twice."""
     with torch.device("meta"):
         other = SiglipModel(twin_config(model.config))
+    return share(other, model)
+
+
+def share(other, model):
+    """A model of transformers on the meta device, once it has taken the tensors of ours."""
     other.load_state_dict(model.state_dict(), assign=True)
     for module in other.modules():
         if "position_ids" in module._buffers:

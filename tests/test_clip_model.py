@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity import tower
+from parity import share, tower
 from torch.nn import functional as F
 from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel
@@ -53,11 +53,7 @@ def twin(model: CLIP) -> CLIPModel:
     )
     with torch.device("meta"):
         other = CLIPModel(theirs)
-    other.load_state_dict(model.state_dict(), strict=True, assign=True)
-    for module in other.modules():
-        if "position_ids" in module._buffers:
-            module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
-    return other.eval()
+    return share(other, model)
 
 
 def random_inputs(config: CLIPConfig, images: int = 2, texts: int = 3, seed: int = 0) -> dict:
@@ -327,12 +323,32 @@ def test_wrong_inputs(config):
         model.encode_image(torch.zeros(3, size, size))
     with pytest.raises(ValueError, match="B >= 1"):
         model.encode_image(torch.zeros(1, 1, size, size))
+    for images in ("a.png", [0.0]):
+        with pytest.raises(
+            TypeError, match=f"images are of type {type(images).__name__}; expected a"
+        ):
+            model.encode_image(images)
+    with pytest.raises(TypeError, match="input_ids are of type str; expected a tensor"):
+        model.encode_text("a cat")
     with pytest.raises(TypeError, match="expected floating point"):
         model.encode_image(torch.zeros(1, 3, size, size, dtype=torch.uint8))
     with pytest.raises(ValueError, match="belongs to another model"):
         model.encode_text(torch.full((1, 12), 600))
     with pytest.raises(ValueError, match="context_length=12"):
         model.encode_text(torch.zeros(1, 13, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("config", ["ViT-B/32", sl.get_config("tiny")])
+def test_a_config_of_another_kind(config):
+    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}; .*load_model"):
+        CLIP(config)
+
+
+@torch.no_grad()
+def test_a_compiled_model_gives_the_same():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    found = torch.compile(model, backend="eager", fullgraph=True)(**inputs).logits_per_image
+    torch.testing.assert_close(found, model(**inputs).logits_per_image)
 
 
 def test_a_resnet_takes_one_size_only():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from parity import random_inputs, random_model, shallow, twin
 
+from siglip_lab import clip
 from siglip_lab.checkpoints import load_model
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.model import SigLIP
@@ -157,6 +158,13 @@ def test_all_parameters_receive_gradients():
 @pytest.mark.parametrize(
     ("ids", "error", "message"),
     [
+        ("a cat", TypeError, r"input_ids are of type str; .*processor\(text=...\)"),
+        (["a cat"], TypeError, "input_ids are of type list"),
+        (
+            {"input_ids": torch.ones(1, 8, dtype=torch.long)},
+            TypeError,
+            "input_ids are of type dict",
+        ),
         (torch.zeros(1, 8), TypeError, "input_ids are torch.float32"),
         (torch.zeros(8, dtype=torch.long), ValueError, r"expected \[B, L\]"),
         (torch.zeros(0, 8, dtype=torch.long), ValueError, "B, L >= 1"),
@@ -168,3 +176,19 @@ def test_all_parameters_receive_gradients():
 def test_ids_that_do_not_fit(ids, error, message):
     with pytest.raises(error, match=message):
         random_model(SMALL).encode_text(ids)
+
+
+@pytest.mark.parametrize("config", ["tiny", clip.get_config("ViT-B/32")])
+def test_a_config_of_another_kind(config):
+    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}; .*load_model"):
+        SigLIP(config)
+
+
+@torch.no_grad()
+def test_a_compiled_or_exported_model_gives_the_same():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    expected = model(**inputs).logits_per_image
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(**inputs).logits_per_image, expected)
+    exported = torch.export.export(model, tuple(inputs.values())).module()
+    torch.testing.assert_close(exported(*inputs.values()).logits_per_image, expected)

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from parity import twin_config
+from PIL import Image
 from torch.nn import functional as F
 from transformers import SiglipVisionModel
 
@@ -71,7 +73,16 @@ def test_interpolation_of_a_table_to_its_own_size_changes_nothing():
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
+        (
+            Image.new("RGB", (46, 46)),
+            TypeError,
+            r"images are of type Image; .*processor\(images=...\)",
+        ),
+        ("a.png", TypeError, "images are of type str"),
+        (np.zeros((1, 3, 46, 46), np.float32), TypeError, "images are of type ndarray"),
+        ({"pixel_values": torch.zeros(1, 3, 46, 46)}, TypeError, "images are of type dict"),
         (torch.zeros(3, 46, 46), ValueError, r"expected \[B, C, H, W\].*images\[None\]"),
+        (torch.zeros(1, 46, 46, 3), ValueError, r"\[B, 3, H, W\].*images.permute\(0, 3, 1, 2\)"),
         (torch.zeros(1, 3, 5, 46), ValueError, "smaller than one patch of 6x6"),
         (torch.zeros(1, 3, 46, 46, dtype=torch.uint8), TypeError, "torch.uint8; expected float"),
         (torch.zeros(0, 3, 46, 46), ValueError, "B >= 1"),
@@ -84,3 +95,8 @@ def test_interpolation_of_a_table_to_its_own_size_changes_nothing():
 def test_images_that_do_not_fit(images, error, message):
     with pytest.raises(error, match=message):
         VisionEmbeddings(CONFIG)(images)
+
+
+def test_patchify_takes_tensors_alone():
+    with pytest.raises(TypeError, match="images are of type Image; expected a tensor"):
+        patchify(Image.new("RGB", (46, 46)), 2)

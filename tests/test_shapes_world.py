@@ -75,6 +75,10 @@ def test_scenes_and_captions_follow_from_their_seeds():
     assert random_caption(scene, 1) == random_caption(scene, 1)
 
 
+def test_a_plain_tuple_is_a_combination():
+    assert random_scene(0, (2, "red", "circle")) == random_scene(0, Combination(2, "red", "circle"))
+
+
 def test_every_kind_of_scene_occurs():
     drawn = [random_scene(seed) for seed in range(1000)]
     assert {scene.size for scene in drawn} == set(world.SIZES)

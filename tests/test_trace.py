@@ -61,6 +61,12 @@ def test_hooks_are_removed_even_after_an_error(model):
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize("name", ["pixel_values", "input_ids"])
+def test_inputs_that_are_no_tensors(model, name):
+    with pytest.raises(TypeError, match=f"{name} are of type str; expected a tensor"):
+        sl.trace(model, **random_inputs(CONFIG) | {name: "a"})
+
+
 def test_layers_in_the_middle_are_folded(steps):
     text = repr(steps)
     assert "vision_model.encoder.layers.1 … 2: like layer 0" in text

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,10 @@ def test_retrieve_finds_the_image_of_a_text(tiny, images):
         ("2 red circles", "{}", TypeError, "labels is one string, '2 red circles'"),
         ([], "{}", ValueError, "labels is empty"),
         (["a cat"], "a photo", ValueError, "has no {} to put the label in"),
+        (None, "{}", TypeError, "labels is None; expected a list of strings"),
+        (["a cat", 1], "{}", TypeError, r"labels\[1\] is a int; expected a string"),
+        (["a cat"], None, TypeError, "template is a NoneType; expected a string"),
+        (["a cat"], ["{}", "a {}"], TypeError, "template is a list; expected a string"),
     ],
 )
 def test_wrong_labels(tiny, images, labels, template, error, message):
@@ -71,12 +76,72 @@ def test_wrong_labels(tiny, images, labels, template, error, message):
         sl.zero_shot(*tiny, images, labels, template=template)
 
 
+@pytest.mark.parametrize("kind", [np.array, tuple, iter, dict.fromkeys])
+def test_labels_and_texts_in_any_collection(tiny, images, kind):
+    expected = sl.zero_shot(*tiny, images, LABELS)
+    assert torch.equal(sl.zero_shot(*tiny, images, kind(LABELS)), expected)
+    assert torch.equal(sl.embed_texts(*tiny, kind(LABELS)), sl.embed_texts(*tiny, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        (None, TypeError, "expected a string or a list of strings"),
+        (["a cat", None], TypeError, r"texts\[1\] is a NoneType"),
+        (iter([]), ValueError, "the list of texts is empty"),
+    ],
+)
+def test_wrong_texts(tiny, texts, error, message):
+    with pytest.raises(error, match=message):
+        sl.embed_texts(*tiny, texts)
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (None, TypeError)]
+)
+def test_wrong_batch_sizes(tiny, images, size, error):
+    with pytest.raises(error, match="batch_size must be"):
+        sl.embed_images(*tiny, images, batch_size=size)
+    with pytest.raises(error, match="batch_size must be"):
+        sl.embed_texts(*tiny, LABELS, batch_size=size)
+
+
 def test_nothing_to_embed(tiny):
     with pytest.raises(ValueError, match="the list is empty"):
         sl.embed_images(*tiny, [])
 
 
-@pytest.mark.parametrize("k", [0, 4])
+def test_retrieve_takes_arrays_and_gives_five_or_all(tiny, images, tmp_path):
+    embeds = sl.embed_images(*tiny, images)
+    np.save(tmp_path / "embeds.npy", embeds.numpy())
+    stored = np.load(tmp_path / "embeds.npy", mmap_mode="r")
+    for ours, k3 in zip(sl.retrieve(*tiny, LABELS, stored),
+                        sl.retrieve(*tiny, LABELS, embeds, k=3), strict=True):  # fmt: skip
+        assert torch.equal(ours, k3)
+    assert sl.retrieve(*tiny, LABELS, embeds.repeat(2, 1))[1].shape == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("embeds", "error", "message"),
+    [
+        (torch.ones(72), ValueError, r"shape \(72,\); expected \[n_img, 72\]"),
+        (torch.ones(3, 71), ValueError, r"shape \(3, 71\)"),
+        (np.ones((0, 72)), ValueError, "n_img >= 1"),
+        (["a.png"], TypeError, "image_embeds are of type list; .*embed_images"),
+    ],
+)
+def test_retrieve_needs_embeddings(tiny, embeds, error, message):
+    with pytest.raises(error, match=message):
+        sl.retrieve(*tiny, "a red circle", embeds)
+
+
+@pytest.mark.parametrize("k", [2.0, "2", True])
+def test_retrieve_needs_an_integer_k(tiny, k):
+    with pytest.raises(TypeError, match="k must be an integer"):
+        sl.retrieve(*tiny, "a red circle", torch.ones(3, 72), k=k)
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
 def test_retrieve_needs_a_possible_k(tiny, images, k):
-    with pytest.raises(ValueError, match=f"k is {k}; expected 1 to 3"):
+    with pytest.raises(ValueError, match=f"at least 1, got {k}|k is {k}, but there are 3 images"):
         sl.retrieve(*tiny, "a red circle", sl.embed_images(*tiny, images), k=k)

@@ -145,6 +145,9 @@ class CLIP(TwoTowers):
     Args:
         config: Shape of the model.
 
+    Raises:
+        TypeError: If the config is no `CLIPConfig`.
+
     >>> from siglip_lab import clip
     >>> model = CLIP(clip.get_config("ViT-B/32"))
     >>> model.encode_image(torch.zeros(1, 3, 224, 224)).shape
@@ -152,6 +155,11 @@ class CLIP(TwoTowers):
     """
 
     def __init__(self, config: CLIPConfig):
+        if not isinstance(config, CLIPConfig):
+            raise TypeError(
+                f"config is a {type(config).__name__}; expected a CLIPConfig: "
+                "clip.get_config(NAME) gives one, clip.load_model(NAME) a trained model"
+            )
         super().__init__()
         self.config = config
         if isinstance(config.vision, ResNetConfig):

@@ -91,16 +91,17 @@ class ModifiedResNet(nn.Module):
         """Shapes as for the class.
 
         Raises:
-            TypeError: If the images are integers, or in half precision while the weights are not.
+            TypeError: If the images are no tensor, or integers, or in half precision while the
+                weights are not.
             ValueError: If their shape does not fit.
         """
-        size, shape = self.config.image_size, tuple(pixel_values.shape)
-        if shape[-2:] != (size, size):
+        x = to_weights(pixel_values, self.conv1.weight, None)
+        size, shape = self.config.image_size, tuple(x.shape)
+        if shape[2:] != (size, size):
             raise ValueError(
                 f"pixel_values have shape {shape}; expected [B, 3, {size}, {size}]: preprocess "
                 f"with size={size}"
             )
-        x = to_weights(pixel_values, self.conv1.weight, size)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
             x = F.relu(norm(conv(x)))
         x = self.avgpool(x)  # [B, W, S/4, S/4]
