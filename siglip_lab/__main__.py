@@ -1,19 +1,24 @@
 """The command line: ``python -m siglip_lab classify | trace | models | count | convert |
 download``.
 
-Exit codes: 0 for success, 1 if a file or a model cannot be read, 2 for wrong arguments.
+Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for wrong arguments,
+130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from siglip_lab import (
     CheckpointError,
     Tokenizer,
+    __version__,
     clip,
     count_flops,
     count_parameters,
@@ -40,7 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (CheckpointError, OSError, TypeError, ValueError) as error:
+        print(end="", flush=True)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, left; Python flushes once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (CheckpointError, OSError, SafetensorError, TypeError, ValueError) as error:
         print(f"siglip_lab: {error}", file=sys.stderr)
         return 1
     return 0
@@ -50,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m siglip_lab", description="SigLIP, step by step: try it on a photo."
     )
+    parser.add_argument("--version", action="version", version=f"siglip-lab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     classify = commands.add_parser("classify", help="how probable is each caption for a photo?")

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 
 __all__ = ["preprocess", "load_image", "resize", "to_pixel_values", "to_image"]
 
-ImageLike = str | os.PathLike | bytes | Image.Image | np.ndarray
+ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 WHITE = (255, 255, 255)
 MAX_THREADS = 8
@@ -38,7 +39,7 @@ _UPRIGHT = {  # EXIF orientation: what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 
-# The same PIL image may stand in a list twice, and two threads must not read its file at once.
+# The same PIL image or open file may stand in a list twice: two threads must not read at once.
 _reading = threading.Lock()
 
 
@@ -107,6 +108,7 @@ def load_image(image: ImageLike, background: tuple[int, int, int] = WHITE) -> Im
         image: One of
             a path;
             the bytes of an image file;
+            an open file, or what else has a `read` that gives such bytes;
             a PIL image;
             a NumPy array `[H, W]` (grey) or `[H, W, C]` with C = 1 (grey), 2 (grey, alpha),
             3 (RGB) or 4 (RGBA), whose dtype is uint8, or uint16 (0..65535, divided by 257), or
@@ -221,8 +223,9 @@ def to_image(pixel_values: Tensor) -> Image.Image:
 def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, (str, os.PathLike)):
         return _decode(_read(image), f"file {os.fspath(image)!r}")
-    if isinstance(image, (bytes, bytearray)):
-        return _decode(bytes(image), f"image of {len(image)} bytes")
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        image = bytes(image)
+        return _decode(image, f"image of {len(image)} bytes")
     if isinstance(image, Image.Image):
         with _reading:
             return _load(image, "PIL image")
@@ -234,9 +237,13 @@ def _open(image: ImageLike) -> Image.Image:
             "values, give it to the model as it is; if it holds levels [3, H, W], pass "
             "tensor.permute(1, 2, 0).cpu().numpy()"
         )
+    if hasattr(image, "read"):
+        with _reading:
+            data = _read_open(image)
+        return _decode(data, f"image of {len(data)} bytes")
     raise TypeError(
-        f"got {type(image).__name__}; expected a path, the bytes of an image file, a PIL image, a "
-        "NumPy array [H, W, C], or a list of these"
+        f"got {type(image).__name__}; expected a path, the bytes of an image file, an open file, "
+        "a PIL image, a NumPy array [H, W, C], or a list of these"
     )
 
 
@@ -248,6 +255,24 @@ def _read(path: str | os.PathLike) -> bytes:
     if os.path.isdir(path):
         raise ValueError(f"{os.fspath(path)!r} is a folder; pass its image files as a list")
     return Path(path).read_bytes()
+
+
+def _read_open(file: BinaryIO) -> bytes:
+    try:
+        data = file.read()
+    except UnicodeDecodeError:
+        data = ""
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"{type(file).__name__} reads as {type(data).__name__}; expected bytes: open the file "
+            'with mode "rb"'
+        )
+    if not data:
+        raise ValueError(
+            f"{type(file).__name__} has nothing left to read; expected an image file: "
+            "start again with seek(0), if it has been read or written"
+        )
+    return data
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
@@ -280,8 +305,10 @@ def _load(image: Image.Image, name: str) -> Image.Image:
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
+    closed = ", or its file was closed before image.load()" if name == "PIL image" else ""
     return ValueError(
-        f"{name} is truncated or damaged ({error}); expected a whole file: nothing is decoded half"
+        f"{name} is truncated or damaged{closed} ({str(error) or type(error).__name__}); expected "
+        "a whole file: nothing is decoded half"
     )
 
 
@@ -311,9 +338,10 @@ def _to_levels(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:
         return np.rint(array / 257).astype(np.uint8)  # 65535 = 257 * 255
     if array.dtype.kind != "f":
+        rest = " * 255" if array.dtype.kind == "b" else " if it holds levels"
         raise TypeError(
             f"the array has dtype {array.dtype}; expected uint8 (0..255), uint16 (0..65535) or "
-            "floats in [0, 1]: convert it with array.astype(np.uint8) if it holds levels"
+            f"floats in [0, 1]: convert it with array.astype(np.uint8){rest}"
         )
     if not np.isfinite(array).all():
         raise ValueError("the array holds NaN or infinity; expected floats in [0, 1]")

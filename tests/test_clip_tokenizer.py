@@ -1,6 +1,7 @@
 import gzip
 import importlib.util
 import json
+import pickle
 import random
 import string
 from pathlib import Path
@@ -121,6 +122,11 @@ def test_decode_takes_a_row(tokenizer):
     assert tokenizer.decode(tokenize("A photo of 2 Cafés!")[0]) == "a photo of 2 cafés !"
 
 
+def test_a_tokenizer_can_be_pickled(tokenizer):
+    tokenizer("a diagram")
+    assert torch.equal(pickle.loads(pickle.dumps(tokenizer))(list(IDS)), tokenizer(list(IDS)))
+
+
 # ---- cleaning ------------------------------------------------------------------------------------
 
 
@@ -158,6 +164,8 @@ def test_context_length():
         tokenize("a diagram", context_length=1)
     with pytest.raises(TypeError, match="expected an integer"):
         tokenize("a diagram", context_length="77")
+    with pytest.raises(TypeError, match=r"context_length is \[77\]; expected an integer"):
+        tokenize("a diagram", [77])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,12 @@ def test_no_texts(tokenizer, texts, error, message):
 def test_ids_out_of_range(tokenizer):
     with pytest.raises(ValueError, match="49408 is not in"):
         tokenizer.decode([49406, 49408])
+
+
+@pytest.mark.parametrize("ids", [tokenize(["a", "b"]), [[320]], torch.tensor(320), None])
+def test_ids_that_are_no_row(tokenizer, ids):
+    with pytest.raises(TypeError, match=r"^got .*; expected the ids of one text, such as input"):
+        tokenizer.decode(ids)
 
 
 def test_no_vocabulary_installed(monkeypatch):

@@ -1,10 +1,12 @@
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from test_formats import big_vision, open_clip, save_npz, save_pickle
 
 import siglip_lab as sl
@@ -170,6 +172,35 @@ def test_download_prints_the_folder(monkeypatch, capsys):
     assert main(["download", "siglip-base-patch16-224", "--source", "modelscope"]) == 0
     folders = ["huggingface/siglip-base-patch16-224", "modelscope/siglip-base-patch16-224"]
     assert capsys.readouterr().out.splitlines() == folders
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["--version"])
+    assert error.value.code == 0
+    assert capsys.readouterr().out == f"siglip-lab {sl.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [(KeyboardInterrupt(), 130, ""), (SafetensorError("disk full"), 1, "siglip_lab: disk full\n")],
+)
+def test_what_stops_a_command(monkeypatch, capsys, error, code, message):
+    def stop(*arguments):
+        raise error
+
+    monkeypatch.setattr(command_line, "download", stop)
+    assert main(["download", "siglip-base-patch16-224"]) == code
+    assert capsys.readouterr() == ("", message)
+
+
+def test_a_reader_that_leaves_early():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "siglip_lab", "models"]
+    run = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_runs_as_a_module():

@@ -87,7 +87,7 @@ class Tokenizer:
             )
         self._pieces = {i: piece for piece, i in self._ids.items()}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self._split = cache(self._split)
+        self._known = {START: (START,), END: (END,)}  # word: its pieces
 
     @property
     def vocab_size(self) -> int:
@@ -151,10 +151,16 @@ class Tokenizer:
             ids: Integers, or a row of `input_ids`.
 
         Raises:
+            TypeError: If the ids are not one row.
             ValueError: If an id is not in the vocabulary.
         """
-        ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-        unknown = [i for i in ids if i not in self._pieces]
+        try:
+            ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)
+            unknown = [i for i in ids if i not in self._pieces]
+        except TypeError:
+            raise TypeError(
+                f"got {ids!r:.60}; expected the ids of one text, such as input_ids[0]"
+            ) from None
         if unknown:
             raise ValueError(f"id {unknown[0]!r} is not in the vocabulary of {self.vocab_size}")
         pieces = [self._pieces[i] for i in ids]
@@ -165,8 +171,8 @@ class Tokenizer:
 
     def _split(self, word: str) -> tuple[str, ...]:
         """Join the bytes of a word, the earliest merge of the list first, until none applies."""
-        if word in (START, END):
-            return (word,)
+        if word in self._known:
+            return self._known[word]
         letters = [_BYTES[byte] for byte in word.encode("utf-8")]
         pieces = [*letters[:-1], letters[-1] + END_OF_WORD]
         while len(pieces) > 1:
@@ -175,7 +181,8 @@ class Tokenizer:
             if first not in self._ranks:
                 break
             pieces = _merge(pieces, first)
-        return tuple(pieces)
+        self._known[word] = tuple(pieces)
+        return self._known[word]
 
 
 @cache
@@ -202,7 +209,7 @@ def tokenize(
     >>> tokenize("a diagram")[0, :5]
     tensor([49406,   320, 22697, 49407,     0])
     """
-    return _installed(context_length)(texts, truncate)
+    return _installed(check_context_length(context_length, least=2))(texts, truncate)
 
 
 def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
