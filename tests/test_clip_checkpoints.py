@@ -205,6 +205,11 @@ def test_pickled_code_is_never_run(tmp_path, monkeypatch):
 # ---- what does not -------------------------------------------------------------------------------
 
 
+def test_a_type_that_is_none():
+    with pytest.raises(TypeError, match="dtype is torch.int8; expected torch.float16, "):
+        clip.load_model("ViT-B/32", weights="random", dtype=torch.int8)
+
+
 def save_changed(model, path, change):
     tensors = openai_names(model.state_dict())
     change(tensors)

@@ -16,6 +16,7 @@ from torch import Tensor
 from siglip_lab.checkpoints import (
     CheckpointError,
     Processor,
+    check_dtype,
     check_names,
     check_preprocessing,
     dtype_of,
@@ -68,8 +69,10 @@ def load_model(
         CheckpointError: If config or weights are missing, damaged, of another model, or in a
             TorchScript archive.
         FileNotFoundError: If there is no such file or folder.
+        TypeError: If the dtype is no floating type of 16 bits or more.
         ValueError: If the name is unknown or the arguments contradict each other.
     """
+    check_dtype(dtype)
     if weights is not None:
         if weights != "random":
             raise ValueError(f'weights={weights!r}: the only choice is "random"')
