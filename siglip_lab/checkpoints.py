@@ -243,20 +243,17 @@ def tower_shape(values: dict) -> dict:
     }
 
 
-def _published() -> list[str]:
-    return list_models() + list_models(version=2)
-
-
 def _find_folder(name: str | Path, source: str | Path | None, weights: bool = True) -> Path:
     """The checkpoint folder that the two arguments mean; a hub's is downloaded."""
     if name == "tiny" and source is None:
         return TINY
+    published = list_models() + list_models(version=2)
     if source is not None:
         get_config(name)  # refuses an unknown name
         if source in SOURCES:
             return download(name, source, weights)
         folder = Path(source)
-    elif not Path(name).is_dir() and str(name).removeprefix("google/") in _published():
+    elif not Path(name).is_dir() and str(name).removeprefix("google/") in published:
         raise ValueError(
             'pass source="huggingface" or source="modelscope" to download the weights of '
             f"{name!r}. They are not part of this package: pass source=FOLDER if you have them, or "
@@ -325,13 +322,9 @@ def _random_model(config: SigLIPConfig, seed: int) -> SigLIP:
         model = SigLIP(config)
     vision = torch.Generator().manual_seed(seed)
     text = torch.Generator().manual_seed(torch.randint(2**32, (), generator=vision).item())
+    towers = (model.vision_model, vision), (model.text_model, text)
     with ThreadPoolExecutor() as pool:
-        draws = [
-            pool.submit(model.vision_model.init_weights, vision),
-            pool.submit(model.text_model.init_weights, text),
-        ]
-    for draw in draws:
-        draw.result()
+        list(pool.map(lambda pair: pair[0].init_weights(pair[1]), towers))
     return model
 
 
@@ -456,8 +449,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is a TorchScript archive: beside the weights it holds code, which loading "
             "would run. If you trust it, keep its weights alone, once: "
-            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"); '
-            "siglip_lab.clip.load_model takes run_code_in_file=True, too"
+            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"). '
+            "OpenAI's CLIPs load as they are by clip.load_model(PATH, run_code_in_file=True)"
         )
     try:
         mapped = zipfile.is_zipfile(path)

@@ -85,3 +85,22 @@ def page(request, browser, url):
     page.locator(request.module.READY.split()[0]).first.scroll_into_view_if_needed()
     yield page
     page.close()
+
+
+@pytest.fixture
+def phone(request, browser, url):
+    """The test module's PAGE on a phone, once READY is on it."""
+    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.goto(f"{url}/{request.module.PAGE}")
+    page.wait_for_selector(request.module.READY)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def without_scripts(request, browser, url):
+    """The test module's PAGE where JavaScript is off."""
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"{url}/{request.module.PAGE}")
+    yield page
+    page.close()

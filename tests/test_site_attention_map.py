@@ -118,22 +118,15 @@ def test_a_single_query(browser, root):
     page.close()
 
 
-def test_it_fits_a_phone(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("attention-map .am-readout")
-    inside = page.locator("attention-map svg").bounding_box()
-    outside = page.locator("attention-map").bounding_box()
+def test_it_fits_a_phone(phone):
+    inside = phone.locator("attention-map svg").bounding_box()
+    outside = phone.locator("attention-map").bounding_box()
     assert inside["x"] >= outside["x"]
     assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
-    page.close()
 
 
-def test_readers_without_scripts_see_the_mean_of_layer_0(browser, url, weights):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    assert page.locator("attention-map svg").bounding_box()["width"] > 200
-    numbers = page.locator(".am-number").all_text_contents()
+def test_readers_without_scripts_see_the_mean_of_layer_0(without_scripts, weights):
+    assert without_scripts.locator("attention-map svg").bounding_box()["width"] > 200
+    numbers = without_scripts.locator(".am-number").all_text_contents()
     for number, weight in zip(numbers, weights[0, :, 0].mean(dim=0).tolist(), strict=True):
         assert abs(float(number or 0) - 100 * weight) <= 0.56
-    page.close()

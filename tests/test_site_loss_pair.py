@@ -115,24 +115,17 @@ def test_the_keyboard_chooses_a_pair_and_moves_it(page):
     agrees(page, cosines, 10.0, -5.0)
 
 
-def test_it_fits_a_phone_and_nothing_jumps(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("loss-pair .lp-readout")
-    outside = page.locator("loss-pair").bounding_box()
-    for table in page.locator("loss-pair table").all():
+def test_it_fits_a_phone_and_nothing_jumps(phone):
+    outside = phone.locator("loss-pair").bounding_box()
+    for table in phone.locator("loss-pair table").all():
         inside = table.bounding_box()
         assert outside["x"] <= inside["x"]
         assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
     height = outside["height"]
-    move(page, "b", -10)
-    assert page.locator("loss-pair").bounding_box()["height"] == height
-    page.close()
+    move(phone, "b", -10)
+    assert phone.locator("loss-pair").bounding_box()["height"] == height
 
 
-def test_readers_without_scripts_are_told_what_moves(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    words = page.locator("loss-pair").inner_text()
+def test_readers_without_scripts_are_told_what_moves(without_scripts):
+    words = without_scripts.locator("loss-pair").inner_text()
     assert "0.152" in words and "0.794" in words and "five pairs of nine" in words
-    page.close()

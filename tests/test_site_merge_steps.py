@@ -82,22 +82,15 @@ def test_keyboard(page):
     assert "Done" in page.locator(".ms-readout").inner_text()
 
 
-def test_nothing_is_wider_than_a_phone(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector(READY)
-    choose(page, max(words(page), key=len))
-    box = page.locator("merge-steps").bounding_box()
-    right = page.evaluate(
+def test_nothing_is_wider_than_a_phone(phone):
+    choose(phone, max(words(phone), key=len))
+    box = phone.locator("merge-steps").bounding_box()
+    right = phone.evaluate(
         """() => Math.max(...[...document.querySelectorAll("merge-steps *")]
         .map((e) => e.getBoundingClientRect().right))"""
     )
     assert right <= box["x"] + box["width"] <= 390
-    page.close()
 
 
-def test_readers_without_scripts_see_one_word(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    assert "zebra</w>" in page.locator("merge-steps").inner_text()
-    page.close()
+def test_readers_without_scripts_see_one_word(without_scripts):
+    assert "zebra</w>" in without_scripts.locator("merge-steps").inner_text()

@@ -104,29 +104,24 @@ def test_the_keyboard_walks_from_part_to_part(page):
         assert readout(page).startswith(expected + ":")
 
 
-def test_it_fits_a_phone_and_nothing_jumps(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("parameter-map .pm-map i")
-    outside = page.locator("parameter-map").bounding_box()
-    for inside in page.locator("parameter-map button, parameter-map select").all():
+def test_it_fits_a_phone_and_nothing_jumps(phone):
+    outside = phone.locator("parameter-map").bounding_box()
+    for inside in phone.locator("parameter-map button, parameter-map select").all():
         place = inside.bounding_box()
         assert outside["x"] <= place["x"]
         assert place["x"] + place["width"] <= outside["x"] + outside["width"] <= 390
-    page.locator("parameter-map i[data-cell='1 9 1']").tap()
-    assert readout(page).startswith("text tower, layer 8, MLP: 9,921,872")
+    phone.locator("parameter-map i[data-cell='1 9 1']").tap()
+    assert readout(phone).startswith("text tower, layer 8, MLP: 9,921,872")
     for model in ("siglip2-giant-opt-patch16-256", "ViT-B/16"):
-        choose(page, model)
-        assert page.locator("parameter-map").bounding_box()["height"] == outside["height"]
-    page.close()
+        choose(phone, model)
+        assert phone.locator("parameter-map").bounding_box()["height"] == outside["height"]
 
 
-def test_readers_without_scripts_get_a_table(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    words = page.locator("parameter-map").inner_text()
+def test_readers_without_scripts_get_a_table(without_scripts):
+    words = without_scripts.locator("parameter-map").inner_text()
     assert "siglip-so400m-patch14-384" in words and "877,960,498" in words
     assert "411,466,608" in words
-    shapes = json.loads(unescape(page.locator("parameter-map").get_attribute("data-models")))
+    shapes = json.loads(
+        unescape(without_scripts.locator("parameter-map").get_attribute("data-models"))
+    )
     assert len(shapes) == 29
-    page.close()

@@ -75,10 +75,9 @@ def test_the_keyboard_moves_one_drawing_alone(page):
     assert readout(second) == before
 
 
-def test_readers_without_scripts_see_the_mean_of_the_heads(browser, url, weights):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    numbers = page.locator("attention-map").nth(0).locator(".am-number").all_text_contents()
+def test_readers_without_scripts_see_the_mean_of_the_heads(without_scripts, weights):
+    numbers = (
+        without_scripts.locator("attention-map").nth(0).locator(".am-number").all_text_contents()
+    )
     for number, weight in zip(numbers, weights[0].mean(dim=0).tolist(), strict=True):
         assert abs(float(number or 0) - 100 * weight) <= 0.56
-    page.close()

@@ -109,16 +109,9 @@ def test_keys_move_it(page, answers):
     assert said(page) == readout(*expected(answers["clean"], 44.4, -3.85)[:3])
 
 
-def test_readers_without_scripts_see_what_it_shows(browser, url, site):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    assert "errs by 2.8" in page.locator("reliability-sliders").inner_text()
-    page.close()
+def test_readers_without_scripts_see_what_it_shows(without_scripts):
+    assert "errs by 2.8" in without_scripts.locator("reliability-sliders").inner_text()
 
 
-def test_it_fits_a_phone(browser, url, site):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector(READY)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+def test_it_fits_a_phone(phone):
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390

@@ -79,17 +79,11 @@ def test_keyboard_moves_the_ring(page):
     assert holders(page) == [0, 1]
 
 
-def test_nothing_is_wider_than_a_phone(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(f"{url}/{PAGE}")
-    page.get_by_role("button", name="8 ranks").click()
-    table, frame = (page.locator(s).bounding_box() for s in ("ring-steps table", "ring-steps"))
+def test_nothing_is_wider_than_a_phone(phone):
+    phone.get_by_role("button", name="8 ranks").click()
+    table, frame = (phone.locator(s).bounding_box() for s in ("ring-steps table", "ring-steps"))
     assert table["x"] + table["width"] <= frame["x"] + frame["width"] <= 390
-    page.close()
 
 
-def test_a_table_stays_for_readers_without_scripts(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    assert "step 3" in page.locator("ring-steps").inner_text()
-    page.close()
+def test_a_table_stays_for_readers_without_scripts(without_scripts):
+    assert "step 3" in without_scripts.locator("ring-steps").inner_text()

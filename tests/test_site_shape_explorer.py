@@ -145,29 +145,24 @@ def test_it_refuses_what_cannot_be(page, name, value, words):
     assert "670.35" in readout(page)
 
 
-def test_it_fits_a_phone_and_nothing_jumps(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("shape-explorer .se-readout table")
-    outside = page.locator("shape-explorer").bounding_box()
-    for inside in page.locator("shape-explorer input, shape-explorer select").all():
+def test_it_fits_a_phone_and_nothing_jumps(phone):
+    outside = phone.locator("shape-explorer").bounding_box()
+    for inside in phone.locator("shape-explorer input, shape-explorer select").all():
         place = inside.bounding_box()
         assert outside["x"] <= place["x"]
         assert place["x"] + place["width"] <= outside["x"] + outside["width"] <= 390
     for name in ("siglip2-giant-opt-patch16-384", "siglip-base-patch16-224", "SoViT-400m/14, 518"):
-        choose(page, name)
-        assert page.locator("shape-explorer").bounding_box()["height"] == outside["height"]
-    fill(page, "heads", 5)
-    assert page.locator("shape-explorer").bounding_box()["height"] == outside["height"]
-    page.close()
+        choose(phone, name)
+        assert phone.locator("shape-explorer").bounding_box()["height"] == outside["height"]
+    fill(phone, "heads", 5)
+    assert phone.locator("shape-explorer").bounding_box()["height"] == outside["height"]
 
 
-def test_readers_without_scripts_get_a_table(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    words = page.locator("shape-explorer").inner_text()
+def test_readers_without_scripts_get_a_table(without_scripts):
+    words = without_scripts.locator("shape-explorer").inner_text()
     assert "siglip-so400m-patch14-384" in words
     assert "428,225,600" in words and "670.35" in words
-    shapes = json.loads(unescape(page.locator("shape-explorer").get_attribute("data-shapes")))
+    shapes = json.loads(
+        unescape(without_scripts.locator("shape-explorer").get_attribute("data-shapes"))
+    )
     assert set(PUBLISHED) < set(shapes)
-    page.close()

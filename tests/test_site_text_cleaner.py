@@ -11,6 +11,7 @@ from siglip_lab.tokenizer import Tokenizer, canonicalize
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/03_text.html"
+READY = "text-cleaner .tc-row span"
 TEXTS = [
     "",
     "   ",
@@ -115,23 +116,16 @@ def test_keyboard(page):
     assert page.locator("text-cleaner .tc-row span").count() == 64
 
 
-def test_a_phone_shows_all_of_it(browser, url):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("text-cleaner .tc-row span")
-    show(page, "supercalifragilistic " * 8, cleaning=2, places=64)
-    box = page.locator("text-cleaner").bounding_box()
-    inner = page.evaluate(
+def test_a_phone_shows_all_of_it(phone):
+    show(phone, "supercalifragilistic " * 8, cleaning=2, places=64)
+    box = phone.locator("text-cleaner").bounding_box()
+    inner = phone.evaluate(
         """() => Math.max(...[...document.querySelectorAll("text-cleaner *")]
         .map((e) => e.getBoundingClientRect().right))"""
     )
     assert inner <= box["x"] + box["width"] <= 390
-    page.close()
 
 
-def test_readers_without_scripts_see_the_pieces(browser, url):
-    page = browser.new_page(java_script_enabled=False)
-    page.goto(f"{url}/{PAGE}")
-    text = page.locator("text-cleaner").inner_text()
+def test_readers_without_scripts_see_the_pieces(without_scripts):
+    text = without_scripts.locator("text-cleaner").inner_text()
     assert "This is a photo of a hot_dog!" in text and "▁photo" in text
-    page.close()
