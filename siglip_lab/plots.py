@@ -1,7 +1,8 @@
 """The book's figures: tensors in, a matplotlib `Figure` out.
 
 One visual language: blue is the image side, orange the text side, green what joins them, red a
-mistake, grey the rest. Needs matplotlib (the extra "book"); nothing else in the package imports it.
+mistake, grey the rest. Needs matplotlib (the extra "notebooks"); nothing else in the package
+imports it.
 """
 
 from __future__ import annotations

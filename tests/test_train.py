@@ -254,7 +254,7 @@ def test_the_folder_loads_here_and_in_transformers_with_the_same_logits(trained)
         assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         tokenizer = transformers.SiglipTokenizer.from_pretrained(folder)
         ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-        pixels = transformers.AutoImageProcessor.from_pretrained(folder)(
+        pixels = transformers.AutoProcessor.from_pretrained(folder).image_processor(
             images, return_tensors="pt"
         )
         inputs = load_processor(folder)(text=texts, images=images)
