@@ -6,8 +6,8 @@ that in every batch the diagonal, and nothing else, belongs together. The learni
 for each loss and batch size from one grid, on drawings of their own and a seed of its own; other
 seeds then give the accuracies that count, on further drawings.
 
-Run ``python -m benchmarks.batch_size``; it writes ``benchmarks/results/batch_size.json`` after each
-run, and goes on from there if it was stopped. One thread, about 45 minutes.
+Run ``python -m benchmarks.batch_size``; it writes ``siglip_lab/data/results/batch_size.json`` after
+each run, and goes on from there if it was stopped. One thread, about 45 minutes.
 """
 
 from __future__ import annotations

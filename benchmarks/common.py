@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-RESULTS = Path(__file__).parent / "results"
+# With the package, so that a chapter finds them wherever it runs.
+RESULTS = Path(__file__).parents[1] / "siglip_lab" / "data" / "results"
 
 
 def hardware(*packages: str) -> dict:

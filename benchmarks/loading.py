@@ -5,7 +5,7 @@ weights are random, written once as a checkpoint folder of 3.5 GB; the file lies
 The peak of memory is that of the process, the mapped file included, after loading and after one
 image and one text have passed.
 
-Run ``python -m benchmarks.loading``; it writes ``benchmarks/results/loading.json``.
+Run ``python -m benchmarks.loading``; it writes ``siglip_lab/data/results/loading.json``.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Forward and backward, d = 1152. Runs alternate in one process; the peak of memor
 process of its own for each way. A way that does not fit into memory has null. Beside the ways
 stands what none of them can do without: the three matrix products.
 
-Run ``python -m benchmarks.losses``; it writes ``benchmarks/results/losses.json``, or on a machine
-with a GPU ``losses_gpu.json``.
+Run ``python -m benchmarks.losses``; it writes ``siglip_lab/data/results/losses.json``, or on a
+machine with a GPU ``losses_gpu.json``.
 """
 
 from __future__ import annotations

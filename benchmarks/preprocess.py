@@ -4,7 +4,7 @@ Runs of the two alternate, so that a slow moment of the machine meets both. Imag
 before the clock starts. torch keeps to one thread: both use it only to copy, and on a busy machine
 threads that wait for work disturb whatever runs next.
 
-Run ``python -m benchmarks.preprocess``; it writes ``benchmarks/results/preprocess.json``.
+Run ``python -m benchmarks.preprocess``; it writes ``siglip_lab/data/results/preprocess.json``.
 """
 
 from __future__ import annotations

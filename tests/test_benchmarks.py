@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common import RESULTS
+
 ROOT = Path(__file__).parent.parent
 
 # open_clip is no dependency of the tests: this stands in its place, in the same form.
@@ -63,7 +65,7 @@ def test_a_missing_peer_is_named(measure):
     assert "`make bench` fetches it" in measure().stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")))
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")))
 def test_each_result_names_what_it_was_measured_on(path):
     result = json.loads(path.read_text())
     assert {"processor", "cores", "python", "versions"} <= set(result["hardware"])

@@ -6,6 +6,8 @@ import re
 import nbformat
 import pytest
 
+from benchmarks.common import RESULTS
+
 
 @pytest.fixture(scope="module")
 def cells(root):
@@ -32,8 +34,8 @@ def test_no_row_of_the_table_is_without_a_cell(cells):
     assert int(count[1]) == len(rows)
 
 
-def test_the_page_prints_what_the_benchmark_stored(cells, root):
-    stored = json.loads((root / "benchmarks" / "results" / "batch_size.json").read_text())
+def test_the_page_prints_what_the_benchmark_stored(cells):
+    stored = json.loads((RESULTS / "batch_size.json").read_text())
     (cell,) = (c for c in cells if 'stored["rows"]' in c.source and "print" in c.source)
     lines = cell.outputs[0].text.splitlines()[1:]
     assert len(lines) == len(stored["rows"]) >= 8
