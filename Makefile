@@ -9,11 +9,15 @@ PORT  ?= 8000
 STAMP := $(VENV)/.installed
 
 # python3 first, because it is the one you chose; then whatever else will do.
-SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+VERSION   := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+SUPPORTED := import ensurepip, venv; $(VERSION)
 PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help book site serve test browser notebooks bench tiny gpu clean
+# A .venv that was left half made, or whose Python is gone or too old, is made anew.
+WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && echo yes)
+
+.PHONY: help book site serve test browser notebooks bench tiny gpu repository new-venv clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
@@ -21,16 +25,21 @@ help:
 	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make tiny       train the embedded model again (about half an hour)'
-	@echo 'make bench      measure, write benchmarks/results/*.json'
+	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
+	@echo 'make repository URL=https://github.com/OWNER/NAME  say everywhere where the repository lives'
 	@echo 'make clean      remove what was built; .venv stays'
 
-$(STAMP): pyproject.toml constraints.txt
-	@if [ ! -x $(BIN)/python ]; then \
-		if [ -z '$(PYTHON)' ]; then echo 'No Python 3.10-3.13 with venv found: install one, or name it: make PYTHON=/path/to/python' >&2; exit 1; fi; \
-		echo 'Creating $(VENV) with $(PYTHON)'; $(PYTHON) -m venv $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,clip,dev]'
+$(STAMP): pyproject.toml constraints.txt $(if $(WORKS),,new-venv)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+new-venv:
+	@'$(PYTHON)' -c '$(SUPPORTED)' >/dev/null 2>&1 || { \
+		echo 'make: $(or $(PYTHON),no python) will not do. Install Python 3.10, 3.11, 3.12 or 3.13 with venv,' \
+			'or name it: make PYTHON=/path/to/python' >&2; exit 1; }
+	@echo 'Creating $(VENV) with $(PYTHON)'
+	@'$(PYTHON)' -m venv --clear $(VENV)
 
 book: $(STAMP)
 	@$(MAKE) --no-print-directory site
@@ -77,8 +86,13 @@ gpu: HAS_GPU := import importlib.util as u, sys; \
 gpu:
 	@$(GPU_PYTHON) -c '$(HAS_GPU)'
 	@$(GPU_PYTHON) -c 'import hypothesis, ipykernel, matplotlib, nbval, transformers' || { \
-		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[book,clip,dev]'" >&2; exit 1; }
+		echo "make gpu: install what is missing beside your torch: $(GPU_PYTHON) -m pip install -e '.[dev]'" >&2; exit 1; }
 	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) -m pytest -m 'not site' --ignore tests/test_packaging.py --nbval --nbval-current-env tests notebooks
+
+# An empty URL takes it out again.
+repository:
+	$(if $(filter undefined,$(origin URL)),$(error make repository URL=https://github.com/OWNER/NAME))
+	@'$(PYTHON)' book/_ext/repository.py '$(URL)'
 
 clean:
 	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from PIL import Image
 
 from siglip_lab.preprocess import preprocess
@@ -106,7 +107,8 @@ def test_links_and_anchors_lead_somewhere(browser, url, pages):
     assert not broken
 
 
-def test_pages_describe_themselves_and_chapters_have_their_buttons(site, pages):
+def test_pages_describe_themselves_and_chapters_have_their_buttons(root, site, pages):
+    repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
     for name in pages:
         html = (site / name).read_text("utf-8")
         assert 'rel="icon"' in html
@@ -114,9 +116,11 @@ def test_pages_describe_themselves_and_chapters_have_their_buttons(site, pages):
         if name == "index.html" or name.startswith(("book/", "notebooks/")):
             assert '<meta content="' in html and 'name="description"' in html, name
         if name.startswith("notebooks/"):
-            assert "colab.research.google.com" in html and ".ipynb" in html, name
+            assert ("colab.research.google.com" in html) == bool(repository), name
+            assert ".ipynb" in html, name
         else:
             assert "pixel-explorer.js" not in html
+        assert ("source-repository-button" in html) == bool(repository), name
 
 
 def test_search_finds_a_term(browser, url):

@@ -5,6 +5,7 @@
 - `{pixel-explorer}` and `{touchable}` put figures that the reader can touch on a page, and the
   script and style sheet of the same name with them; so does a cell that prints such an element.
 - Nothing is loaded that no page uses or that comes from another host.
+- Without a `repository.url` in `_config.yml` no button leads to one.
 """
 
 from __future__ import annotations
@@ -195,6 +196,14 @@ def _leave_thebe_out(app, config):
         ]
 
 
+def _buttons_of_the_repository(app, config):
+    """To its source, and from each chapter to Colab, which fetches notebooks from there."""
+    options = config.html_theme_options
+    options["use_repository_button"] = bool(options["repository_url"])
+    if not options["repository_url"]:
+        del options["launch_buttons"]
+
+
 def _keep_colons(app, what, name, obj, options, lines):
     """Napoleon takes a property's "The label: ..." for a type called "The label". It looks at the
     first line only, so that becomes an empty comment."""
@@ -209,6 +218,7 @@ def setup(app: Sphinx):
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("pixel-explorer", PixelExplorer)
     app.add_directive("touchable", Touchable)
+    app.connect("config-inited", _buttons_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
     app.connect("html-page-context", _load_what_the_page_uses, priority=900)
