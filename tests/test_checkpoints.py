@@ -129,6 +129,7 @@ def test_random_weights_are_the_same_for_the_same_seed():
 def test_loading_maps_the_file_instead_of_copying_it(tmp_path, dtype, most):
     """Loading 400 MB takes less than a quarter of it in memory; in half precision, which is half
     of it, the file is never there as a whole beside what it becomes."""
+    pytest.importorskip("resource")
     config = SigLIPConfig(
         VisionConfig(28, 14, width=64, depth=1, num_heads=2, mlp_dim=64),
         TextConfig(8, 8, width=512, depth=44, num_heads=8, mlp_dim=1200, embed_dim=64),

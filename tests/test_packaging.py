@@ -12,7 +12,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
 
 # Chapters that read tables of measurements, and one that reads the package's other data.
 ALONE = ["10_parameters", "14_real_model", "15_mistakes"]
@@ -40,9 +44,52 @@ def test_the_pins_that_the_book_promises(pins):
     assert "transformers==5.23.0 ; python_full_version >= '3.11'" in pins["transformers"]
 
 
-def test_every_requirement_is_pinned(pins):
-    for requirement in metadata.requires("siglip-lab"):
-        assert canonical(re.match(r"[\w.-]+", requirement)[0]) in pins, requirement
+@pytest.fixture(scope="module")
+def requirements(installed) -> list[Requirement]:
+    """What the package asks for, extras included."""
+    (package,) = metadata.distributions(path=[str(installed)])
+    return [Requirement(each) for each in package.requires]
+
+
+def test_every_requirement_is_pinned(pins, requirements):
+    for requirement in requirements:
+        name = canonical(requirement.name)
+        assert name in pins or name == "siglip-lab", requirement
+
+
+def test_every_requirement_is_bounded_below_and_its_pin_is_allowed(pins, requirements):
+    for requirement in requirements:
+        if requirement.name != "siglip-lab":
+            assert any(bound.operator == ">=" for bound in requirement.specifier), requirement
+            for pin in pins[canonical(requirement.name)]:
+                assert pin.split("==")[1].split()[0] in requirement.specifier, (requirement, pin)
+
+
+def needed(requirements: list[Requirement], extra: str) -> set[str]:
+    """Names of all that an extra brings, directly or not, as far as this environment has them."""
+    found, waiting = set(), [("siglip-lab", extra)]
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in found:
+            continue
+        found.add((name, extra))
+        if name == "siglip-lab":
+            asked = requirements
+        else:
+            asked = map(Requirement, metadata.requires(name) or [])
+        for each in asked:
+            if each.marker is None or each.marker.evaluate({"extra": extra}):
+                waiting += [(canonical(each.name), option) for option in ("", *each.extras)]
+    return {name for name, _ in found}
+
+
+def test_the_extra_for_notebooks_leaves_the_kernel_that_runs_them_alone(requirements):
+    kernel = {"ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupyter-core", "pyzmq"}
+    kernel |= {"sphinx", "tornado", "traitlets", "widgetsnbextension"}
+    brought = needed(requirements, "notebooks")
+    assert not kernel & brought
+    assert {"matplotlib", "transformers", "ftfy", "openai-clip"} <= brought
+    assert kernel <= needed(requirements, "book") <= needed(requirements, "dev")
 
 
 def test_nothing_unwanted_is_pinned_or_installed(pins):
@@ -125,6 +172,63 @@ def test_a_chapter_alone_runs_with_nothing_but_the_package(name, root, installed
     nowhere = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https", "all")}
     offline = {"HF_HUB_OFFLINE": "1", "MODELSCOPE_OFFLINE": "1", "no_proxy": ""}
     run_chapter(tmp_path / "chapter.ipynb", nowhere | offline | {"PYTHONPATH": str(installed)})
+
+
+# ---- make and the public checks ------------------------------------------------------------------
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = ["make", "-f", ROOT / "Makefile", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Enough for make to begin, and Pythons that will do and will not."""
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    for name, command in (("good", f'exec "{sys.executable}" "$@"'), ("old", "exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def test_a_python_that_will_not_do_is_refused_before_anything_is_made(folder):
+    for python in ("./old", "./missing", ""):
+        done = make(folder, "book", f"PYTHON={python}")
+        assert done.returncode == 2 and not (folder / ".venv").exists()
+        assert f"{python or 'no python'} will not do" in done.stderr
+        assert "Python 3.10, 3.11, 3.12 or 3.13" in done.stderr
+
+
+@pytest.mark.parametrize(("python", "anew"), [("good", False), ("old", True), ("missing", True)])
+def test_a_venv_that_does_not_work_is_replaced(folder, python, anew):
+    """Its Python is too old or gone, though what make remembers of it is up to date."""
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to(folder / python)
+    (folder / ".venv/.installed").touch()
+    planned = make(folder, "-n", ".venv/.installed", "PYTHON=./good").stdout
+    assert ("'./good' -m venv --clear .venv" in planned) == ("-m pip install" in planned) == anew
+
+
+def test_an_interrupted_venv_is_replaced(folder):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    assert "-m venv --clear" in make(folder, "-n", ".venv/.installed", "PYTHON=./good").stdout
+
+
+def test_the_public_checks_are_valid_workflows(root):
+    workflows = sorted((root / ".github/workflows").glob("*.yml"))
+    assert [path.name for path in workflows] == ["pages.yml", "tests.yml"]
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    command += ["vendor.github-workflows", *workflows]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in workflows:
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"} and workflow["concurrency"]
+        for job in workflow["jobs"].values():
+            actions = [step["uses"] for step in job["steps"] if "uses" in step]
+            assert all(re.fullmatch(r"actions/[\w-]+@v\d+", each) for each in actions), actions
 
 
 # ---- what is declared ----------------------------------------------------------------------------
