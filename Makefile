@@ -13,13 +13,14 @@ SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help book site serve test browser notebooks bench tiny gpu clean
+.PHONY: help book site serve test browser notebooks portable bench tiny gpu clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
 	@echo 'make serve      show the site on http://localhost:$(PORT)'
 	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
 	@echo 'make notebooks  run every notebook again and save its outputs'
+	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (about half an hour)'
 	@echo 'make bench      measure, write benchmarks/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
@@ -55,6 +56,20 @@ browser: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/_ext/execute.py notebooks/*.ipynb
+
+# The notebooks as other processors would run them: the vector instructions of ATen, oneDNN and MKL,
+# and the threads. A processor without AVX2 runs less of it, and says so.
+PORTABLE := \
+	'ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1' \
+	'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OMP_NUM_THREADS=2' \
+	'OMP_NUM_THREADS=3'
+
+portable: $(STAMP)
+	@status=0; for setting in $(PORTABLE); do \
+		echo; echo "$$setting"; \
+		env $$setting $(BIN)/python -c 'import torch; print("ATen uses", torch.backends.cpu.get_cpu_capability())'; \
+		env $$setting OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks || status=1; \
+	done; exit $$status
 
 tiny: $(STAMP)
 	$(BIN)/python -m siglip_lab.train --preset shipped --out siglip_lab/tiny
