@@ -205,4 +205,4 @@ def _explain(name: str, source: str, error: Exception) -> tuple[str, bool]:
         what = f"HTTP {status}, busy or broken" if status >= 400 else "cut off, or not a hub"
         what = f"{what}: try again later, files that are complete are kept"
         again = source == "huggingface"  # modelscope has tried again itself
-    return f"{endpoint}. {what}; or pass source=FOLDER [{error!r:.300}]", again
+    return f"{endpoint}. {what}; or give a folder as source [{error!r:.300}]", again

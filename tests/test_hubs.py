@@ -245,7 +245,7 @@ def test_a_fault_that_stays(start, hub, tmp_path, expected, checkpoint, key, fau
         client.load()
     assert f"cannot fetch {NAME} from {client.source}, " in str(error.value)
     assert f"/{NAME} at {hub.url}. " in str(error.value)
-    assert "source=FOLDER" in str(error.value)
+    assert "a folder as source" in str(error.value)
     check_whole(tmp_path, checkpoint)
     hub.heal()
     assert client.load() == expected
