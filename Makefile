@@ -13,12 +13,13 @@ SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_in
 PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c '$(SUPPORTED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help book site serve test browser notebooks portable bench tiny gpu clean
+.PHONY: help book site serve test fast browser notebooks portable bench tiny gpu clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
 	@echo 'make serve      show the site on http://localhost:$(PORT)'
 	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
+	@echo 'make fast       the unit tests of the library without the slow ones, for every save'
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (about half an hour)'
@@ -50,6 +51,9 @@ serve: $(STAMP)
 test: $(STAMP) browser
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules --nbval --nbval-current-env siglip_lab tests notebooks
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow and not site and not browser' tests
 
 browser: $(STAMP)
 	@$(BIN)/python tests/browser.py

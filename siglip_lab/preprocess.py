@@ -12,7 +12,7 @@ import io
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -245,7 +245,7 @@ def _open(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
         if image.format not in (None, *FORMATS):
             raise ValueError(
-                f"PIL image is in the format {image.format}; expected one of {_listed(FORMATS)}: "
+                f"PIL image is in the format {image.format}; expected one of {', '.join(FORMATS)}: "
                 "pass image.copy() if you trust its decoder"
             )
         with _reading:
@@ -332,13 +332,9 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
     if image is None:
         raise ValueError(
             f"{name} is not an image that can be read: it begins with {head!r}; expected a whole "
-            f"file: {_listed(formats)}"
+            "file such as JPEG, PNG, WebP or TIFF (load_image says which formats are read)"
         )
     return _load(image, name)
-
-
-def _listed(formats: Iterable[str]) -> str:
-    return ", ".join(sorted(formats))
 
 
 def _load(image: Image.Image, name: str) -> Image.Image:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -115,6 +116,7 @@ def test_config_file_of_a_published_model_stores_only_what_differs(tmp_path):
     assert read_config(tmp_path) == get_config("siglip-so400m-patch14-384")
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_for_the_same_seed():
     first = load_model("siglip-base-patch16-224", weights="random", seed=3)
     second = load_model("siglip-base-patch16-224", weights="random", seed=3, dtype=torch.bfloat16)
@@ -125,6 +127,7 @@ def test_random_weights_are_the_same_for_the_same_seed():
     assert not torch.equal(first.state_dict()[name], first.state_dict()[other])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, most", [("None", 0.25), ("torch.bfloat16", 0.95)])
 def test_loading_maps_the_file_instead_of_copying_it(tmp_path, dtype, most):
     """Loading 400 MB takes less than a quarter of it in memory; in half precision, which is half
@@ -144,8 +147,9 @@ def test_loading_maps_the_file_instead_of_copying_it(tmp_path, dtype, most):
         "print(peak() - before)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(run.stdout) * unit < size * most
 
@@ -314,6 +318,7 @@ def test_weights_argument():
         load_model("tiny", weights="random", source=".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["sys.argv[1]", "'tiny', weights='random'"])
 def test_loading_imports_little(folder, arguments):
     """Drawing on the meta device or leaving it would import a thousand modules, sympy's first."""

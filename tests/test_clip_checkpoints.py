@@ -141,6 +141,7 @@ def test_published_configs_store_differences_only(tmp_path):
     assert read_config(tmp_path) == clip.get_config("ViT-L/14")
 
 
+@pytest.mark.slow
 def test_random_weights():
     one, two = (clip.load_model("ViT-B/32", weights="random", seed=3) for _ in range(2))
     assert_same(one, two)

@@ -348,6 +348,7 @@ def test_a_folder_that_cannot_be_written(tiny_npz, tmp_path, capsys):
     assert "file/folder" in captured.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early():
     ours, theirs = os.pipe()
     os.close(ours)
@@ -357,6 +358,7 @@ def test_a_reader_that_leaves_early():
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_runs_as_a_module():
     run = subprocess.run(
         [sys.executable, "-m", "siglip_lab", "--help"], capture_output=True, text=True, check=True

@@ -63,6 +63,7 @@ def test_anything_else_is_not(alike, one, other):
     assert not alike(one, other) and not alike(other, one)
 
 
+@pytest.mark.slow
 def test_nbval_compares_so(root, tmp_path):
     """Each cell prints 0.1067 and a word; what is stored is one unit, two, a word, a line off."""
     stored = ["0.1066 cats\n", "0.1065 cats\n", "0.1067 dogs\n", "0.1067 cats\n1\n", "0.1067 cats"]

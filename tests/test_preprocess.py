@@ -482,7 +482,6 @@ def test_not_an_image(tmp_path):
     path.write_text("<!DOCTYPE html><p>404")
     error = raises(ValueError, "is not an image that can be read", preprocess, path)
     assert "page.html" in str(error) and "b'<!DOCTYPE html>" in str(error)
-    assert "GIF, " in str(error) and "PNG, " in str(error) and "HEIF" not in str(error)
     raises(ValueError, "is not an image that can be read", preprocess, b"hello")
 
 
@@ -509,7 +508,7 @@ def test_a_drawing_named_png_starts_no_program(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(EPS)
     for kind in (tmp_path / "a.png", EPS, io.BytesIO(EPS)):
         error = raises(ValueError, "is not an image that can be read", preprocess, kind)
-        assert "b'%!PS-Adobe" in str(error) and "PNG, PPM" in str(error)
+        assert "b'%!PS-Adobe" in str(error)
     lazy = Image.open(io.BytesIO(EPS))
     error = raises(ValueError, "PIL image is in the format EPS; expected one of", preprocess, lazy)
     assert "PNG, PPM" in str(error) and "image.copy()" in str(error)

@@ -30,14 +30,7 @@ VERY_SMALL = SigLIPConfig(
     TextConfig(300, 16, width=24, depth=1, num_heads=2, mlp_dim=40),
 )
 SETTINGS = Settings(steps=6, batch_size=8, warmup=2, config=VERY_SMALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +91,7 @@ def test_training_sees_the_pixels_that_preprocess_gives():
     assert torch.equal(training._pixel_values(scenes, 60), expected)
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_reproduced_to_the_byte_and_has_siglips_layout(trained):
     model = training.train_tokenizer(300)
     assert model == training.train_tokenizer(300) == (trained / "spiece.model").read_bytes()
@@ -125,6 +119,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, tmp_path):
     train(tmp_path / "again", SETTINGS)
     assert weights(tmp_path / "again") == weights(trained)
@@ -132,6 +127,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, t
     assert weights(tmp_path / "other") != weights(trained)
 
 
+@pytest.mark.slow
 def test_a_batch_seen_again_and_again_is_learned(trained):
     batch, tokenizer = training_batch(0, 0, 8), load_processor(trained).tokenizer
     model, optimizer = training._begin(SETTINGS)
@@ -141,6 +137,7 @@ def test_a_batch_seen_again_and_again_is_learned(trained):
     assert losses[-1] < 0.3 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [0, 4])
 def test_ctrl_c_leaves_a_state_and_the_resumed_run_ends_with_the_same_bits(
     trained, tmp_path, monkeypatch, stop_at
@@ -169,6 +166,7 @@ def interrupted_at(stop: int):
     return interrupted
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bits(trained, tmp_path):
     script = f"""
 import time, torch
