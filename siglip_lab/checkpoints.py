@@ -458,7 +458,7 @@ def _locate_tensors(
     """
     locations = _locate(folder)
     check_names(folder, expected.keys(), locations.keys() - set(ignore))
-    for path in set(locations.values()):
+    for path in sorted(set(locations.values())):
         with _open(path) as file:
             for name in expected.keys() & set(file.keys()):
                 view = file.get_slice(name)
@@ -478,7 +478,7 @@ def _locate(folder: Path) -> dict[str, Path]:
         isinstance(shard, str) and Path(shard).name == shard for shard in weight_map.values()
     ):
         raise CheckpointError(f"{index}: expected the name of a file for each under 'weight_map'")
-    for shard in set(weight_map.values()):
+    for shard in sorted(set(weight_map.values())):
         with _open(folder / shard) as file:
             listed = {name for name, where in weight_map.items() if where == shard}
             check_names(folder / shard, listed, set(file.keys()), f"what {INDEX} lists of it")
@@ -526,9 +526,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a file of ``torch.save``, memory-mapped; no code from it is run."""
     if is_torchscript(path):
         raise CheckpointError(
-            f"{path} is a TorchScript archive: it holds code. If you trust it, keep its weights "
-            'alone, by torch.save(torch.jit.load(PATH, "cpu").state_dict(), "weights.pt"); '
-            "or load OpenAI's CLIP with run_code_in_file=True"
+            f"{path} is a TorchScript archive: beside the weights it holds code, which loading "
+            "would run. If you trust it, keep its weights alone, once: "
+            'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"). '
+            "OpenAI's CLIPs load as they are by clip.load_model(PATH, run_code_in_file=True)"
         )
     try:
         if records := _records(path):

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from siglip_lab.configs import (
     SigLIPConfig,
     TextConfig,
     VisionConfig,
+    check_size,
     differences,
     get_config,
     list_models,
@@ -327,6 +329,7 @@ def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         packed = _PACKED.search(name)
         pieces = {name: tensor}
         if "/encoderblock/" in name:
+            _shaped(path, partial(check_size, "layers", len(tensor)))
             before, _, after = name.partition("/encoderblock/")
             pieces = {f"{before}/encoderblock_{i}/{after}": x for i, x in enumerate(tensor)}
         elif packed:

@@ -32,11 +32,12 @@ PAUSES = (1, 2, 4)  # seconds before each further try where the client does not 
 class CheckpointError(ValueError):
     """A checkpoint cannot be fetched or loaded; the message says which, why and what to do.
 
-    Names and paths come from outside: whatever they hold, the message prints, on a few lines.
+    Paths and names in the message may come from anywhere: it stays short and free of control
+    characters.
     """
 
     def __init__(self, message: str):
-        super().__init__(shown(message, 300))
+        super().__init__(shown(message, 400))
 
 
 def repository(name: str, source: str) -> str:

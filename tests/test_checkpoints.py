@@ -366,7 +366,7 @@ def test_an_index_that_is_wrong(shards, shard):
         weight_map[name] = shard
     change_json(index, weight_map=weight_map)
     message = (
-        "do not fit what model.safetensors.index.json lists|name of a file|no a.b in|a folder or"
+        "do not fit what model.safetensors.index.json lists|name of a file|no a.x00b in|a folder or"
     )
     with pytest.raises(CheckpointError, match=message):
         load_model(shards)
@@ -378,7 +378,7 @@ def test_what_a_message_repeats_prints(folder):
     def check(error, function, *arguments):
         with pytest.raises(error) as caught:
             function(*arguments)
-        assert str(caught.value).isprintable() and len(str(caught.value)) <= 300
+        assert str(caught.value).isprintable() and len(str(caught.value)) <= 400
 
     for evil in ("\x1b[2J\n\u202e", "x" * 1_000_000):
         for name in (evil, f"folder/{evil}"):
@@ -397,7 +397,7 @@ def test_what_a_message_repeats_prints(folder):
     evil = folder.rename(folder.with_name("a\x1b[2Jb"))
     check(CheckpointError, load_model, evil)
     long = CheckpointError("a" * 1000 + "end")
-    assert len(str(long)) == 300 and str(long).startswith("aaa") and str(long).endswith("aend")
+    assert len(str(long)) == 400 and str(long).startswith("aaa") and str(long).endswith("aend")
     assert isinstance(long, ValueError)
 
 
