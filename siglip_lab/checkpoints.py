@@ -84,8 +84,8 @@ def load_model(
 
     Raises:
         CheckpointError: If config or weights are missing, damaged or do not fit, or a hub does not
-            give them; or if a vector (a norm, a bias, the scale) or a table of positions is not
-            finite. The matrices are not read for that: it would take ten times as long as loading.
+            give them; or if a vector of the file (a norm, a bias, the scale) holds NaN or infinity.
+            Matrices are not read for that: it would take far longer than to map them.
         FileNotFoundError: If the folder does not exist.
         TypeError: If the dtype is no floating type of 16 bits or more.
         ValueError: If the name is unknown or the arguments contradict each other.
@@ -411,17 +411,18 @@ def load_weights(
 
 
 def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torch.nn.Module:
-    """Give a model on the meta device its tensors, unless a small one has a number that is none.
+    """Give a model on the meta device its tensors, if all vectors are finite.
 
-    To read the matrices, too, would take ten times as long as to map them; a training that
-    diverged leaves its marks everywhere.
+    They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
     """
-    for name, tensor in tensors.items():
-        if (tensor.ndim < 2 or "position" in name) and not tensor.isfinite().all():
-            raise CheckpointError(
-                f"{path}: {name} holds NaN or infinity: the training diverged, or the file is "
-                "damaged; take an earlier checkpoint, or fetch it again"
-            )
+    vectors = {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2}
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in vectors.values()])
+    if not sums.isfinite().all():
+        name = list(vectors)[sums.isfinite().int().argmin()]
+        raise CheckpointError(
+            f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
+            "take an earlier checkpoint, or fetch it again"
+        )
     model.load_state_dict(tensors, strict=True, assign=True)
     return model
 

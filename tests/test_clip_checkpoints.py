@@ -299,7 +299,7 @@ def test_weights_that_are_none(model, tmp_path):
     """Not finite, or no floats; and names that a terminal would obey."""
     for name, new, message in (
         ("ln_final.weight", lambda t: t * torch.nan, "final_layer_norm.weight holds NaN"),
-        ("positional_embedding", lambda t: t + torch.inf, "holds NaN or infinity"),
+        ("logit_scale", lambda t: t + torch.inf, "logit_scale holds NaN or infinity"),
         ("ln_final.weight", torch.Tensor.int, "final_layer.* is torch.int32"),
         ("\x1b[2J" + "x" * 1_000_000, lambda t: torch.zeros(1), "not expected: .x1b.2Jxx"),
     ):
