@@ -126,7 +126,7 @@ def test_convert_what_cannot_be(tiny_npz, tmp_path, capsys):
         ("noise.npz", [], "noise.npz (5 bytes) is damaged"),
         ("other.npz", [], "is no SigLIP of big_vision or open_clip: it begins with x"),
         ("nowhere.npz", [], "there is no file"),
-        (tiny_npz, ["--shape", "siglip-base-patch16-224"], "not SigLIPConfig"),
+        (tiny_npz, ["--shape", "siglip-base-patch16-224"], "holds vision image_size=36, not 224"),
         (tiny_npz, ["--shape", "siglip-huge"], "unknown model 'siglip-huge'"),
         (tiny_npz, ["--tokenizer", "nowhere.model"], "nowhere.model"),
         (tiny_npz, ["--tokenizer", tiny_npz], "tiny.npz"),
