@@ -28,11 +28,11 @@ from siglip_lab import (
     zero_shot,
 )
 from siglip_lab.checkpoints import save_checkpoint
-from siglip_lab.configs import get_config
+from siglip_lab.configs import get_config, shown
 from siglip_lab.counting import compare
 from siglip_lab.formats import load_file
 from siglip_lab.hubs import SOURCES, download
-from siglip_lab.terminal import Parser, one_line, run, show
+from siglip_lab.terminal import LINE, Parser, run, show
 
 _NO_NUMBERS = (
     "the model's answer is no number: its weights are damaged, or too large for their type; trace "
@@ -146,7 +146,7 @@ def _classify(options) -> None:
         _print_json([{"caption": caption, "probability": p} for caption, p in pairs])
     else:
         for caption, p in sorted(pairs, key=lambda pair: -pair[1]):
-            show(f"{p:7.2%}  {one_line(caption)}")
+            show(f"{p:7.2%}  {shown(caption, LINE)}")
 
 
 def _trace(options) -> None:
@@ -207,7 +207,7 @@ def _convert(options) -> None:
             )
     save_checkpoint(folder, model, spiece)
     total = sum(parameter.numel() for parameter in model.parameters())
-    show(f"{one_line(str(folder))}: {total:,} parameters, {model.config}")
+    show(f"{shown(folder, LINE)}: {total:,} parameters, {model.config}")
     if newer:
         print("load_model reads it; load_processor does not: SigLIP 2's tokenizer is Gemma's")
     elif spiece is None:

@@ -6,6 +6,7 @@ checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``), the names
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, is_dataclass
 
 __all__ = ["VisionConfig", "TextConfig", "SigLIPConfig", "get_config", "list_models"]
@@ -143,9 +144,13 @@ class SigLIPConfig:
             )
 
 
+# No text to look at: control characters, line ends, changes of direction, halves of characters.
+_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def shown(value: object, most: int = 90) -> str:
-    """Foreign text for a message: what does not print is escaped, what is long loses its middle."""
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+    """Foreign text for a message: what steers is escaped, what is long loses its middle."""
+    text = _STEERING.sub(lambda found: ascii(found[0])[1:-1], str(value))
     if len(text) <= most:
         return text
     return f"{text[: most // 3]} ... {text[most // 3 + 5 - most :]}"

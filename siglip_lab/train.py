@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checkpoints import Processor, load_processor, save_checkpoint, write_file
-from siglip_lab.configs import SigLIPConfig, check_integer, get_config
+from siglip_lab.configs import SigLIPConfig, check_integer, get_config, shown
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import resize, to_pixel_values
 from siglip_lab.shapes_world import (
@@ -41,7 +41,7 @@ from siglip_lab.shapes_world import (
     random_scene,
     training_combinations,
 )
-from siglip_lab.terminal import Parser, one_line, run
+from siglip_lab.terminal import Parser, run
 from siglip_lab.tokenizer import Tokenizer, canonicalize
 from siglip_lab.zero_shot import embed_images, embed_texts
 
@@ -489,7 +489,7 @@ def _train_and_evaluate(options, words: list[str]) -> None:
     except KeyboardInterrupt:
         if (Path(options.out) / STATE).exists():
             again = shlex.join(words if options.resume else [*words, "--resume"])
-            again = one_line(again, len(again))
+            again = shown(again, len(again))
             print(f"\nStopped. Go on with: {PROGRAM} {again}", file=sys.stderr)
         raise
     except BrokenPipeError as error:  # the progress bar's: this run is not at its end
