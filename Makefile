@@ -17,13 +17,15 @@ PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 pytho
 # A .venv that was left half made, or whose Python is gone or too old, is made anew.
 WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help book site serve test browser notebooks bench tiny gpu repository new-venv clean
+.PHONY: help book site serve test fast browser notebooks portable bench tiny gpu repository new-venv clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
 	@echo 'make serve      show the site on http://localhost:$(PORT)'
 	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
+	@echo 'make fast       the unit tests of the library without the slow ones, for every save'
 	@echo 'make notebooks  run every notebook again and save its outputs'
+	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (about half an hour)'
 	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
@@ -59,14 +61,32 @@ test: $(STAMP) browser
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules --nbval --nbval-current-env siglip_lab tests notebooks
 
+fast: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow and not site and not browser' tests
+
 browser: $(STAMP)
 	@$(BIN)/python tests/browser.py
 
 notebooks: $(STAMP)
 	$(BIN)/python book/_ext/execute.py notebooks/*.ipynb
 
+# The notebooks as other processors would run them: the vector instructions of ATen, oneDNN and MKL,
+# and the threads. A processor without AVX2 runs less of it, and says so.
+PORTABLE := \
+	'ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1' \
+	'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OMP_NUM_THREADS=2' \
+	'OMP_NUM_THREADS=3'
+
+portable: $(STAMP)
+	@status=0; for setting in $(PORTABLE); do \
+		echo; echo "$$setting"; \
+		env $$setting $(BIN)/python -c 'import torch; print("ATen uses", torch.backends.cpu.get_cpu_capability())'; \
+		env $$setting OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env notebooks || status=1; \
+	done; exit $$status
+
 tiny: $(STAMP)
-	$(BIN)/python -m siglip_lab.train --preset shipped --out siglip_lab/tiny
+	$(BIN)/python -m siglip_lab.train --preset shipped --out build/tiny
+	mv -f build/tiny/* siglip_lab/tiny && rmdir build/tiny
 
 # The peers' losses stay out of .venv: open_clip asks for torchvision, which transformers then trips
 # over. Only its loss is read, from a folder of its own.

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import re
 import sys
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from siglip_lab import (
-    CheckpointError,
     Tokenizer,
     __version__,
     clip,
@@ -29,10 +28,16 @@ from siglip_lab import (
     zero_shot,
 )
 from siglip_lab.checkpoints import save_checkpoint
-from siglip_lab.configs import get_config
+from siglip_lab.configs import get_config, shown
 from siglip_lab.counting import compare
 from siglip_lab.formats import load_file
 from siglip_lab.hubs import SOURCES, download
+from siglip_lab.terminal import LINE, Parser, run, show
+
+_NO_NUMBERS = (
+    "the model's answer is no number: its weights are damaged, or too large for their type; trace "
+    "without --json shows where that begins"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,23 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: What follows ``python -m siglip_lab``; default: the process's own arguments.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        options.run(options)
-        print(end="", flush=True)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader, such as `head`, left; Python flushes once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (CheckpointError, OSError, SafetensorError, TypeError, ValueError) as error:
-        print(f"siglip_lab: {error}", file=sys.stderr)
-        return 1
-    return 0
+    options = _parser().parse_args(arguments)
+    return run(lambda: options.run(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m siglip_lab", description="SigLIP, step by step: try it on a photo."
     )
     parser.add_argument("--version", action="version", version=f"siglip-lab {__version__}")
@@ -66,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     classify = commands.add_parser("classify", help="how probable is each caption for a photo?")
     _add_model(classify)
     classify.add_argument("photo", help="an image file")
-    classify.add_argument("caption", nargs="+", help='for example "2 red circles"')
+    classify.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
     classify.add_argument(
-        "--template", default="This is a photo of {}.", metavar="TEXT",
+        "--template", default="This is a photo of {}.", type=utf_8, metavar="TEXT",
         help='sentence around each caption (default: "%(default)s"; "{}" leaves it as it is)',
     )  # fmt: skip
     classify.set_defaults(run=_classify)
@@ -76,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     walk = commands.add_parser("trace", help="show every step of one forward pass")
     _add_model(walk)
     walk.add_argument("photo", help="an image file")
-    walk.add_argument("caption", nargs="+", help='for example "2 red circles"')
+    walk.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
     walk.set_defaults(run=_trace)
 
     models = commands.add_parser("models", help="list the models and their shapes")
@@ -114,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def utf_8(word: str) -> str:
+    """What was typed; bytes that Python did not decode, as under LC_ALL=C, are taken for UTF-8."""
+    return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="tiny", metavar="NAME",
@@ -126,6 +125,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(options):
+    published = {*list_models(), *list_models(version=2)} - {"tiny"}
+    name = options.model.removeprefix("google/")
+    if options.source is None and name in published and not Path(options.model).is_dir():
+        raise ValueError(
+            f"the weights of {name} are not part of this package: --source huggingface or "
+            "--source modelscope downloads them, --source FOLDER takes them from there"
+        )
     model = load_model(options.model, source=options.source)
     return model, load_processor(options.model, source=options.source)
 
@@ -133,19 +139,23 @@ def _load(options):
 def _classify(options) -> None:
     model, processor = _load(options)
     (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
+    if any(map(math.isnan, row)):
+        raise ValueError(_NO_NUMBERS)
     pairs = list(zip(options.caption, row, strict=True))
     if options.json:
-        content = [{"caption": caption, "probability": p} for caption, p in pairs]
-        print(json.dumps(content, ensure_ascii=False, indent=2))
+        _print_json([{"caption": caption, "probability": p} for caption, p in pairs])
     else:
         for caption, p in sorted(pairs, key=lambda pair: -pair[1]):
-            print(f"{p:7.2%}  {caption}")
+            show(f"{p:7.2%}  {shown(caption, LINE)}")
 
 
 def _trace(options) -> None:
     model, processor = _load(options)
     steps = trace(model, **processor(text=options.caption, images=options.photo))
-    print(json.dumps(steps.to_dicts(), indent=2) if options.json else steps)
+    if options.json:
+        _print_json(steps.to_dicts())
+    else:
+        show(str(steps))
 
 
 def _models(options) -> None:
@@ -160,7 +170,7 @@ def _models(options) -> None:
             }
         )  # fmt: skip
     if options.json:
-        print(json.dumps(rows, indent=2))
+        _print_json(rows)
         return
     for row in [{key: key for key in rows[0]}, *rows]:
         print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
@@ -170,9 +180,9 @@ def _count(options) -> None:
     counting = count_flops if options.flops else count_parameters
     counts = {name: counting(_config(name)) for name in options.name}
     if options.json:
-        print(json.dumps({name: count.to_dict() for name, count in counts.items()}, indent=2))
+        _print_json({name: count.to_dict() for name, count in counts.items()})
     else:
-        print(compare(counts))
+        show(compare(counts))
 
 
 def _convert(options) -> None:
@@ -197,11 +207,20 @@ def _convert(options) -> None:
             )
     save_checkpoint(folder, model, spiece)
     total = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{folder}: {total:,} parameters, {model.config}")
+    show(f"{shown(folder, LINE)}: {total:,} parameters, {model.config}")
     if newer:
         print("load_model reads it; load_processor does not: SigLIP 2's tokenizer is Gemma's")
     elif spiece is None:
         print("load_model reads it; load_processor will, once its spiece.model is put there")
+
+
+def _print_json(content) -> None:
+    """In ASCII, which any terminal shows and any program reads."""
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError:
+        raise ValueError(_NO_NUMBERS) from None
+    print(text)
 
 
 def _config(name: str):

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
+import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +25,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import (
+    SigLIPConfig,
+    TextConfig,
+    VisionConfig,
+    differences,
+    get_config,
+    list_models,
+    shown,
+)
 from siglip_lab.hubs import INDEX, SOURCES, CheckpointError, download
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import preprocess
@@ -31,6 +42,16 @@ from siglip_lab.tokenizer import Tokenizer
 __all__ = ["Processor", "load_model", "load_processor", "read_config", "save_checkpoint"]
 
 TINY = Path(__file__).parent / "tiny"
+SMALL = 10_000_000  # bytes: more than any file but the weights has
+FLOATS = {
+    "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
+}  # fmt: skip
+# What torch.save writes: an archive with these records, or long ago a pickle that begins so
+_RECORD = re.compile(
+    r"data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment"
+    r"|\.data/serialization_id"
+)
+_OLD_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def load_model(
@@ -57,11 +78,14 @@ def load_model(
             scale of 118.2 becomes 119.3.
 
     Returns:
-        The model. Weights from a file stay memory-mapped until they are moved or changed.
+        The model. Weights from a file stay memory-mapped until they are moved or changed: while
+        the model lives, replace its files by renaming others onto them, as `save_checkpoint` does;
+        to overwrite them changes the model, to truncate them ends the process.
 
     Raises:
         CheckpointError: If config or weights are missing, damaged or do not fit, or a hub does not
-            give them.
+            give them; or if a vector of the file (a norm, a bias, the scale) holds NaN or infinity.
+            Matrices are not read for that: it would take far longer than to map them.
         FileNotFoundError: If the folder does not exist.
         TypeError: If the dtype is no floating type of 16 bits or more.
         ValueError: If the name is unknown or the arguments contradict each other.
@@ -72,14 +96,14 @@ def load_model(
     check_dtype(dtype)
     if weights is not None:
         if weights != "random":
-            raise ValueError(f'weights={weights!r}: the only choice is "random"')
+            raise ValueError(f'weights={shown(repr(weights))}: the only choice is "random"')
         if source is not None:
             raise ValueError('give either source or weights="random", not both')
         model = _random_model(get_config(name), seed)
         for name, parameter in model.named_parameters():
             parameter.data = parameter.data.to(device=device, dtype=dtype_of(name, dtype))
         return model.eval()
-    if source is None and Path(name).is_file():
+    if source is None and os.path.isfile(Path(name)):
         from siglip_lab.formats import load_file  # which builds on this module
 
         return load_file(name, device, dtype)
@@ -87,9 +111,7 @@ def load_model(
     config = read_config(folder)
     if source is not None or name in list_models():
         _check_shape(name, config, folder)
-    model = on_meta(SigLIP, config)
-    load_weights(model, folder, device, dtype)
-    return model.eval()
+    return load_weights(on_meta(SigLIP, config), folder, device, dtype).eval()
 
 
 class Processor:
@@ -168,6 +190,8 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
     check_preprocessing(
         folder, {"resample": (3,), "image_mean": (half,), "image_std": (half,), "size": (square,)}
     )
+    if (folder / "spiece.model").exists():
+        check_file(folder / "spiece.model", SMALL)
     tokenizer = Tokenizer(folder / "spiece.model", config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
@@ -196,7 +220,7 @@ def read_config(folder: str | Path) -> SigLIPConfig:
     content = read_json(path)
     if content.get("model_type") != "siglip":
         raise CheckpointError(
-            f"{path}: model_type is {content.get('model_type')!r}, expected 'siglip'"
+            f"{path}: model_type is {shown(repr(content.get('model_type')))}, expected 'siglip'"
         )
     sizes = {
         "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -224,12 +248,14 @@ def read_config(folder: str | Path) -> SigLIPConfig:
 
 def read_tower(path: Path, content: dict, part: str, defaults: dict, fixed: dict) -> dict:
     """One part of a ``config.json`` over its defaults; what is fixed must be as it is here."""
-    values = defaults | fixed | (content.get(part) or {})
+    given = content.get(part)
+    if not isinstance(given, (dict, type(None))):
+        raise CheckpointError(f"{path}: {part} is {shown(repr(given))}, expected an object")
+    values = defaults | fixed | (given or {})
     for key, value in fixed.items():
         if values[key] != value:
-            raise CheckpointError(
-                f"{path}: {part}.{key} is {values[key]!r}; this model has {value!r}"
-            )
+            found = shown(repr(values[key]))
+            raise CheckpointError(f"{path}: {part}.{key} is {found}; this model has {value!r}")
     return values
 
 
@@ -253,7 +279,7 @@ def _find_folder(name: str | Path, source: str | Path | None, weights: bool = Tr
         if source in SOURCES:
             return download(name, source, weights)
         folder = Path(source)
-    elif not Path(name).is_dir() and str(name).removeprefix("google/") in published:
+    elif not os.path.isdir(Path(name)) and str(name).removeprefix("google/") in published:
         raise ValueError(
             'pass source="huggingface" or source="modelscope" to download the weights of '
             f"{name!r}. They are not part of this package: pass source=FOLDER if you have them, or "
@@ -261,27 +287,27 @@ def _find_folder(name: str | Path, source: str | Path | None, weights: bool = Tr
         )
     else:
         folder = Path(name)
-    if folder.is_file():
+    where = shown(repr(str(folder)), 120)
+    if os.path.isfile(folder):
         raise ValueError(
-            f"{str(folder)!r} is a file, and knows neither image size nor tokenizer: make a folder "
-            "of it with python -m siglip_lab convert"
+            f"{where} is a file, and knows neither image size nor tokenizer: make a folder of it "
+            "with python -m siglip_lab convert"
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"no checkpoint folder {str(folder)!r}; expected the path of a folder with config.json "
-            f"and model.safetensors, or one of the names {', '.join(list_models())}; source may "
-            f"be {' or '.join(map(repr, SOURCES))}, too"
+            f"no checkpoint folder {where}; expected a folder with config.json and "
+            "model.safetensors, or a name of list_models(), such as 'tiny'; source may be "
+            f"{' or '.join(map(repr, SOURCES))}, too"
         )
     return folder
 
 
 def read_json(path: Path) -> dict:
     """The object that a JSON file holds."""
+    check_file(path, SMALL)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent}: no {path.name} in this folder") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, too long a number, too deep
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")
@@ -292,13 +318,21 @@ def _check_shape(name: str, config: SigLIPConfig, folder: Path) -> None:
     """Refuse a folder whose shape is not that of the name it was asked for by."""
     expected = get_config(name)
     # A file cannot tell an identity head from any other: it holds the matrix.
-    text = replace(expected.text, identity_head=False)
-    for part, found, wanted in (
-        ("vision", config.vision, expected.vision),
-        ("text", config.text, text),
-    ):
-        if found != wanted:
-            raise CheckpointError(f"{folder} is not {name}: it holds {part} {found}, not {wanted}")
+    expected = replace(expected, text=replace(expected.text, identity_head=False))
+    if config != expected:
+        raise CheckpointError(f"{folder} is not {name}: it holds {differences(config, expected)}")
+
+
+def check_file(path: Path, most: float = float("inf")) -> None:
+    """Refuse what is no regular file (a FIFO hangs, a device may never end), or above `most`."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # the latter if there is a zero in the name
+        raise CheckpointError(f"{path.parent}: no {path.name} in this folder") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is a folder or a device; expected a file")
+    if status.st_size > most:
+        raise CheckpointError(f"{path} has {status.st_size:,} bytes, more than it can have")
 
 
 def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
@@ -308,11 +342,13 @@ def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
         path = folder / "processor_config.json"
     settings = read_json(path)
     settings = settings.get("image_processor", settings)
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path}: image_processor is {shown(repr(settings))}; expected {{}}")
     for key, values in accepted.items():
         if settings.get(key) not in values:
+            found = shown(repr(settings.get(key)))
             raise CheckpointError(
-                f"{path}: {key} is {settings.get(key)!r}; this model's preprocessing has "
-                f"{values[0]!r}"
+                f"{path}: {key} is {found}; this model's preprocessing has {values[0]!r}"
             )
 
 
@@ -350,7 +386,7 @@ def load_weights(
     device: torch.device | str | None,
     dtype: torch.dtype | None,
     ignore: Collection[str] = (),
-) -> None:
+) -> torch.nn.Module:
     """Put a folder's tensors into a model on the meta device, once every one has been checked.
 
     Args:
@@ -359,27 +395,36 @@ def load_weights(
         device: Where to put the weights; None: the CPU.
         dtype: Their type; None: the file's.
         ignore: Names that the file may have beside the model's.
+
+    Returns:
+        The model.
     """
-    locations = {k: v for k, v in _locate_tensors(folder).items() if k not in ignore}
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    check_names(folder, expected.keys(), locations.keys())
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    locations = _locate_tensors(folder, expected, ignore)
     tensors = {}
     for path, names in _groups(locations):
         with _open(path) as file:  # a mapping of its own: what is converted can leave the memory
             for name in names:
                 tensor = file.get_tensor(name)
-                if tensor.shape != expected[name]:
-                    raise CheckpointError(
-                        f"{path}: {name} has shape {list(tensor.shape)}, "
-                        f"config.json asks for {list(expected[name])}"
-                    )
-                if not tensor.is_floating_point():
-                    raise CheckpointError(
-                        f"{path}: {name} is {tensor.dtype}, expected floats: quantized weights "
-                        "are not supported"
-                    )
                 tensors[name] = tensor.to(device=device, dtype=dtype_of(name, dtype))
+    return fill(folder, model, tensors)
+
+
+def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torch.nn.Module:
+    """Give a model on the meta device its tensors, if all vectors are finite.
+
+    They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
+    """
+    vectors = {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2}
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in vectors.values()])
+    if not sums.isfinite().all():
+        name = list(vectors)[sums.isfinite().int().argmin()]
+        raise CheckpointError(
+            f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
+            "take an earlier checkpoint, or fetch it again"
+        )
     model.load_state_dict(tensors, strict=True, assign=True)
+    return model
 
 
 def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, list[str]]]:
@@ -392,10 +437,10 @@ def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, 
 
 def check_dtype(dtype: torch.dtype | None) -> None:
     """Refuse what weights cannot be computed with."""
-    known = (None, torch.float16, torch.bfloat16, torch.float32, torch.float64)
-    if dtype not in known:
-        names = ", ".join(map(str, known[1:]))
-        raise TypeError(f"dtype is {dtype!r}; expected {names}, or None for the file's")
+    if dtype is not None and dtype not in FLOATS.values():
+        names = ", ".join(map(str, FLOATS.values()))
+        found = shown(repr(dtype))
+        raise TypeError(f"dtype is {found}; expected {names}, or None for the file's")
 
 
 def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -405,27 +450,45 @@ def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _locate_tensors(folder: Path) -> dict[str, Path]:
-    """Which file holds which tensor: one file, or the shards that an index names."""
-    index = folder / INDEX
-    if index.exists():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise CheckpointError(f"{index}: expected an object under 'weight_map'")
-        paths = {folder / Path(str(shard)).name for shard in weight_map.values()}
-    else:
-        paths = {folder / "model.safetensors"}
-    locations = {}
-    for path in paths:
+def _locate_tensors(
+    folder: Path, expected: dict[str, list[int]], ignore: Collection[str]
+) -> dict[str, Path]:
+    """Which file holds which tensor: one file, or the shards that an index names.
+
+    Every tensor is expected, has the expected shape, and is where the index says and nowhere else.
+    """
+    locations = _locate(folder)
+    check_names(folder, expected.keys(), locations.keys() - set(ignore))
+    for path in sorted(set(locations.values())):
         with _open(path) as file:
-            locations |= dict.fromkeys(file.keys(), path)
-    return locations
+            for name in expected.keys() & set(file.keys()):
+                view = file.get_slice(name)
+                check_shape(path, name, view.get_shape(), expected[name], "config.json asks")
+                check_type(path, name, FLOATS.get(view.get_dtype(), view.get_dtype()))
+    return {name: locations[name] for name in expected}
+
+
+def _locate(folder: Path) -> dict[str, Path]:
+    """The file of every tensor."""
+    index, whole = folder / INDEX, folder / "model.safetensors"
+    if not index.exists():
+        with _open(whole) as file:
+            return dict.fromkeys(file.keys(), whole)
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(
+        isinstance(shard, str) and Path(shard).name == shard for shard in weight_map.values()
+    ):
+        raise CheckpointError(f"{index}: expected the name of a file for each under 'weight_map'")
+    for shard in sorted(set(weight_map.values())):
+        with _open(folder / shard) as file:
+            listed = {name for name, where in weight_map.items() if where == shard}
+            check_names(folder / shard, listed, set(file.keys()), f"what {INDEX} lists of it")
+    return {name: folder / shard for name, shard in weight_map.items()}
 
 
 def _open(path: Path):
     """Open a safetensors file, memory-mapped."""
-    if not path.exists():
-        raise CheckpointError(f"{path.parent}: no {path.name} in this folder")
+    check_file(path)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
@@ -437,10 +500,27 @@ def _open(path: Path):
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is an archive that holds code beside the weights."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in member for member in archive.namelist())
+    return any(name == "constants.pkl" or name.startswith("code/") for name in _records(path))
+
+
+def _records(path: Path) -> list[str]:
+    """The names in an archive of ``torch.save``; none if it is a pickle of old.
+
+    torch's own reader is asked, as `torch.load` will: Python's ``zipfile`` finds no archive in
+    some files where it finds one.
+    """
+    check_file(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_OLD_PICKLE))
+            if start == _OLD_PICKLE:
+                return []
+            if not start.startswith(b"PK\3\4"):
+                raise ValueError("it begins as no file of torch.save")
+            file.seek(0)
+            return torch._C.PyTorchFileReader(file).get_all_records()
+    except Exception as error:  # torch raises a dozen kinds
+        raise damaged(path, error) from error
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -453,8 +533,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             "OpenAI's CLIPs load as they are by clip.load_model(PATH, run_code_in_file=True)"
         )
     try:
-        mapped = zipfile.is_zipfile(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        if records := _records(path):
+            with zipfile.ZipFile(path) as archive:  # which must find the same, not compressed
+                stored = [x.filename for x in archive.infolist() if not x.compress_type]
+            same = sorted(records) == sorted(name.partition("/")[2] for name in stored)
+            if not same or not all(map(_RECORD.fullmatch, records)):
+                raise ValueError("it is no plain archive of torch.save")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=bool(records))
     except Exception as error:  # torch, zipfile and pickle raise a dozen kinds
         raise damaged(path, error) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -467,31 +552,57 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(tensor, Tensor):
             kind = type(tensor).__name__
-            raise CheckpointError(f"{path}: {name} is of type {kind}; expected tensors only")
+            raise CheckpointError(f"{path}: {shown(name)} is of type {kind}; expected tensors only")
+        strided = tensor.layout is torch.strided and not tensor.is_nested
+        if not strided or tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise CheckpointError(
+                f"{path}: {shown(name)} is sparse, nested, without numbers, or larger than what is "
+                "stored of it; save plain tensors: tensor.detach().cpu().to_dense().contiguous()"
+            )
+    if sum(tensor.nbytes for tensor in content.values()) > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors are larger than the file; save clones of them")
     return content
+
+
+def check_shape(path: Path, name: str, found: list[int], expected: list[int], who: str) -> None:
+    """Refuse a tensor that has not the shape which config or other tensors ask for."""
+    if list(found) != list(expected):
+        raise CheckpointError(
+            f"{path}: {shown(name)} has shape {shown(list(found))}, {who} for {list(expected)}"
+        )
+
+
+def check_type(path: Path, name: str, dtype: torch.dtype | str) -> None:
+    """Refuse weights that cannot be computed with."""
+    if dtype not in FLOATS.values():
+        raise CheckpointError(
+            f"{path}: {shown(name)} is {dtype}, expected floats of 16 bits or more: quantized "
+            "weights are not supported"
+        )
 
 
 def damaged(path: Path, error: Exception) -> CheckpointError:
     """What to say of a file that its library cannot read."""
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return CheckpointError(
-        f"{path} ({path.stat().st_size:,} bytes) is damaged, or holds more than tensors: {reason}"
+        f"{path} ({path.stat().st_size:,} bytes) is damaged, or holds more than tensors: "
+        f"{shown(reason, 100)}"
     )
 
 
-def check_names(path: Path, expected: Set[str], found: Set[str]) -> None:
+def check_names(path: Path, expected: Set[str], found: Set[str], what: str = "the model") -> None:
     """Refuse weights whose names are not exactly the expected ones."""
     missing, extra = sorted(expected - found), sorted(found - expected)
     if missing or extra:
         raise CheckpointError(
-            f"{path}: the weights do not fit the model; "
+            f"{path}: the weights do not fit {what}; "
             f"missing: {_shorten(missing)}; not expected: {_shorten(extra)}"
         )
 
 
-def _shorten(names: list[str], most: int = 5) -> str:
+def _shorten(names: list[str], most: int = 2) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+    return (", ".join(map(shown, names[:most])) or "none") + more
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -500,6 +611,9 @@ def _shorten(names: list[str], most: int = 5) -> str:
 def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = None) -> None:
     """Write a checkpoint folder that `load_model` and transformers read.
 
+    At every moment the folder holds the old checkpoint, the new one, or one that loading refuses:
+    all files are written beside, in a folder ".new-…" that only a kill leaves behind, then renamed.
+
     Args:
         folder: The folder; made if need be.
         model: The model.
@@ -507,6 +621,7 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             folder.
 
     Raises:
+        OSError: If there is no room or no right to write; the old checkpoint stays.
         TypeError: If the model is none of this library's SigLIP, or spiece no bytes.
     """
     if not isinstance(model, SigLIP):
@@ -515,21 +630,13 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             "model.module, torch.compile as model._orig_mod)"
         )
     if not isinstance(spiece, (bytes, type(None))):
-        raise TypeError(f"spiece is {spiece!r}; expected bytes: Path(...).read_bytes()")
+        raise TypeError(f"spiece is {shown(repr(spiece))}; expected bytes: Path(...).read_bytes()")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     image_size = model.config.vision.image_size
-    if spiece is not None:
-        write_file(folder / "spiece.model", spiece)
-    beside = folder / "model.safetensors.new"
-    save_file(weights, beside, metadata={"format": "pt"})
-    os.replace(beside, folder / "model.safetensors")
-    (folder / INDEX).unlink(missing_ok=True)  # of the shards that were there before
-    _write_json(folder / "config.json", _hugging_face_config(model.config))
-    _write_json(
-        folder / "preprocessor_config.json",
-        {
+    files = {
+        "model.safetensors": {k: tensor.contiguous() for k, tensor in model.state_dict().items()},
+        "preprocessor_config.json": {
             "do_normalize": True,
             "do_rescale": True,
             "do_resize": True,
@@ -541,10 +648,7 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             "rescale_factor": 1 / 255,
             "size": {"height": image_size, "width": image_size},
         },
-    )
-    _write_json(
-        folder / "tokenizer_config.json",
-        {
+        "tokenizer_config.json": {
             "do_lower_case": True,
             "eos_token": "</s>",
             "model_input_names": ["input_ids"],
@@ -554,11 +658,23 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             "tokenizer_class": "SiglipTokenizer",
             "unk_token": "<unk>",
         },
-    )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    write_file(path, (json.dumps(content, indent=2) + "\n").encode())
+    }
+    if spiece is not None:
+        files["spiece.model"] = spiece
+    files["config.json"] = _hugging_face_config(model.config)
+    config, tokenizer, index = (folder / x for x in ("config.json", "spiece.model", INDEX))
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new:
+        for name, content in files.items():
+            _write(Path(new) / name, content)
+        # The config comes last: between it and the weights, another shape is refused and the same
+        # loads. What no check can tell apart is another tokenizer, or the shards of an index; where
+        # there are such, nothing loads, for want of a config, until all else is in its place.
+        other = spiece is not None and tokenizer.exists() and tokenizer.read_bytes() != spiece
+        if other or index.exists():
+            config.unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
+        for name in files:
+            os.replace(Path(new) / name, folder / name)
 
 
 def _hugging_face_config(config: SigLIPConfig) -> dict:
@@ -597,10 +713,25 @@ def _hugging_face_config(config: SigLIPConfig) -> dict:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write beside the target, then renames: a kill leaves the old file or the new one."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "wb") as file:
-        file.write(data)
-        file.flush()
+    """Write beside the target, then rename: a kill leaves the old file or the new one."""
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as new:
+        _write(Path(new) / path.name, data)
+        os.replace(Path(new) / path.name, path)
+
+
+def _write(path: Path, content: bytes | dict) -> None:
+    """Write bytes, tensors or JSON to the disk, with the permissions that new files have here."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would leave 600, whatever the umask is
+    if path.suffix == ".safetensors":
+        try:
+            save_file(content, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(f"cannot write {shown(path, 120)}: {error}") from error
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.chmod(mode)
+    with open(path, "rb+") as file:
         os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -6,9 +6,13 @@ checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``), the names
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, fields, is_dataclass
 
 __all__ = ["VisionConfig", "TextConfig", "SigLIPConfig", "get_config", "list_models"]
+
+MOST_LAYERS = 500  # so many are built in a second, where nothing is allocated
+MOST = 500_000  # of any other size: no product of sizes that a tensor has leaves 64 bits
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,42 @@ class SigLIPConfig:
             )
 
 
+# No text to look at: control characters, line ends, changes of direction, halves of characters.
+_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(value: object, most: int = 90) -> str:
+    """Foreign text for a message: what steers is escaped, what is long loses its middle."""
+    text = _STEERING.sub(lambda found: ascii(found[0])[1:-1], str(value))
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 3]} ... {text[most // 3 + 5 - most :]}"
+
+
 def check_integer(name: str, value: int, least: int = 1) -> None:
     """Refuse what is no integer, or is below `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(repr(value))}")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
+
+
+def check_size(name: str, value: int) -> None:
+    """Refuse what no part of a model has as its size; a file may claim anything."""
+    check_integer(name, value)
+    most = MOST_LAYERS if name in ("depth", "layers") else MOST
+    if value > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {shown(value)}")
+
+
+def differences(found, wanted) -> str:
+    """Where one config differs from another, in the first part that does."""
+    values = [(f.name, getattr(found, f.name), getattr(wanted, f.name)) for f in fields(found)]
+    values = [(name, one, other) for name, one, other in values if one != other]
+    for name, one, other in values:
+        if is_dataclass(one):
+            return f"{name} {differences(one, other)}"
+    return "; ".join(f"{name}={one}, not {other}" for name, one, other in values)
 
 
 def _check(config) -> None:
@@ -154,9 +188,9 @@ def _check(config) -> None:
         value = getattr(config, field.name)
         if field.name == "identity_head":
             if not isinstance(value, bool):
-                raise TypeError(f"identity_head must be True or False, got {value!r}")
+                raise TypeError(f"identity_head must be True or False, got {shown(repr(value))}")
             continue
-        check_integer(field.name, value)
+        check_size(field.name, value)
     if config.width % config.num_heads:
         raise ValueError(
             f"width {config.width} cannot be split into {config.num_heads} equal heads; "
@@ -260,5 +294,5 @@ def get_config(name: str) -> SigLIPConfig:
     configs = {**_PUBLISHED, "tiny": _TINY, **_SIGLIP2}
     short = name.removeprefix("google/") if isinstance(name, str) else name
     if short not in configs:
-        raise ValueError(f"unknown model {name!r}; known models: {', '.join(configs)}")
+        raise ValueError(f"unknown model {shown(repr(name))}; known models: {', '.join(configs)}")
     return configs[short]

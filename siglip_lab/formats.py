@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,24 @@ from siglip_lab.checkpoints import (
     CheckpointError,
     check_dtype,
     check_names,
+    check_shape,
+    check_type,
     damaged,
     dtype_of,
+    fill,
     on_meta,
     read_state_dict,
 )
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import (
+    SigLIPConfig,
+    TextConfig,
+    VisionConfig,
+    check_size,
+    differences,
+    get_config,
+    list_models,
+    shown,
+)
 from siglip_lab.model import SigLIP, VisionTower
 
 __all__ = ["load_file", "load_vision_tower"]
@@ -146,7 +159,7 @@ def load_file(
     check_dtype(dtype)
     config = get_config(config) if isinstance(config, str) else config
     if not isinstance(config, (SigLIPConfig, type(None))):
-        raise TypeError(f"config is {config!r}; expected a SigLIPConfig or a name")
+        raise TypeError(f"config is {shown(repr(config))}; expected a SigLIPConfig or a name")
     path, tensors = Path(path), _named(Path(path))
     _check_library(path, tensors)
     tensors = _unpacked(path, tensors)
@@ -162,8 +175,7 @@ def load_file(
         tensors["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
         tensors["text_model.head.bias"] = torch.zeros_like(like)
     tensors = {k: t.to(device=device, dtype=dtype_of(k, dtype)) for k, t in tensors.items()}
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return model.eval()
+    return fill(path, model, tensors).eval()
 
 
 def load_vision_tower(
@@ -193,12 +205,10 @@ def load_vision_tower(
     check_dtype(dtype)
     config = get_config(config).vision if isinstance(config, str) else config
     if not isinstance(config, (VisionConfig, type(None))):
-        raise TypeError(f"config is {config!r}; expected a VisionConfig or a name")
+        raise TypeError(f"config is {shown(repr(config))}; expected a VisionConfig or a name")
     path, tensors = Path(path), _named(Path(path))
     if "patch_embed.proj.weight" not in tensors:
-        raise CheckpointError(
-            f"{path} is no image tower of timm: it begins with {', '.join(list(tensors)[:3])}"
-        )
+        raise CheckpointError(f"{path} is no image tower of timm: it begins with {_begin(tensors)}")
     tensors = {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
     tensors = _unpacked(path, tensors)
     known = [other.vision for other in _published()] if config is None else [config]
@@ -209,8 +219,7 @@ def load_vision_tower(
     tensors = _converted(path, tensors, expected, {"vision": found.num_heads})
     kind = {"device": device, "dtype": dtype}
     tensors = {k.removeprefix("vision_model."): t.to(**kind) for k, t in tensors.items()}
-    tower.load_state_dict(tensors, strict=True, assign=True)
-    return tower.eval()
+    return fill(path, tower, tensors).eval()
 
 
 def _converted(
@@ -252,8 +261,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     """Every tensor of a file under its own name."""
     readers = {".npz": _read_npz, ".safetensors": load_safetensors}
     readers |= dict.fromkeys((".pt", ".pth", ".bin"), read_state_dict)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {shown(repr(str(path)), 200)}")
     if path.suffix not in readers:
         raise CheckpointError(f"{path}: expected a file that ends in {', '.join(readers)}")
     try:
@@ -263,15 +272,22 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # numpy and zipfile raise a dozen kinds
         raise damaged(path, error) from error
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise CheckpointError(
-                f"{path}: {name} is {tensor.dtype}; expected floating-point tensors only"
-            )
+        check_type(path, name, tensor.dtype)
+        if not tensor.numel():
+            raise CheckpointError(f"{path}: {shown(name)} is empty, {shown(list(tensor.shape))}")
     return tensors
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
     with np.load(path, allow_pickle=False) as file:
+        size = sum(member.file_size for member in file.zip.infolist())
+        if size > 10 * path.stat().st_size:  # weights shrink by a tenth, zeros a thousandfold
+            raise CheckpointError(
+                f"{path} would grow to {size:,} bytes; expected weights, which hardly compress: "
+                "save them with numpy.savez"
+            )
+        if len(set(file.files)) < len(file.files):
+            raise CheckpointError(f"{path} holds two arrays of the same name")
         arrays = {name: file[name] for name in file.files}
     bfloat16 = np.dtype("V2")  # numpy does not know it, and writes it as two bytes of something
     return {
@@ -288,20 +304,21 @@ def _check_library(path: Path, names: Collection[str]) -> None:
         return
     if any(name.endswith("patch_embed.proj.weight") for name in names):
         raise CheckpointError(
-            f"{path} is an image tower of timm: SigLIP's text tower, logit_scale and logit_bias "
-            "are missing. Take open_clip's file of the whole model (open_clip_model.safetensors), "
-            "or siglip_lab.formats.load_vision_tower"
+            f"{path} is an image tower of timm: text tower, logit_scale and logit_bias are missing;"
+            " take open_clip's file of the whole model, or siglip_lab.formats.load_vision_tower"
         )
     if any(name.startswith("vision_model.") for name in names):
         raise CheckpointError(
             f"{path} has Hugging Face's names: put it beside its config.json as model.safetensors "
-            "(what torch.load reads, safetensors.torch.save_file writes), and give load_model the "
-            "folder"
+            "(safetensors.torch.save_file writes it), and give load_model the folder"
         )
     raise CheckpointError(
-        f"{path} is no SigLIP of big_vision or open_clip: it begins with "
-        f"{', '.join(list(names)[:3]) or 'nothing'}"
+        f"{path} is no SigLIP of big_vision or open_clip: it begins with {_begin(names)}"
     )
+
+
+def _begin(names: Collection[str]) -> str:
+    return shown(next(iter(names), "nothing"))
 
 
 def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -312,6 +329,7 @@ def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         packed = _PACKED.search(name)
         pieces = {name: tensor}
         if "/encoderblock/" in name:
+            _shaped(path, partial(check_size, "layers", len(tensor)))
             before, _, after = name.partition("/encoderblock/")
             pieces = {f"{before}/encoderblock_{i}/{after}": x for i, x in enumerate(tensor)}
         elif packed:
@@ -319,7 +337,8 @@ def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             thirds = zip(parts, tensor.tensor_split(len(parts)), strict=True)
             pieces = {f"{name[:end]}[{part}]{name[end:]}": piece for part, piece in thirds}
         if twice := pieces.keys() & result.keys():
-            raise CheckpointError(f"{path} holds {min(twice)} twice: apart, and packed in {name}")
+            twice = shown(min(twice))
+            raise CheckpointError(f"{path} holds {twice} twice: apart, and packed in {shown(name)}")
         result |= pieces
     return result
 
@@ -367,7 +386,7 @@ def _shaped(path: Path, build: Callable):
 
 def _check_given(path: Path, found, given) -> None:
     if given is not None and found != given:
-        raise CheckpointError(f"{path} holds {found}, not {given}")
+        raise CheckpointError(f"{path} holds {differences(found, given)}")
 
 
 def _vision_config(tensors: dict[str, Tensor], known: list[VisionConfig]) -> VisionConfig:
@@ -435,11 +454,7 @@ def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: i
         stored = tuple(shape[::-1])  # [in, out]; [P, P, 3, D] of the convolution
     elif name.endswith(("/pos_embedding", ".pos_embed")):
         stored = (1, *shape)
-    if tuple(tensor.shape) != stored:
-        raise CheckpointError(
-            f"{path}: {name} has shape {list(tensor.shape)}, the other tensors ask for "
-            f"{list(stored)}"
-        )
+    check_shape(path, name, tensor.shape, stored, "the other tensors ask")
     if name == "img/embedding/kernel":
         return tensor.permute(3, 2, 0, 1).contiguous()
     if name.endswith("/kernel"):

@@ -17,7 +17,7 @@ import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 
-from siglip_lab.configs import get_config, list_models
+from siglip_lab.configs import get_config, list_models, shown
 from siglip_lab.counting import count_parameters
 
 __all__ = ["SOURCES", "CheckpointError", "download", "repository"]
@@ -29,8 +29,15 @@ WEIGHTS = ("model.safetensors", INDEX, "model-*.safetensors")
 PAUSES = (1, 2, 4)  # seconds before each further try where the client does not try again itself
 
 
-class CheckpointError(Exception):
-    """A checkpoint cannot be fetched or loaded; the message says which, why and what to do."""
+class CheckpointError(ValueError):
+    """A checkpoint cannot be fetched or loaded; the message says which, why and what to do.
+
+    Paths and names in the message may come from anywhere: it stays short and free of control
+    characters.
+    """
+
+    def __init__(self, message: str):
+        super().__init__(shown(message, 400))
 
 
 def repository(name: str, source: str) -> str:
@@ -53,11 +60,15 @@ def repository(name: str, source: str) -> str:
     'fireicewolf/siglip-so400m-patch14-384'
     """
     if source not in SOURCES:
-        raise ValueError(f"source={source!r}: the hubs are {' and '.join(map(repr, SOURCES))}")
+        raise ValueError(
+            f"source={shown(repr(source))}: the hubs are {' and '.join(map(repr, SOURCES))}"
+        )
     published = [known for known in list_models() + list_models(version=2) if known != "tiny"]
     short = str(name).removeprefix("google/")
     if short not in published:
-        raise ValueError(f"{name!r} is on no hub; published models: {', '.join(published)}")
+        raise ValueError(
+            f"{shown(repr(name))} is on no hub; published models: {', '.join(published)}"
+        )
     elsewhere = (source, short) == ("modelscope", "siglip-so400m-patch14-384")
     return f"{'fireicewolf' if elsewhere else 'google'}/{short}"
 
@@ -90,7 +101,7 @@ def download(name: str, source: str = "huggingface", weights: bool = True) -> Pa
             problem, again = _explain(name, source, error)
             if not again or pause is None:
                 problem = f"cannot fetch {name} from {source}, {repo} at {problem}"
-                raise CheckpointError(problem) from error
+                raise CheckpointError(problem[:300]) from error  # the error itself comes last
         time.sleep(pause)
 
 
@@ -134,7 +145,9 @@ def _modelscope(repo: str, files: tuple[str, ...]) -> Path:
     except Exception as error:
         with contextlib.suppress(Exception):  # what is there will do, as with huggingface_hub
             folder = _complete(Path(snapshot_download(repo, local_files_only=True)), repo, files)
-            warnings.warn(f"using what is in {folder}, because of {error!r:.300}", stacklevel=4)
+            warnings.warn(
+                f"using what is in {folder}, because of {shown(repr(error))}", stacklevel=4
+            )
             return folder
         raise
     return _complete(folder, repo, files)
@@ -205,4 +218,4 @@ def _explain(name: str, source: str, error: Exception) -> tuple[str, bool]:
         what = f"HTTP {status}, busy or broken" if status >= 400 else "cut off, or not a hub"
         what = f"{what}: try again later, files that are complete are kept"
         again = source == "huggingface"  # modelscope has tried again itself
-    return f"{endpoint}. {what}; or pass source=FOLDER [{error!r:.300}]", again
+    return f"{endpoint}. {what}; or give a folder as source [{error!r:.300}]", again

@@ -15,12 +15,20 @@ from html import escape
 from io import BytesIO
 
 import numpy as np
-from matplotlib import pyplot as plt
+from torch import Tensor
+
+try:
+    from matplotlib import pyplot as plt
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'siglip_lab.plots draws with matplotlib, which the extra "book" brings: '
+        f"pip install 'siglip-lab[book]' ({error})",
+        name=error.name,
+    ) from error
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, NullLocator
-from torch import Tensor
 
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig

@@ -14,8 +14,10 @@ import argparse
 import io
 import math
 import random
+import shlex
 import sys
 import time
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checkpoints import Processor, load_processor, save_checkpoint, write_file
-from siglip_lab.configs import SigLIPConfig, check_integer, get_config
+from siglip_lab.configs import SigLIPConfig, check_integer, get_config, shown
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocess import resize, to_pixel_values
 from siglip_lab.shapes_world import (
@@ -39,6 +41,7 @@ from siglip_lab.shapes_world import (
     random_scene,
     training_combinations,
 )
+from siglip_lab.terminal import Parser, run
 from siglip_lab.tokenizer import Tokenizer, canonicalize
 from siglip_lab.zero_shot import embed_images, embed_texts
 
@@ -50,6 +53,7 @@ __all__ = [
 TINY = get_config("tiny")
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
 SECONDS_BETWEEN_STATES = 30
+PROGRAM = "python -m siglip_lab.train"
 THREADS = 1  # another number may sum in another order, and so end in other last bits
 
 
@@ -263,7 +267,7 @@ def train(
     machine with the same number of threads (`torch.set_num_threads`; the command line sets 1).
 
     Args:
-        out: Folder to write; made if need be.
+        out: Folder to write, empty or not there yet.
         settings: A preset, or your own.
         resume: Go on with the run that `out` holds the state of.
         changes: Single settings to change, such as `steps=100`.
@@ -272,23 +276,21 @@ def train(
         The trained model, in eval mode.
 
     Raises:
-        FileExistsError: If `out` holds an unfinished run and `resume` is false.
+        FileExistsError: If `out` is not empty and `resume` is false.
         FileNotFoundError: If there is nothing to resume.
-        ValueError: If the unfinished run has other settings.
+        ValueError: If the unfinished run has other settings, or its state is damaged.
     """
     settings = replace(settings, **changes)
     out = Path(out)
-    state = _read_state(out / STATE, settings, resume)
-    out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        _check_empty(out)
+    model, optimizer = _begin(settings)
+    first = _read_state(out / STATE, settings, model, optimizer) if resume else 0
     spiece = train_tokenizer(settings.config.text.vocab_size)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_state(out / STATE, settings, model, optimizer, first)  # from here on it can be resumed
     write_file(out / "spiece.model", spiece)
     tokenizer = Tokenizer(out / "spiece.model", settings.config.text.context_length)
-    model, optimizer = _begin(settings)
-    first = 0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
     _loop(out, settings, model, optimizer, tokenizer, first)
     save_checkpoint(out, model, spiece)
     (out / STATE).unlink()
@@ -313,7 +315,6 @@ def _begin(settings: Settings) -> tuple[SigLIP, torch.optim.Optimizer]:
 
 def _loop(out, settings, model, optimizer, tokenizer, first) -> None:
     """Runs the steps from `first` on, and writes the state now and then."""
-    _write_state(out / STATE, settings, model, optimizer, first)
     written = time.monotonic()
     steps = tqdm(range(first, settings.steps), initial=first, total=settings.steps, unit="step")
     for step in steps:
@@ -363,25 +364,43 @@ def learning_rate(settings: Settings, step: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _read_state(path: Path, settings: Settings, resume: bool) -> dict | None:
-    """The state of the unfinished run to go on with, or None for a fresh start."""
-    if not resume:
-        if path.exists():
-            raise FileExistsError(
-                f"{path} is the state of an unfinished run: resume it, or delete it to begin anew"
-            )
-        return None
+def _check_empty(folder: Path) -> None:
+    if (folder / STATE).exists():
+        raise FileExistsError(
+            f"{folder / STATE} is the state of an unfinished run: resume it, or delete the folder "
+            "to begin anew"
+        )
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not an empty folder: name another one")
+
+
+def _read_state(path: Path, settings: Settings, model: SigLIP, optimizer) -> int:
+    """Puts model and optimizer where an unfinished run was; returns its next step."""
     if not path.exists():
         raise FileNotFoundError(f"nothing to resume: there is no {path}")
-    state = torch.load(path, weights_only=True)
-    asked, found = asdict(settings), state["settings"]
-    differing = [f"{k} {found.get(k)} (now {asked[k]})" for k in asked if asked[k] != found.get(k)]
-    if differing:
+    file = io.BytesIO(path.read_bytes())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickles of other programs
+            state = torch.load(file, weights_only=True)
+        found, first = state["settings"], state["step"]
+        asked = asdict(settings)
+        differing = [k for k in asked if asked[k] != found[k]]
+        if not differing:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            check_integer("step", first, least=0)
+    except Exception as error:  # whatever torch meets in a file that is not its own
         raise ValueError(
-            f"{path} was written with other settings: {'; '.join(differing)}. Resume with the "
-            "settings that the run began with, or train into another folder"
+            f"{path} is damaged, or no state of a training run: delete the folder to begin anew"
+        ) from error
+    if differing:
+        words = "; ".join(f"{k} {found[k]} (now {asked[k]})" for k in differing)
+        raise ValueError(
+            f"{path} was written with other settings: {words}. Resume with the settings that the "
+            "run began with, or train into another folder"
         )
-    return state
+    return first
 
 
 def _write_state(path, settings, model, optimizer, step) -> None:
@@ -456,27 +475,33 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for an error, 130 if stopped with Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(words)
+    return run(lambda: _train_and_evaluate(options, words))
+
+
+def _train_and_evaluate(options, words: list[str]) -> None:
     given = {name: getattr(options, name) for name in ("steps", "batch_size", "seed")}
     changes = {name: value for name, value in given.items() if value is not None}
     torch.set_num_threads(options.threads)
     try:
         model = train(options.out, PRESETS[options.preset], options.resume, **changes)
     except KeyboardInterrupt:
-        print(f"Stopped. Go on with: --resume --out {options.out}", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        if (Path(options.out) / STATE).exists():
+            again = shlex.join(words if options.resume else [*words, "--resume"])
+            again = shown(again, len(again))
+            print(f"\nStopped. Go on with: {PROGRAM} {again}", file=sys.stderr)
+        raise
+    except BrokenPipeError as error:  # the progress bar's: this run is not at its end
+        raise ValueError("stopped, for nobody reads the progress: go on with --resume") from error
     accuracy = evaluate(model, load_processor(options.out))
     for name, number in accuracy.pictures.items():
         print(f"{name:17} {getattr(accuracy, name):6.1%} of {number} new pictures")
-    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m siglip_lab.train",
+def _parser() -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
         description="Train a small SigLIP on the shapes world and measure it on new pictures.",
     )
     parser.add_argument(
@@ -485,13 +510,29 @@ def _parser() -> argparse.ArgumentParser:
         default="quick",
         help="quick: about two minutes (default); shipped: the weights that the package carries",
     )
+    most = len(training_combinations())
     parser.add_argument("--out", required=True, help="checkpoint folder to write")
-    parser.add_argument("--steps", type=int, help="number of batches")
-    parser.add_argument("--batch-size", type=int, help="pictures in a batch")
-    parser.add_argument("--seed", type=int, help="seed of weights, pictures and captions")
-    parser.add_argument("--threads", type=int, default=THREADS, help="CPU threads (%(default)s)")
+    parser.add_argument("--steps", type=_whole(1, 10**9), help="number of batches")
+    parser.add_argument("--batch-size", type=_whole(1, most), help="pictures in a batch")
+    parser.add_argument(
+        "--seed", type=_whole(-(2**63), 2**63 - 1), help="seed of weights, pictures and captions"
+    )
+    parser.add_argument(
+        "--threads", type=_whole(1, 1024), default=THREADS, help="CPU threads (%(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     return parser
+
+
+def _whole(least: int, most: int):
+    """The type of an argument: a whole number in a range."""
+
+    def whole_number(text: str) -> int:
+        if not (text.lstrip("-").isdecimal() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return whole_number
 
 
 if __name__ == "__main__":

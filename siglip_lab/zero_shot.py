@@ -6,6 +6,7 @@ works with SigLIP and with CLIP.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -68,8 +69,8 @@ def zero_shot(
         raise ValueError(f"template {template!r} has no {{}} to put the label in")
     texts = [template.replace("{}", label) for label in labels]
     with torch.no_grad():
-        image_embeds = embed_images(model, processor, images)
         text_embeds = embed_texts(model, processor, texts)
+        image_embeds = embed_images(model, processor, images)
         return model.probabilities(model.logits(image_embeds, text_embeds)).cpu()
 
 
@@ -130,10 +131,23 @@ def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int
         TypeError, ValueError, FileNotFoundError: As `preprocess`, or if the batch size is no
             integer, or below 1.
     """
+    check_integer("batch_size", batch_size)
     if not isinstance(images, (list, tuple)):
         images = [images]
-    return _embed(model.encode_image, lambda x: processor(images=x)["pixel_values"], model,
-                  images, batch_size)  # fmt: skip
+    if not images:
+        raise ValueError("nothing to embed: the list is empty")
+
+    def prepare(batch: slice) -> Tensor:
+        try:
+            return processor(images=images[batch])["pixel_values"]
+        except (TypeError, ValueError, FileNotFoundError) as error:
+            # The index in the message counts from the batch's first image.
+            message = re.sub(
+                r"^images\[(\d+)\]", lambda n: f"images[{batch.start + int(n[1])}]", str(error)
+            )
+            raise type(error)(message) from error.__cause__
+
+    return _embed(model.encode_image, prepare, model, len(images), batch_size)
 
 
 def embed_texts(
@@ -145,17 +159,15 @@ def embed_texts(
         TypeError: If a text is no string, or the batch size no integer.
         ValueError: If there is no text, or the batch size is below 1.
     """
+    check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
-    return _embed(model.encode_text, lambda x: processor(text=x)["input_ids"], model,
-                  list_of(texts), batch_size)  # fmt: skip
+    input_ids = processor(text=list_of(texts))["input_ids"]
+    return _embed(model.encode_text, input_ids.__getitem__, model, len(input_ids), batch_size)
 
 
 @torch.no_grad()
-def _embed(encode, prepare, model: TwoTowers, items, batch_size: int) -> Tensor:
-    check_integer("batch_size", batch_size)
-    if not items:
-        raise ValueError("nothing to embed: the list is empty")
+def _embed(encode, prepare, model: TwoTowers, count: int, batch_size: int) -> Tensor:
     device = model.logit_scale.device
-    batches = (items[start : start + batch_size] for start in range(0, len(items), batch_size))
+    batches = (slice(start, start + batch_size) for start in range(0, count, batch_size))
     return torch.cat([encode(prepare(batch).to(device)) for batch in batches])

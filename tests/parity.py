@@ -39,20 +39,22 @@ def twin(model: SigLIP) -> SiglipModel:
     """`SiglipModel` that shares the model's tensors; nothing is allocated or drawn twice."""
     with torch.device("meta"):
         other = SiglipModel(twin_config(model.config))
-    return share(other, model)
+    return share(other, model.state_dict())
 
 
-def share(other, model):
-    """A model of transformers on the meta device, once it has taken the tensors of ours."""
-    other.load_state_dict(model.state_dict(), assign=True)
+def share(other, state):
+    """A model of transformers on the meta device, once it has taken the tensors as its own."""
+    other.load_state_dict(state, assign=True)
     for module in other.modules():
         if "position_ids" in module._buffers:
             module.position_ids = torch.arange(module.position_ids.shape[-1])[None]
     return other.eval()
 
 
-def shallow(config: SigLIPConfig, depth: int = 2) -> SigLIPConfig:
-    return SigLIPConfig(replace(config.vision, depth=depth), replace(config.text, depth=depth))
+def shallow(config: SigLIPConfig, depth: int = 2, vocab_size: int = 1000) -> SigLIPConfig:
+    """Two layers show what 27 would, and a row of the vocabulary's table is like any other."""
+    text = replace(config.text, depth=depth, vocab_size=vocab_size)
+    return SigLIPConfig(replace(config.vision, depth=depth), text)
 
 
 def random_model(config: SigLIPConfig, seed: int = 0) -> SigLIP:

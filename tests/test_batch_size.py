@@ -23,6 +23,7 @@ def measured(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_each_loss_and_size_is_chosen_for_then_measured(measured):
     result = json.loads(measured.read_text())
     assert len(result["runs"]) == 2 * 2 * (2 + 2)
@@ -45,12 +46,14 @@ def test_each_loss_and_size_is_chosen_for_then_measured(measured):
         assert row["steps"] == 1024 // row["n"]
 
 
+@pytest.mark.slow
 def test_both_losses_learn(measured):
     for run in json.loads(measured.read_text())["runs"]:
         if run["n"] == 16:
             assert run["last_loss"] < run["first_loss"] - 0.1
 
 
+@pytest.mark.slow
 def test_a_stopped_grid_goes_on_where_it_was(measured, tmp_path, monkeypatch):
     path, calls, real = tmp_path / "batch_size.json", [], batch_size.measure
     few = [*SMALL, "--sizes", "256", "--rates", "1e-3", "--output", str(path)]

@@ -43,6 +43,7 @@ def measure(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_losses_are_measured_beside_their_peers(measure, tmp_path):
     done = measure(factor=1)
     assert done.returncode == 0, done.stderr
@@ -55,12 +56,14 @@ def test_the_losses_are_measured_beside_their_peers(measure, tmp_path):
     assert row["ratio"] == pytest.approx(peers / row["median_s"]["siglip_lab"], abs=0.3)
 
 
+@pytest.mark.slow
 def test_a_peer_that_computes_something_else_is_not_compared(measure, tmp_path):
     done = measure(factor=2)
     assert done.returncode == 1 and "the losses differ" in done.stderr
     assert not (tmp_path / "losses.json").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_peer_is_named(measure):
     assert "`make bench` fetches it" in measure().stderr
 

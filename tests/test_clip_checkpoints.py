@@ -1,4 +1,5 @@
 import json
+import os
 import warnings
 import zipfile
 
@@ -141,6 +142,7 @@ def test_published_configs_store_differences_only(tmp_path):
     assert read_config(tmp_path) == clip.get_config("ViT-L/14")
 
 
+@pytest.mark.slow
 def test_random_weights():
     one, two = (clip.load_model("ViT-B/32", weights="random", seed=3) for _ in range(2))
     assert_same(one, two)
@@ -276,6 +278,38 @@ def test_configs_that_are_no_clip(folder, changes, message):
 def test_a_siglip_folder_is_named():
     with pytest.raises(CheckpointError, match="model_type is 'siglip', expected 'clip'"):
         clip.load_model(sl.checkpoints.TINY)
+
+
+def test_broken_folders(folder):
+    (folder / "vocab.json").symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match="vocab.json is a folder or a device"):
+        clip.load_processor(folder)
+    change(folder / "config.json", text_config=5)
+    with pytest.raises(CheckpointError, match="text_config is 5, expected an object"):
+        clip.load_model(folder)
+    change(folder / "config.json", text_config={"num_hidden_layers": 20000})
+    with pytest.raises(CheckpointError, match="depth must be at most 500, got 20000"):
+        clip.load_model(folder)
+    os.mkfifo(folder / "weights.pt")
+    for run in (False, True):
+        with pytest.raises(CheckpointError, match="weights.pt is a folder or a device"):
+            clip.load_model(folder / "weights.pt", run_code_in_file=run)
+
+
+def test_weights_that_are_none(model, tmp_path):
+    """Not finite, or no floats; and names that a terminal would obey."""
+    for name, new, message in (
+        ("ln_final.weight", lambda t: t * torch.nan, "final_layer_norm.weight holds NaN"),
+        ("logit_scale", lambda t: t + torch.inf, "logit_scale holds NaN or infinity"),
+        ("ln_final.weight", torch.Tensor.int, "final_layer.* is torch.int32"),
+        ("\x1b[2J" + "x" * 1_000_000, lambda t: torch.zeros(1), "not expected: .x1b.2Jxx"),
+    ):
+        path = save_changed(
+            model, tmp_path / "a.pt", lambda t, k=name, new=new: t.update({k: new(t.get(k))})
+        )
+        with pytest.raises(CheckpointError, match=message) as error:
+            clip.load_model(path)
+        assert str(error.value).isprintable() and len(str(error.value)) <= 400
 
 
 def test_names_and_paths():

@@ -53,7 +53,7 @@ def twin(model: CLIP) -> CLIPModel:
     )
     with torch.device("meta"):
         other = CLIPModel(theirs)
-    return share(other, model)
+    return share(other, model.state_dict())
 
 
 def random_inputs(config: CLIPConfig, images: int = 2, texts: int = 3, seed: int = 0) -> dict:

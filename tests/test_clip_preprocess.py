@@ -76,3 +76,18 @@ def test_lists_sizes_and_transparency():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_thin_picture_is_refused_before_it_is_enlarged():
+    """Its middle would cost what the whole does: the longer side grows with the shorter one."""
+    with pytest.raises(ValueError, match="20000 x 2, and resized it would be 2240000 x 224 pixels"):
+        sl.clip.preprocess(Image.new("1", (20_000, 2)))
+    with pytest.raises(ValueError, match=r"images\[1\]: .* 224 x 2240000 pixels.*cut its longer"):
+        sl.clip.preprocess([noise(9, 9), Image.new("1", (2, 20_000))])
+
+
+def test_a_long_picture_is_resized(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80 * 8)
+    assert resize_shorter_side(noise(20, 2), 8).size == (80, 8)
+    with pytest.raises(ValueError, match="expected at most 640 in all"):
+        resize_shorter_side(noise(21, 2), 8)

@@ -1,4 +1,6 @@
+import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -124,7 +126,7 @@ def test_convert_what_cannot_be(tiny_npz, tmp_path, capsys):
         ("noise.npz", [], "noise.npz (5 bytes) is damaged"),
         ("other.npz", [], "is no SigLIP of big_vision or open_clip: it begins with x"),
         ("nowhere.npz", [], "there is no file"),
-        (tiny_npz, ["--shape", "siglip-base-patch16-224"], "not SigLIPConfig"),
+        (tiny_npz, ["--shape", "siglip-base-patch16-224"], "holds vision image_size=36, not 224"),
         (tiny_npz, ["--shape", "siglip-huge"], "unknown model 'siglip-huge'"),
         (tiny_npz, ["--tokenizer", "nowhere.model"], "nowhere.model"),
         (tiny_npz, ["--tokenizer", tiny_npz], "tiny.npz"),
@@ -144,7 +146,8 @@ def test_convert_what_cannot_be(tiny_npz, tmp_path, capsys):
         (["count", "tiny", "ViT-H/14"], "ViT-L/14@336px"),
         (["classify", "nowhere.png", "a cat"], "nowhere.png"),
         (["classify", "nowhere.png", "a cat", "--model", "siglip-giant"], "no checkpoint folder"),
-        (["trace", "x.png", "a cat", "--model", "siglip-so400m-patch14-384"], "pass source=FOLDER"),
+        (["trace", "x.png", "a cat", "--model", "siglip-so400m-patch14-384"], "--source FOLDER"),
+        (["trace", "x", "y", "--model", "google/siglip2-base-patch16-224"], "--source huggingface"),
         (["download", "tiny"], "'tiny' is on no hub; published models: siglip-base"),
     ],
 )
@@ -153,7 +156,7 @@ def test_what_cannot_be_read_exits_with_1(arguments, message, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("siglip_lab: ")
-    assert message in captured.err
+    assert message in captured.err and "source=" not in captured.err
 
 
 @pytest.mark.parametrize(
@@ -194,6 +197,158 @@ def test_what_stops_a_command(monkeypatch, capsys, error, code, message):
     assert capsys.readouterr() == ("", message)
 
 
+# ---- text from elsewhere, and terminals of all kinds ---------------------------------------------
+
+CAPTIONS = ["два красных круга", "二つの赤い丸", "دو دایره‌ی سرخ", "un œuf 🥚", "a blue square"]
+TERMINALS = [("latin-1", "strict"), ("cp437", "strict"), ("ascii", "strict"),
+             ("ascii", "surrogateescape"), ("utf-8", "strict")]  # fmt: skip
+
+
+@pytest.fixture(params=TERMINALS, ids="-".join)
+def terminal(request, monkeypatch):
+    """Runs a command and returns what arrives through the encoding."""
+    encoding, errors = request.param
+
+    def shown(*arguments):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding, errors)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stream)
+            assert main([*arguments]) == 0
+        return stream.buffer.getvalue().decode(encoding)
+
+    shown.encoding = encoding
+    return shown
+
+
+def test_every_terminal_shows_the_tables(terminal, photo):
+    assert "vision_model.encoder.layers.1 " in terminal("trace", photo, "a cat")
+    assert "151,277,313" in terminal("count", "tiny", "ViT-B/32")
+    assert "siglip-so400m-patch14-384" in terminal("models")
+
+
+def test_every_terminal_shows_captions_as_well_as_it_can(terminal, photo):
+    lines = terminal("classify", photo, *CAPTIONS).split("\n")[:-1]
+    rows = [line.split(maxsplit=1)[1] for line in lines]
+    encoded = [text.encode(terminal.encoding, "replace") for text in CAPTIONS]
+    assert sorted(rows) == sorted(text.decode(terminal.encoding) for text in encoded)
+
+
+def test_every_terminal_gets_captions_whole_as_json(terminal, photo):
+    rows = json.loads(terminal("classify", photo, *CAPTIONS, "--json"))
+    assert [row["caption"] for row in rows] == CAPTIONS
+
+
+def test_captions_that_python_left_as_bytes_are_utf_8(photo, capsys):
+    """So they come where LC_ALL is C and PYTHONUTF8 is 0."""
+    bytes_of = [text.encode().decode("ascii", "surrogateescape") for text in CAPTIONS]
+    assert main(["classify", photo, *bytes_of, "--template", bytes_of[0] + "{}", "--json"]) == 0
+    assert [row["caption"] for row in json.loads(capsys.readouterr().out)] == CAPTIONS
+    with pytest.raises(SystemExit) as error:
+        main(["classify", photo, "\udcff"])
+    assert error.value.code == 2 and "argument caption" in capsys.readouterr().err
+
+
+LONG = 1_000_000 * "a"
+STEERING = "\x1b[31m\x9b2J\u202e\r\n\x07"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", "{}", "a cat"],
+        ["classify", "photo.png", "a cat", "--model", "{}"],
+        ["classify", "photo.png", "a cat", "--template", "{}"],
+        ["count", "{}"],
+        ["convert", "{}", "folder"],
+        ["download", "{}"],
+        ["models", "{}"],  # argparse's own messages
+        ["{}"],
+        ["download", "x", "--source", "{}"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("text", [LONG, STEERING], ids=["long", "steering"])
+def test_an_error_repeats_no_text_that_floods_or_steers_the_terminal(arguments, text, capsys):
+    arguments = [text if word == "{}" else word for word in arguments]
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = error.code
+    captured = capsys.readouterr()
+    assert code in (1, 2) and captured.out == ""
+    message = captured.err[captured.err.index("siglip_lab: ") if code == 1 else 0 :]
+    assert len(message) < 2000
+    assert not any(character in message for character in "\x1b\x9b\u202e\r\x07")
+    assert code == 2 or message.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [LONG, STEERING], ids=["long", "steering"])
+def test_classify_repeats_no_caption_that_floods_or_steers_the_terminal(photo, capsys, text):
+    assert main(["classify", photo, text]) == 0
+    out = capsys.readouterr().out
+    assert len(out) < 2000 and out.count("\n") == 1 and out[:-1].isprintable()
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path, capsys):
+    path = save_pickle(tmp_path / "steering.pt", {STEERING: torch.zeros(2)})
+    assert main(["convert", str(path), str(tmp_path / "folder")]) == 1
+    assert capsys.readouterr().err[:-1].isprintable()
+
+
+@pytest.fixture
+def broken_model(monkeypatch):
+    model = sl.load_model("tiny")
+    with torch.no_grad():
+        model.logit_bias.fill_(math.nan)
+    monkeypatch.setattr(command_line, "load_model", lambda *_, **__: model)
+
+
+@pytest.mark.parametrize("options", [["classify"], ["classify", "--json"], ["trace", "--json"]])
+def test_what_is_no_number_is_no_answer(broken_model, photo, capsys, options):
+    assert main([*options, photo, "a cat"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "the model's answer is no number" in captured.err
+
+
+def test_trace_shows_where_numbers_end(broken_model, photo, capsys):
+    assert main(["trace", photo, "a cat"]) == 0
+    *_, embeds, logits, probabilities = capsys.readouterr().out.splitlines()
+    assert "nan" not in embeds and "nan" in logits and "nan" in probabilities
+
+
+# ---- interruptions, full disks, readers that leave -----------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["classify", "trace", "models", "count", "convert", "download"])
+def test_ctrl_c_ends_every_command_quietly(monkeypatch, capsys, command):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in ("load_model", "list_models", "_config", "load_file", "download"):
+        monkeypatch.setattr(command_line, name, stop)
+    arguments = {"classify": ["x.png", "a"], "trace": ["x.png", "a"], "count": ["tiny"],
+                 "convert": ["a.pt", "nowhere"], "download": ["x"]}  # fmt: skip
+    assert main([command, *arguments.get(command, [])]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_output_onto_a_full_disk(monkeypatch, capsys):
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert main(["models"]) == 1
+        full.flush()  # as Python does at its end
+    assert capsys.readouterr().err == "siglip_lab: [Errno 28] No space left on device\n"
+
+
+def test_a_folder_that_cannot_be_written(tiny_npz, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["convert", tiny_npz, str(tmp_path / "file/folder")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert "file/folder" in captured.err
+
+
+@pytest.mark.slow
 def test_a_reader_that_leaves_early():
     ours, theirs = os.pipe()
     os.close(ours)
@@ -203,6 +358,7 @@ def test_a_reader_that_leaves_early():
     assert (run.returncode, run.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_runs_as_a_module():
     run = subprocess.run(
         [sys.executable, "-m", "siglip_lab", "--help"], capture_output=True, text=True, check=True

@@ -57,6 +57,9 @@ def test_unknown_name():
         ({"width": -1152}, ValueError, "width must be at least 1"),
         ({"image_size": 384.0}, TypeError, "image_size must be an integer, got 384.0"),
         ({"depth": True}, TypeError, "depth must be an integer, got True"),
+        ({"width": 10**18}, ValueError, "width must be at most 500,000, got 1000000000000000000"),
+        ({"depth": 501}, ValueError, "depth must be at most 500, got 501"),
+        ({"mlp_dim": "\x1b" * 10**6}, TypeError, r"got '.x1b.{84}'$"),
         ({"mlp_dim": "4304"}, TypeError, "mlp_dim must be an integer, got '4304'"),
     ],
 )

@@ -459,7 +459,7 @@ def there_before(count):
         (torch.bfloat16, False, True),
     ],
 )
-def test_peak_of_a_training_step(dtype, maps, checkpointing):
+def test_peak_of_a_training_step(one_thread, dtype, maps, checkpointing):
     model = SigLIP(MIDDLING).to(dtype)
     for scalar in (model.logit_scale, model.logit_bias):
         scalar.data = scalar.data.float()
@@ -488,7 +488,7 @@ def test_peak_of_a_training_step(dtype, maps, checkpointing):
 
 @pytest.mark.parametrize("maps", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_peak_of_an_inference(dtype, maps):
+def test_peak_of_an_inference(one_thread, dtype, maps):
     model = SigLIP(MIDDLING).to(dtype)
     pixels, ids = inputs(MIDDLING, 4, 4)
     with attention(maps), torch.no_grad():

@@ -185,6 +185,7 @@ def falls_silent_after_one_step(rank):
     distributed_sigmoid_loss(*tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [dies_after_one_step, falls_silent_after_one_step])
 def test_a_lost_rank_is_an_error_for_the_others(function):
     found = ranks.run(3, function, timeout=1)

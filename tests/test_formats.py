@@ -250,6 +250,12 @@ def test_tiny_from_open_clips_layout_without_a_config(tmp_path):
 )  # fmt: skip
 def test_published_shapes_are_recognised(name, monkeypatch):
     """On the meta device: heads, image size, text length, head or none."""
+
+    def fill(path, model, tensors):  # without a look at numbers that are not there
+        model.load_state_dict(tensors, strict=True, assign=True)
+        return model
+
+    monkeypatch.setattr(formats, "fill", fill)
     with torch.device("meta"):
         model = sl.SigLIP(get_config(name))
     monkeypatch.setattr(formats, "_read", lambda path: open_clip(model))
@@ -408,8 +414,9 @@ def test_a_wrong_shape_is_named(tmp_path):
 def test_another_number_of_heads(tmp_path):
     other = replace(TWO_SIZES, text=replace(TWO_SIZES.text, num_heads=2))
     path = save_npz(tmp_path / "a.npz", big_vision(make(TWO_SIZES)))
-    refuse(path, "num_heads=4", "num_heads=2", config=other)
-    refuse(path, "not SigLIPConfig", config="siglip-base-patch16-224")
+    refuse(path, "holds text num_heads=4, not 2", config=other)
+    base = "siglip-base-patch16-224"
+    refuse(path, "holds vision image_size=42, not 224; patch_size=6, not 16; width", config=base)
     full = big_vision(make(TWO_SIZES), "")
     name = "img/Transformer/encoderblock_0/MultiHeadDotProductAttention_0/query/bias"
     save_npz(path, full | {name: torch.zeros(5, 10)})
@@ -421,7 +428,7 @@ def test_open_clips_heads_must_be_known(tmp_path):
     refuse(path, "number of heads of its vision tower", "pass config", config=None)
     refuse(path, "no known tower has its sizes", "'width': 48", config="tiny")
     other = replace(TWO_SIZES, text=replace(TWO_SIZES.text, context_length=9))
-    refuse(path, "context_length=8", "context_length=9", config=other)
+    refuse(path, "holds text context_length=8, not 9", config=other)
     with pytest.raises(ValueError, match="unknown model 'siglip'"):
         load_file(path, config="siglip")
 
@@ -429,9 +436,9 @@ def test_open_clips_heads_must_be_known(tmp_path):
 def test_a_head_where_the_config_has_none_and_the_reverse(tmp_path):
     with_head = replace(NO_HEAD, text=replace(NO_HEAD.text, identity_head=False))
     path = save_npz(tmp_path / "a.npz", big_vision(make(with_head)))
-    refuse(path, "identity_head=False", "identity_head=True", config=NO_HEAD)
+    refuse(path, "holds text identity_head=False, not True", config=NO_HEAD)
     path = save_npz(tmp_path / "a.npz", big_vision(make(NO_HEAD)))
-    refuse(path, "identity_head=True", "identity_head=False", config=with_head)
+    refuse(path, "holds text identity_head=True, not False", config=with_head)
     full = big_vision(make(TWO_SIZES), "")
     rest = {name: tensor for name, tensor in full.items() if "txt/head" not in name}
     refuse(save_npz(path, rest), "have size 48 (vision.width), text embeddings 32", config=None)
@@ -477,11 +484,107 @@ def test_paths(tmp_path):
 
 def test_more_than_floats(tmp_path):
     full = big_vision(make(NO_HEAD)) | {"params/t": torch.zeros(1, dtype=torch.int64)}
-    refuse(save_npz(tmp_path / "a.npz", full), "params/t is torch.int64; expected floating-point")
+    refuse(save_npz(tmp_path / "a.npz", full), "params/t is torch.int64, expected floats")
     full = open_clip(make(NO_HEAD)) | {"epoch": 3}
     refuse(save_pickle(tmp_path / "a.pt", full), "epoch is of type int; expected tensors only")
     refuse(save_pickle(tmp_path / "a.pt", [torch.zeros(1)]), "holds a list")
     refuse(save_pickle(tmp_path / "a.pt", {3: torch.zeros(1)}), "expected a dict of named tensors")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda x: x.to("meta"), lambda x: x[:1, :1].expand(10**6, 10**5),
+        torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr,
+        lambda x: torch.nested.nested_tensor([x, x]),
+        lambda x: torch.nested.nested_tensor([x, x], layout=torch.jagged),
+    ],
+    ids=["meta", "stride of 0", "sparse", "CSR", "nested", "jagged"],
+)  # fmt: skip
+def test_tensors_that_are_not_plain(odd, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tensors = open_clip(make(NO_HEAD)) | {"logit_bias": odd(torch.eye(3))}
+        path = save_pickle(tmp_path / "a.pt", tensors)
+        refuse(path, "logit_bias is sparse, nested, without numbers, or", "save plain")
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning")
+def test_tensors_of_other_kinds(tmp_path):
+    tensors, path = open_clip(make(NO_HEAD)), tmp_path / "a.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)
+    small = torch.zeros(1).to(torch.float8_e4m3fn)
+    for odd, name in ((quantized, "qint8"), (small, "float8_e4m3fn"), (small.cfloat(), "complex")):
+        save_pickle(path, tensors | {"logit_bias": odd})
+        refuse(path, f"logit_bias is torch.{name}", "expected floats")
+    refuse(save_pickle(path, tensors | {"a": torch.zeros(0, 9)}), "a is empty, [0, 9]")
+    big = torch.zeros(10_000)
+    refuse(save_pickle(path, {f"{i}": big for i in range(9)}), "tensors are larger than the file")
+    views = dict(enumerate(torch.zeros(9, 100)))
+    save_pickle(path, {str(k): view for k, view in views.items()})
+    refuse(path, "is no SigLIP")  # but they are plain
+
+
+def test_a_file_that_would_grow(tmp_path, monkeypatch):
+    """Weights hardly shrink; what does is refused before it is unpacked."""
+    arrays = {name: tensor.numpy() for name, tensor in big_vision(make(NO_HEAD)).items()}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    load_file(tmp_path / "a.npz")
+    np.savez_compressed(tmp_path / "b.npz", **arrays, zeros=np.zeros(10**6, np.float32))
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", None)
+    refuse(tmp_path / "b.npz", "would grow to 4,1", "save them with numpy.savez")
+
+
+def test_an_array_of_every_name(tmp_path):
+    path = save_npz(tmp_path / "a.npz", big_vision(make(NO_HEAD)))
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("params/b.npy", archive.read("params/t.npy"))
+    refuse(path, "holds two arrays of the same name")
+
+
+def test_no_more_layers_than_can_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "on_meta", None)  # nothing is built
+    full = open_clip(make(NO_HEAD))
+    full |= {f"visual.trunk.blocks.{i}.attn.proj.bias": torch.zeros(1) for i in range(2, 600)}
+    known = replace(NO_HEAD, vision=replace(NO_HEAD.vision, depth=500))
+    refuse(save_pickle(tmp_path / "a.pt", full), "no known tower has its sizes", config=known)
+    full = big_vision(make(NO_HEAD), "")
+    full |= {f"txt/Encoder_0/encoderblock_{i}/a": torch.zeros(1) for i in range(2, 600)}
+    refuse(save_npz(tmp_path / "a.npz", full), "depth must be at most 500, got 600", config=None)
+    stacked = {"img/embedding/kernel": torch.zeros(1), "img/encoderblock/a": torch.zeros(501)}
+    refuse(save_npz(tmp_path / "a.npz", stacked), "layers must be at most 500, got 501")
+
+
+@pytest.mark.parametrize("way", ["npz", "safetensors", "pt"])
+def test_numbers_that_are_none(way, tmp_path):
+    model = make(NO_HEAD)
+    model.vision_model.post_layernorm.bias.data[3] = float("nan")
+    refuse(WAYS[way](model, tmp_path), "post_layernorm.bias holds NaN", config=NO_HEAD)
+
+
+def test_what_a_message_repeats_prints(tmp_path):
+    for evil in ("\x1b[2J", "x" * 60_000):
+        for save, ending in (
+            (save_npz, "npz"),
+            (save_pickle, "pt"),
+            (save_safetensors, "safetensors"),
+        ):
+            path = tmp_path / f"a.{ending}"
+            for tensors in (
+                {evil: torch.zeros(1)}, {evil: torch.zeros(0, 1)},
+                {evil: torch.zeros(1, dtype=torch.int8)},
+                open_clip(make(NO_HEAD)) | {evil: torch.zeros(1)},
+            ):  # fmt: skip
+                save(path, tensors)
+                with pytest.raises(CheckpointError) as error:
+                    load_file(path, config=NO_HEAD)
+                assert str(error.value).isprintable() and len(str(error.value)) <= 400
+        with pytest.raises(FileNotFoundError) as error:
+            load_file(tmp_path / evil)
+        assert str(error.value).isprintable() and len(str(error.value)) <= 400
 
 
 class Trap:
@@ -514,6 +617,40 @@ def test_torchscript_is_refused(tmp_path):
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(Holder(), torch.zeros(1)), tmp_path / "a.pt")
     refuse(tmp_path / "a.pt", "is a TorchScript archive", "holds code")
+    with open(tmp_path / "a.pt", "ab") as file:  # so it is no zip for Python, but one for torch
+        file.write(bytes(68_500))
+    assert not zipfile.is_zipfile(tmp_path / "a.pt")
+    refuse(tmp_path / "a.pt", "is a TorchScript archive", "holds code")
+
+
+def test_what_is_no_plain_archive(tmp_path, monkeypatch):
+    """None of these reaches `torch.load`."""
+    plain = save_pickle(tmp_path / "plain.pt", open_clip(make(NO_HEAD)))
+    with zipfile.ZipFile(plain) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    old = save_pickle(tmp_path / "old.pt", {})
+    torch.save({}, old, pickle_protocol=4, _use_new_zipfile_serialization=False)
+    whole, path = plain.read_bytes(), tmp_path / "a.pt"
+    monkeypatch.setattr(torch, "load", None)
+
+    def rebuilt(members, compression=zipfile.ZIP_STORED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", compression) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        return buffer.getvalue()
+
+    for content, message in (
+        (rebuilt(members, zipfile.ZIP_DEFLATED), "it is no plain archive of torch.save"),
+        (rebuilt(members | {"plain/more": b""}), "it is no plain archive of torch.save"),
+        (whole + bytes(68_500), "not a zip file"),
+        (b"#!" + whole, "it begins as no file of torch.save"),
+        (old.read_bytes(), "it begins as no file of torch.save"),
+        (pickle.dumps({}, protocol=2), "it begins as no file of torch.save"),
+        (rebuilt(members), "'NoneType' object is not callable"),  # that one would be read
+    ):
+        path.write_bytes(content)
+        refuse(path, message)
 
 
 @pytest.mark.parametrize("way", ["npz", "safetensors", "pt", "pickle of old"])

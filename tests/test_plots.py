@@ -1,5 +1,7 @@
+import importlib
 import json
 import re
+import sys
 from html import unescape
 
 import matplotlib
@@ -20,6 +22,14 @@ RED = Image.new("RGB", (45, 30), "red")
 def words(figure):
     figure.canvas.draw()
     return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "siglip_lab.plots")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'siglip-lab\[book\]'") as error:
+        importlib.import_module("siglip_lab.plots")
+    assert error.value.name == "matplotlib"
 
 
 def test_walk_carries_the_shapes_of_its_config():

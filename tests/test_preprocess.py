@@ -2,7 +2,12 @@
 
 import importlib
 import io
+import os
+import struct
 import time
+import tracemalloc
+import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps, ImageSequence
+from PIL import EpsImagePlugin, Image, ImageFile, ImageOps, ImageSequence
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from siglip_lab.preprocess import load_image, preprocess, resize, to_image, to_pixel_values
@@ -49,6 +54,17 @@ def peer(images, size):
 
 def pixels(image):
     return np.asarray(load_image(image))
+
+
+def png(chunks, colour_type=2):
+    """A PNG of 8 x 8 zeros, with further chunks between its header and its pixels."""
+    header = struct.pack(">IIBBBBB", 8, 8, 8, colour_type, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(8 * {2: 3, 3: 1}[colour_type])) * 8)
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, data in [(b"IHDR", header), *chunks, (b"IDAT", rows), (b"IEND", b"")]:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        file += struct.pack(">I", len(data)) + kind + data + checksum
+    return file
 
 
 # Equality with transformers
@@ -139,7 +155,7 @@ def test_only_one_thread_at_a_time_reads_a_pil_image():
             reading.pop()
 
     slow = Slow()
-    slow._size = (4, 4)
+    slow._mode, slow._size = "RGB", (4, 4)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(module._open, [slow] * 4))
     assert len(most) == 4 and max(most) == 1
@@ -316,6 +332,39 @@ def test_an_impossible_orientation_is_ignored(kind, value):
     assert np.array_equal(pixels(data), noise())
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_what_load_image_gave_is_not_turned_again(format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    once = load_image(encode(rgb(16, 32), format, exif=exif))
+    assert once.size == (16, 32)
+    assert np.array_equal(pixels(once), np.asarray(once))
+
+
+def test_a_turned_image_keeps_its_transparent_colour():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(Image.new("RGB", (8, 6), (5, 6, 7)), exif=exif, transparency=(5, 6, 7))
+    assert (pixels(data) == 255).all() and load_image(data).size == (6, 8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png([(b"eXIf", b"\0\x08\0\x02\x01\x12\0\x03")]),
+        png([(b"eXIf", b"b'Exif\\x00\\x00MM'")]),
+        png([(b"tEXt", b"Raw profile type exif\0\nexif\n   20\nzz")]),
+        encode(Image.new("RGB", (8, 8)), "WEBP", lossless=True, exif=b"Exif\0\0garbage!!!!"),
+        encode(Image.new("RGB", (8, 8)), "JPEG", exif=b"Exif\0\0garbage!!!!"),
+    ],
+    ids=["PNG", "PNG, repr of bytes", "PNG, text not in hex", "WebP", "JPEG"],
+)
+def test_damaged_exif_is_ignored(data):
+    lazy = Image.open(io.BytesIO(data))
+    for image in (data, lazy, lazy):
+        assert np.array_equal(pixels(image), np.zeros((8, 8, 3)))
+
+
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
 def test_first_frame_of_an_animation(format):
     frames = [Image.new("RGB", (8, 8), c) for c in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
@@ -431,9 +480,90 @@ def test_garbage_is_an_image_or_a_value_error(data, head):
 def test_not_an_image(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("<!DOCTYPE html><p>404")
-    error = raises(ValueError, "is not an image that Pillow can read", preprocess, path)
+    error = raises(ValueError, "is not an image that can be read", preprocess, path)
     assert "page.html" in str(error) and "b'<!DOCTYPE html>" in str(error)
-    raises(ValueError, "is not an image that Pillow can read", preprocess, b"hello")
+    raises(ValueError, "is not an image that can be read", preprocess, b"hello")
+
+
+Image.init()
+WRITABLE = sorted(set(module.FORMATS) & set(Image.SAVE))
+
+
+@pytest.mark.parametrize("format", WRITABLE)
+def test_every_raster_format_is_read(format):
+    image = Image.new("RGB", (64, 64), (200, 40, 90))
+    options = {"save_all": True, "append_images": [image]} if format == "MPO" else {}
+    data = encode(image, format, **options)
+    for kind in (data, Image.open(io.BytesIO(data))):
+        assert load_image(kind).getpixel((9, 9)) == pytest.approx((200, 40, 90), abs=6)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 30\n%%EndComments\nshowpage\n%%EOF\n"
+WMF = b"\xd7\xcd\xc6\x9a\0\0" + struct.pack("<4hH", 0, 0, 40, 30, 72) + bytes(6) + b"\x01\0\t\0"
+
+
+def test_a_drawing_named_png_starts_no_program(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: started.append(a))
+    (tmp_path / "a.png").write_bytes(EPS)
+    for kind in (tmp_path / "a.png", EPS, io.BytesIO(EPS)):
+        error = raises(ValueError, "is not an image that can be read", preprocess, kind)
+        assert "b'%!PS-Adobe" in str(error)
+    lazy = Image.open(io.BytesIO(EPS))
+    error = raises(ValueError, "PIL image is in the format EPS; expected one of", preprocess, lazy)
+    assert "PNG, PPM" in str(error) and "image.copy()" in str(error)
+    assert not started
+
+
+def test_a_metafile_is_refused():
+    raises(ValueError, "is not an image that can be read", preprocess, WMF)
+    lazy = Image.open(io.BytesIO(WMF))
+    raises(ValueError, "PIL image is in the format WMF", preprocess, lazy)
+
+
+def test_a_plugin_reads_heif(monkeypatch):
+    class Heif(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self._mode, self._size, self.tile = "RGB", (4, 4), []
+            self.im = Image.new("RGB", (4, 4), (1, 2, 3)).im
+
+    data = b"\0\0\0\x18ftypheic"
+    raises(ValueError, "is not an image that can be read", preprocess, data)
+    monkeypatch.setitem(Image.OPEN, "HEIF", (Heif, lambda head: head[4:12] == b"ftypheic"))
+    assert load_image(data).getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_an_unreadable_path(tmp_path, monkeypatch):
+    (tmp_path / "secret.png").touch()
+    raises(ValueError, "is a pipe or a device; read it yourself", preprocess, os.devnull)
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "open", refuse, raising=False)
+    message = "secret.png' cannot be opened (Permission denied); expected"
+    raises(ValueError, message, preprocess, [tmp_path / "secret.png"])
+
+
+def test_an_open_file_that_gives_nothing(tmp_path):
+    closed = io.BytesIO(encode(rgb()))
+    closed.close()
+    raises(ValueError, "images[0]: BytesIO cannot be read (", preprocess, [closed])
+    with open(tmp_path / "a.png", "wb") as file:
+        raises(ValueError, "images[1]: BufferedWriter cannot be read (", preprocess, [rgb(), file])
+
+
+def test_long_names_are_cut(tmp_path):
+    path = tmp_path / ("\x1b" * 200 + ".png")
+    for data, message in [(None, "there is no file"), (bytes(99), "is not an image")]:
+        if data:
+            path.write_bytes(data)
+        error = raises((FileNotFoundError, ValueError), message, preprocess, [path])
+        assert ".png'" in str(error) and "\x1b" not in str(error) and len(str(error)) <= 300
+    error = raises(FileNotFoundError, "there is no file", preprocess, "a/" * 500_000)
+    assert len(str(error)) <= 300
 
 
 def test_empty_bytes_and_files(tmp_path):
@@ -466,11 +596,59 @@ def test_a_url(url):
     raises(ValueError, "is a URL; download it first", preprocess, url)
 
 
-def test_a_decompression_bomb(monkeypatch):
-    data = encode(Image.new("1", (300, 300)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    error = raises(ValueError, "is too large to decode safely", preprocess, data)
-    assert "MAX_IMAGE_PIXELS" in str(error) and "90000 pixels" in str(error)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    data = encode(rgb(30, 40))
+    path = tmp_path / "large.png"
+    path.write_bytes(data[:80])  # its header; whoever decodes it finds it truncated
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1199)
+    for kind in (path, data[:80], io.BytesIO(data[:80]), Image.open(path)):
+        error = raises(ValueError, " is 40 x 30 pixels; expected at most 1,199", preprocess, kind)
+        assert "shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS" in str(error)
+    for limit in (1200, None):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert np.array_equal(pixels(data), noise(30, 40))
+        raises(ValueError, "is truncated or damaged", preprocess, path)
+
+
+@pytest.mark.parametrize("limit", [100, 599, 1199])
+def test_pillows_own_refusal_says_how_to_raise_the_limit(monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        error = raises(ValueError, "is too large to decode safely", preprocess, encode(rgb(30, 40)))
+    assert "MAX_IMAGE_PIXELS" in str(error) and "1200 pixels" in str(error)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_levels_are_scaled_without_large_copies(dtype):
+    array = np.zeros((1000, 1000, 3), dtype)
+    tracemalloc.start()
+    try:
+        module._to_levels(array)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < array.size + 4_000_000  # the levels, a byte each, and a few chunks
+
+
+def test_a_transparent_image_is_laid_on_one_canvas():
+    image = Image.fromarray(noise(30, 40, 4))
+    before = Image.core.get_stats()["new_count"]  # of images that Pillow has ever made
+    load_image(image)
+    assert Image.core.get_stats()["new_count"] == before + 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png([], colour_type=3),  # no palette
+        png([(b"PLTE", bytes(9)), (b"tRNS", bytes(range(1, 256)) * 2)], colour_type=3),
+    ],
+    ids=["none", "more transparent entries than colours"],
+)
+def test_a_damaged_palette_says_so(data):
+    raises(ValueError, f"images[0]: image of {len(data)} bytes is trunc", preprocess, [data])
 
 
 @pytest.mark.parametrize("width, height", [(0, 5), (5, 0), (1, 9), (9, 1), (1, 1)])

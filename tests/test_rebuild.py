@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
-from parity import tower
+from parity import share, tower
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from siglip_lab.configs import get_config
@@ -62,17 +62,18 @@ def shape(name: str, depth: int | None = None) -> Shape:
 
 def reference(config: Shape) -> SiglipVisionModel:
     """transformers' image tower with random weights, biases and norms included."""
-    torch.manual_seed(0)
-    model = SiglipVisionModel(
-        SiglipVisionConfig(
-            **tower(config), image_size=config.image_size, patch_size=config.patch_size
+    with torch.device("meta"):  # to draw its weights would take transformers most of the test
+        model = SiglipVisionModel(
+            SiglipVisionConfig(
+                **tower(config), image_size=config.image_size, patch_size=config.patch_size
+            )
         )
-    ).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias") or "norm" in name:
-                parameter += 0.1 * torch.randn_like(parameter)
-    return model
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: 0.02 * torch.randn(tensor.shape, generator=generator) + ("norm" in name)
+        for name, tensor in model.state_dict().items()
+    }
+    return share(model, weights)
 
 
 def test_build_cells_stand_on_their_own():

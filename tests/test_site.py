@@ -130,6 +130,20 @@ def test_search_finds_a_term(browser, url):
     page.close()
 
 
+@pytest.mark.parametrize("words", ["constructor", "__proto__", "probe constructor"])
+def test_search_for_a_word_that_every_javascript_object_has(browser, url, words):
+    """It ends, without an error, and finds what the pages say and nothing else."""
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{url}/search.html?q={words}")
+    page.wait_for_function(
+        "document.querySelector('#search-results h2')?.innerText === 'Search Results'", timeout=5000
+    )
+    assert errors == []
+    assert "undefined" not in page.locator("#search-results").inner_text()
+    page.close()
+
+
 # ----------------------------------------------------------------------- the pixel explorer
 
 

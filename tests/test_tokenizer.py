@@ -208,6 +208,7 @@ fragments = st.sampled_from(
 texts = st.one_of(st.text(), st.lists(fragments | st.characters(codec="utf-8")).map("".join))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_same_ids_for_any_text(pairs, name):
     tokenizer, peer = pairs[name]

@@ -37,6 +37,7 @@ def torchrun(folder, text: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_pages_script_trains_and_its_ranks_stay_equal(tmp_path, script):
     assert script.count(END) == 1
     leave_weights = '    torch.save(model.state_dict(), f"rank{rank}.pt")\n'

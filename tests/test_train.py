@@ -2,6 +2,11 @@
 
 import json
 import math
+import os
+import pickle
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -25,14 +30,7 @@ VERY_SMALL = SigLIPConfig(
     TextConfig(300, 16, width=24, depth=1, num_heads=2, mlp_dim=40),
 )
 SETTINGS = Settings(steps=6, batch_size=8, warmup=2, config=VERY_SMALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +91,7 @@ def test_training_sees_the_pixels_that_preprocess_gives():
     assert torch.equal(training._pixel_values(scenes, 60), expected)
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_reproduced_to_the_byte_and_has_siglips_layout(trained):
     model = training.train_tokenizer(300)
     assert model == training.train_tokenizer(300) == (trained / "spiece.model").read_bytes()
@@ -120,6 +119,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, tmp_path):
     train(tmp_path / "again", SETTINGS)
     assert weights(tmp_path / "again") == weights(trained)
@@ -127,6 +127,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, t
     assert weights(tmp_path / "other") != weights(trained)
 
 
+@pytest.mark.slow
 def test_a_batch_seen_again_and_again_is_learned(trained):
     batch, tokenizer = training_batch(0, 0, 8), load_processor(trained).tokenizer
     model, optimizer = training._begin(SETTINGS)
@@ -136,6 +137,7 @@ def test_a_batch_seen_again_and_again_is_learned(trained):
     assert losses[-1] < 0.3 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [0, 4])
 def test_ctrl_c_leaves_a_state_and_the_resumed_run_ends_with_the_same_bits(
     trained, tmp_path, monkeypatch, stop_at
@@ -164,6 +166,7 @@ def interrupted_at(stop: int):
     return interrupted
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bits(trained, tmp_path):
     script = f"""
 import time, torch
@@ -206,6 +209,89 @@ def test_a_run_is_not_resumed_with_other_settings_nor_overwritten(tmp_path, monk
         train(tmp_path / "m", SETTINGS, resume=True, seed=5)
     with pytest.raises(FileExistsError, match="unfinished run"):
         train(tmp_path / "m", SETTINGS)
+
+
+def test_a_finished_model_is_not_overwritten(trained):
+    before = {path: path.read_bytes() for path in trained.iterdir()}
+    with pytest.raises(FileExistsError, match="not an empty folder: name another one"):
+        train(trained, SETTINGS, seed=1)
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        train(trained / "config.json", SETTINGS)
+    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_whatever_stops_a_run_after_its_first_file_it_can_go_on(trained, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "Tokenizer", stop)
+        train(tmp_path / "m", SETTINGS)
+    train(tmp_path / "m", SETTINGS, resume=True)
+    assert weights(tmp_path / "m") == weights(trained)
+
+
+class _Foreign:
+    """What runs when it is unpickled by a careless reader."""
+
+    def __reduce__(self):
+        return print, ("this must not be seen",)
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory) -> Path:
+    """The folder of a run that stopped after its first step."""
+    folder = tmp_path_factory.mktemp("stopped") / "m"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "SECONDS_BETWEEN_STATES", 0)
+        patch.setattr(training, "_step", interrupted_at(1))
+        train(folder, SETTINGS)
+    return folder
+
+
+def without(state: dict, *path: str) -> dict:
+    """A copy in which one key is missing."""
+    first, *rest = path
+    kept = {key: value for key, value in state.items() if key != first or rest}
+    return kept | ({first: without(state[first], *rest)} if rest else {})
+
+
+DAMAGES = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "text": lambda path: path.write_text("hello there"),
+    "foreign pickle": lambda path: path.write_bytes(pickle.dumps(_Foreign())),
+    "plain pickle": lambda path: path.write_bytes(pickle.dumps({"step": 0}, protocol=4)),
+    "list": lambda path: torch.save([1, 2], path),
+    "no dict of settings": lambda path: torch.save(torch.load(path) | {"settings": [1]}, path),
+    "step": lambda path: torch.save(torch.load(path) | {"step": "first"}, path),
+} | {
+    f"without {' '.join(keys)}": lambda path, keys=keys: torch.save(
+        without(torch.load(path), *keys), path
+    )
+    for keys in (["settings"], ["settings", "seed"], ["step"], ["model"], ["model", "logit_bias"],
+                 ["optimizer"], ["optimizer", "param_groups"])
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_state_is_refused_in_one_line(unfinished, tmp_path, capsys, monkeypatch, damage):
+    shutil.copytree(unfinished, tmp_path / "m")
+    state = tmp_path / "m" / training.STATE
+    damage(state)
+    monkeypatch.setitem(training.PRESETS, "quick", SETTINGS)
+    assert training.main(["--out", str(tmp_path / "m"), "--resume"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert f"{state} is damaged, or no state of a training run: delete" in captured.err
+
+
+def test_a_folder_in_the_place_of_the_state(tmp_path, capsys):
+    (tmp_path / training.STATE).mkdir()
+    assert training.main(["--out", str(tmp_path), "--resume"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "Is a directory" in captured.err
 
 
 def test_the_state_is_written_now_and_then(tmp_path, monkeypatch):
@@ -278,6 +364,114 @@ def test_the_command_line_trains_measures_and_explains_itself(tmp_path, capsys, 
     assert "--preset" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--threads", "0"), ("--threads", "-1"), ("--threads", "9" * 12), ("--threads", "two"),
+     ("--steps", "0"), ("--steps", "1.5"), ("--batch-size", "0"), ("--batch-size", "289"),
+     ("--seed", "9" * 30), ("--seed", "9" * 5000)],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused_by_the_options_name(tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as error:
+        training.main(["--out", str(tmp_path / "m"), option, value])
+    captured = capsys.readouterr()
+    assert error.value.code == 2 and captured.out == ""
+    assert f"error: argument {option}: " in captured.err and len(captured.err) < 2000
+    assert not (tmp_path / "m").exists()
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_is_right(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(training.PRESETS, "shipped", SETTINGS)
+    monkeypatch.setattr(training, "evaluate", lambda *_: training.Accuracy(1, 1, 1, {}))
+    words = ["--preset", "shipped", "--out", str(tmp_path / "two words"), "--seed", "1"]
+    for stop in (2, 1):  # the second time, --resume is there already
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_step", interrupted_at(stop))
+            assert training.main(words) == 130
+        hint = capsys.readouterr().err.splitlines()[-1]
+        begin = "Stopped. Go on with: python -m siglip_lab.train "
+        assert hint.startswith(begin) and hint.count("--resume") == 1
+        words = shlex.split(hint.removeprefix(begin))
+    assert training.main(words) == 0
+    assert not (tmp_path / "two words" / training.STATE).exists()
+
+
+def test_ctrl_c_before_the_first_state_and_after_the_last_says_nothing(
+    tmp_path, capsys, monkeypatch
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(training.PRESETS, "quick", SETTINGS)
+    for name in ("train_tokenizer", "evaluate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, name, stop)
+            assert training.main(["--out", str(tmp_path / "m")]) == 130
+        captured = capsys.readouterr()
+        assert captured.out == "" and "Stopped" not in captured.err
+
+
+@pytest.fixture
+def closed_pipe():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "w") as stream:
+        yield stream
+
+
+def test_a_reader_of_the_result_that_leaves(tmp_path, monkeypatch, capsys, closed_pipe):
+    monkeypatch.setitem(training.PRESETS, "quick", SETTINGS)
+    monkeypatch.setattr(training, "evaluate", lambda *_: training.Accuracy(1, 1, 1, {"seen": 9}))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed_pipe)
+        assert training.main(["--out", str(tmp_path / "m")]) == 0
+        closed_pipe.flush()  # as Python does at its end
+    assert "siglip_lab" not in capsys.readouterr().err
+
+
+def test_a_reader_of_the_progress_that_leaves(tmp_path, monkeypatch, closed_pipe):
+    """The run stops, is no success, and can go on."""
+    monkeypatch.setitem(training.PRESETS, "quick", SETTINGS)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", closed_pipe)
+        assert training.main(["--out", str(tmp_path / "m")]) == 1
+        closed_pipe.flush()
+    train(tmp_path / "m", SETTINGS, resume=True)
+
+
+def test_a_full_disk_in_one_line(tmp_path):
+    """Wherever it fills up: at the state, at the weights, and while converting."""
+    script = f"""
+import resource, signal, sys
+from siglip_lab import __main__ as command_line, load_model, train
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.train import Settings
+
+train.PRESETS["quick"] = {SETTINGS!r}
+train.THREADS = 1
+command_line.load_file = lambda *_, **__: load_model("tiny")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+sys.argv = ["train"]
+print(train.main(["--out", "state"]))
+train._write_state = lambda path, *_: path.touch()
+print(train.main(["--out", "weights"]))
+print(command_line.main(["convert", "x.pt", "converted"]))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.stdout.split() == ["1", "1", "1"], run.stderr
+    errors = [line for line in run.stderr.splitlines() if line.startswith("siglip_lab: ")]
+    assert len(errors) == 3 and all("File too large" in line for line in errors), run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert training.main(["--out", str(tmp_path / "file" / "m")]) == 1
+    assert capsys.readouterr().err.startswith("siglip_lab: [Errno 20] Not a directory")
+
+
 # ---- the shipped model ---------------------------------------------------------------------------
 
 
@@ -313,3 +507,16 @@ def test_the_shipped_model_tells_true_from_false_captions():
     labels = ["2 red circles", "red circles", "something red", "2 shapes", "a blue square"]
     true = sl.zero_shot(model, processor, draw(scene), labels)[0]
     assert (true[:-1] > 0.5).all() and true[-1] < 0.01
+
+
+def test_the_readmes_example_shows_what_it_says(root):
+    example = re.search(
+        r"```python\n(import siglip_lab.+?)```", (root / "README.md").read_text(), re.S
+    )
+    *lines, last = example[1].strip().splitlines()
+    code, said = re.split(r"\s+# tensor\(", last)
+    names = {}
+    exec("\n".join(lines), names)
+    shown = eval(code, names)[0].tolist()
+    assert shown == pytest.approx(json.loads(said.rstrip(")"))[0], abs=1e-3)
+    assert shown[0] > 0.9 and shown[1] < 0.1  # a true caption and a false one

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import siglip_lab as sl
+from siglip_lab.checkpoints import Processor
 from siglip_lab.shapes_world import Combination, draw, random_scene
 
 
@@ -104,6 +105,34 @@ def test_wrong_batch_sizes(tiny, images, size, error):
         sl.embed_images(*tiny, images, batch_size=size)
     with pytest.raises(error, match="batch_size must be"):
         sl.embed_texts(*tiny, LABELS, batch_size=size)
+
+
+def test_a_broken_image_is_counted_in_the_whole_list(tiny, images):
+    mixed = [*images, b"broken", "gone.png"]
+    with pytest.raises(ValueError, match=r"^images\[3\]: image of 6 bytes is not") as caught:
+        sl.embed_images(*tiny, mixed, batch_size=2)
+    assert "images[1]" not in str(caught.value.__cause__)
+    with pytest.raises(FileNotFoundError, match=r"^images\[4\]: there is no file"):
+        sl.embed_images(*tiny, images + mixed[:1] + mixed[4:], batch_size=4)
+    with pytest.raises(ValueError, match=r"^images\[40\]: "):
+        sl.zero_shot(*tiny, images[:1] * 40 + [b"broken"], LABELS)
+
+
+def test_a_text_too_long_is_counted_in_the_whole_list():
+    vision, text = sl.VisionConfig(32, 8, 64, 1, 1, 64), sl.TextConfig(49408, 77, 64, 1, 1, 64, 32)
+    model = sl.clip.CLIP(sl.clip.CLIPConfig(vision, text))
+    processor = Processor(sl.clip.Tokenizer(), 32, sl.clip.preprocess)
+    with pytest.raises(ValueError, match=r"^texts\[3\]"):
+        sl.embed_texts(model, processor, ["a cat"] * 3 + ["a " * 200], batch_size=2)
+
+
+def test_texts_are_checked_before_images_are_embedded(tiny, images):
+    def refuse(texts):
+        raise ValueError("too long")
+
+    reads = Processor(refuse, tiny[1].image_size)
+    with pytest.raises(ValueError, match="too long"):
+        sl.zero_shot(tiny[0], reads, "gone.png", LABELS)
 
 
 def test_nothing_to_embed(tiny):

@@ -19,6 +19,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from PIL import Image
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.math import get_node_equation_number
 
@@ -185,6 +186,21 @@ def _mend_pages(app: Sphinx, exception):
         script.unlink()
     for script in Path(app.outdir).glob("_static/sphinx-thebe.*"):
         script.unlink()
+    _mend_search(Path(app.outdir) / "_static/searchtools.js")
+
+
+def _mend_search(script: Path):
+    """Look a word up among the index's own words only, as Sphinx 8 does. Before, the words that
+    every JavaScript object has (constructor, __proto__) were found there, and stopped the search.
+    """
+    text = script.read_text("utf-8")
+    for terms in ("terms", "titleTerms"):
+        lookup = f"files: {terms}[word]"
+        if text.count(lookup) != 1:
+            raise ExtensionError(f"{script}: expected {lookup!r} once; is it mended in Sphinx now?")
+        mended = f"files: {terms}.hasOwnProperty(word) ? {terms}[word] : undefined"
+        text = text.replace(lookup, mended)
+    script.write_text(text, "utf-8")
 
 
 def _leave_thebe_out(app, config):

@@ -14,12 +14,17 @@ import torch
 from torch import Tensor
 
 from siglip_lab.checkpoints import (
+    SMALL,
     CheckpointError,
     Processor,
     check_dtype,
+    check_file,
     check_names,
     check_preprocessing,
+    check_shape,
+    check_type,
     dtype_of,
+    fill,
     is_torchscript,
     load_weights,
     on_meta,
@@ -32,7 +37,7 @@ from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_m
 from siglip_lab.clip.model import CLIP
 from siglip_lab.clip.preprocess import MEAN, STD, preprocess
 from siglip_lab.clip.tokenizer import Tokenizer
-from siglip_lab.configs import TextConfig, VisionConfig
+from siglip_lab.configs import TextConfig, VisionConfig, shown
 
 __all__ = ["load_model", "load_processor", "read_config"]
 
@@ -75,14 +80,13 @@ def load_model(
     check_dtype(dtype)
     if weights is not None:
         if weights != "random":
-            raise ValueError(f'weights={weights!r}: the only choice is "random"')
+            raise ValueError(f'weights={shown(repr(weights))}: the only choice is "random"')
         model = _random_model(get_config(name), seed)
         return _convert(model, device, dtype).eval()
     path = _existing(name)
     if path.is_dir():
         model = on_meta(CLIP, read_config(path))
-        load_weights(model, path, device, dtype, ignore=POSITION_IDS)
-        return model.eval()
+        return load_weights(model, path, device, dtype, ignore=POSITION_IDS).eval()
     if run_code_in_file and is_torchscript(path):
         tensors = torch.jit.load(str(path), map_location="cpu").state_dict()
     else:
@@ -92,13 +96,10 @@ def load_model(
     model = on_meta(CLIP, config)
     check_names(path, model.state_dict().keys(), tensors.keys())
     for key, parameter in model.state_dict().items():
-        if tensors[key].shape != parameter.shape:
-            raise CheckpointError(
-                f"{path}: {key} has shape {list(tensors[key].shape)}, the other tensors ask for "
-                f"{list(parameter.shape)}"
-            )
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return _convert(model, device, dtype or torch.float32).eval()
+        check_shape(path, key, tensors[key].shape, parameter.shape, "the other tensors ask")
+        if parameter.is_floating_point():  # as all are but the batches that a norm has counted
+            check_type(path, key, tensors[key].dtype)
+    return _convert(fill(path, model, tensors), device, dtype or torch.float32).eval()
 
 
 def load_processor(
@@ -125,6 +126,9 @@ def load_processor(
         config = read_config(folder)
         check_preprocessing(folder, _settings(config.vision.image_size))
         vocabulary = folder if vocabulary is None else vocabulary
+        for name in ("vocab.json", "merges.txt"):
+            if (folder / name).exists():
+                check_file(folder / name, SMALL)
     tokenizer = Tokenizer(vocabulary, config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
@@ -153,7 +157,7 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
     content = read_json(path)
     if content.get("model_type") != "clip":
         raise CheckpointError(
-            f"{path}: model_type is {content.get('model_type')!r}, expected 'clip'"
+            f"{path}: model_type is {shown(repr(content.get('model_type')))}, expected 'clip'"
         )
     sizes = {"num_hidden_layers": 12, "intermediate_size": 3072, "hidden_size": 768}
     vision_sizes = sizes | {"num_attention_heads": 12, "image_size": 224, "patch_size": 32}
@@ -191,7 +195,7 @@ def _settings(size: int) -> dict[str, tuple]:
 
 def _existing(name: str | os.PathLike) -> Path:
     path = Path(name)
-    if path.exists():
+    if os.path.exists(path):
         return path
     if name in list_models():
         raise ValueError(
@@ -199,8 +203,8 @@ def _existing(name: str | os.PathLike) -> Path:
             'state dict or of a Hugging Face folder, or weights="random" for its shape alone'
         )
     raise FileNotFoundError(
-        f"there is no {str(name)!r}; expected the path of a Hugging Face folder or of a state dict "
-        f"(.pt), or one of the names {', '.join(list_models())}"
+        f"there is no {shown(repr(str(name)), 120)}; expected the path of a Hugging Face folder or "
+        f"of a state dict (.pt), or one of the names {', '.join(list_models())}"
     )
 
 
@@ -257,11 +261,10 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
             )
         return CLIPConfig(vision, text)
     except KeyError as error:
-        first = ", ".join(list(shape)[:3])
+        first = shown(next(iter(shape), "nothing"))
         raise CheckpointError(
             f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}. "
-            "Of a Hugging Face checkpoint, pass the folder; a state dict of this library's CLIP is "
-            "for its load_state_dict"
+            "Pass a Hugging Face checkpoint as a folder, this library's to load_state_dict"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siglip_lab.configs import TextConfig, VisionConfig, check_integer
+from siglip_lab.configs import TextConfig, VisionConfig, check_size, shown
 
 __all__ = ["CLIPConfig", "ResNetConfig", "get_config", "list_models"]
 
@@ -41,7 +41,7 @@ class ResNetConfig:
             raise ValueError(f"layers must name four stages, got {self.layers!r}")
         values = {"image_size": self.image_size, "width": self.width}
         for name, value in [*values.items(), *(("layers", count) for count in self.layers)]:
-            check_integer(name, value)
+            check_size(name, value)
         if self.width % 2:
             raise ValueError(f"width {self.width} is odd: the stem begins with half the width")
         if self.image_size % 32:
@@ -143,5 +143,7 @@ def get_config(name: str) -> CLIPConfig:
     576
     """
     if name not in _PUBLISHED:
-        raise ValueError(f"unknown model {name!r}; known models: {', '.join(_PUBLISHED)}")
+        raise ValueError(
+            f"unknown model {shown(repr(name))}; known models: {', '.join(_PUBLISHED)}"
+        )
     return _PUBLISHED[name]

@@ -36,7 +36,8 @@ def preprocess(
         float32 `[B, 3, S, S]`, about -1.8 to 2.1; B is 1 for a single image.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocess`.
+        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocess` and
+            `resize_shorter_side`.
 
     Source: openai/CLIP, ``clip/clip.py``, ``_transform``.
 
@@ -56,11 +57,17 @@ def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
 
     The longer side keeps the aspect ratio, rounded down.
 
+    Raises:
+        ValueError: If the picture is so long and thin that the result has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`: at size 224, if one side is some 1,780 times the other.
+
     >>> resize_shorter_side(Image.new("RGB", (640, 480)), 224).size
     (298, 224)
     """
     shorter = min(image.size)
     sides = [int(size * side / shorter) for side in image.size]
+    enlarged = f"the image is {image.width} x {image.height}, and resized it would be"
+    siglip.check_pixels(*sides, enlarged, cure="cut its longer side")
     return image.resize(sides, Image.Resampling.BICUBIC)
 
 

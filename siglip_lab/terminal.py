@@ -1,0 +1,54 @@
+"""What the two command lines share: errors in one line, and text that any terminal can show."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from safetensors import SafetensorError
+
+from siglip_lab.configs import shown
+
+LINE = 1000  # characters of an error: room for a message that lists all the models
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with exit code 2, and repeats only the ends of a long argument."""
+
+    def error(self, message: str):
+        super().error(shown(message, LINE))
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command to its end.
+
+    Args:
+        command: What to do.
+
+    Returns:
+        The exit code: 0; 1 for an error, which is printed; 130 for Ctrl-C.
+    """
+    code, message = 0, ""
+    try:
+        command()
+        print(end="", flush=True)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader, such as `head`, left
+        pass
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        code, message = 1, f"siglip_lab: {shown(error, LINE)}\n"
+    for stream, text in ((sys.stdout, ""), (sys.stderr, message)):
+        try:
+            print(text, end="", flush=True, file=stream)
+        except OSError:  # Python flushes once more at its end, and says so if that fails
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
+def show(text: str) -> None:
+    """Print, with a question mark for each character that the terminal's encoding lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
