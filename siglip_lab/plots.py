@@ -21,8 +21,8 @@ try:
     from matplotlib import pyplot as plt
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        'siglip_lab.plots draws with matplotlib, which the extra "book" brings: '
-        f"pip install 'siglip-lab[book]' ({error})",
+        'siglip_lab.plots draws with matplotlib, which the extra "notebooks" brings: '
+        f"pip install 'siglip-lab[notebooks]' ({error})",
         name=error.name,
     ) from error
 from matplotlib.colors import LinearSegmentedColormap

@@ -161,6 +161,7 @@ def run_chapter(path: Path, environment: dict[str, str]) -> None:
     client.execute(env=os.environ | environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALONE)
 def test_a_chapter_alone_runs_with_nothing_but_the_package(name, root, installed, tmp_path):
     notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", 4)

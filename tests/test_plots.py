@@ -27,7 +27,7 @@ def words(figure):
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "siglip_lab.plots")
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'siglip-lab\[book\]'") as error:
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'siglip-lab\[notebooks\]'") as error:
         importlib.import_module("siglip_lab.plots")
     assert error.value.name == "matplotlib"
 
