@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import SiglipConfig, SiglipModel, logging
 
@@ -91,6 +92,16 @@ class NothingIsRead(TorchDispatchMode):
             torch.ops.aten.nonzero.default,
         ), f"{function} reads a value"
         return function(*args, **(kwargs or {}))
+
+
+class NoFloat64(TorchFunctionMode):
+    """Refuses float64, as an Apple GPU does."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return result
 
 
 @torch.no_grad()
