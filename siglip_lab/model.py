@@ -20,7 +20,7 @@ from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
 __all__ = [
     "SigLIP", "TwoTowers", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput",
-    "TextEmbeddings", "default_device", "scaled_cosines", "unit_vectors",
+    "TextEmbeddings", "default_device", "plain_model", "scaled_cosines", "unit_vectors",
 ]  # fmt: skip
 
 
