@@ -20,7 +20,7 @@ from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
 __all__ = [
     "SigLIP", "TwoTowers", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput",
-    "TextEmbeddings", "default_device", "scaled_cosines", "unit_vectors",
+    "TextEmbeddings", "default_device", "plain_model", "scaled_cosines", "unit_vectors",
 ]  # fmt: skip
 
 
@@ -82,12 +82,27 @@ class TextEmbeddings(nn.Module):
 
         Raises:
             TypeError: If the ids are no tensor, or not integers.
-            ValueError: If their shape or range does not fit the tables. A compiled model does not
-                look at the range.
+            ValueError: If their shape does not fit the tables, or an id is outside the vocabulary;
+                a GPU or a compiled model meets such an id with an error of PyTorch's.
         """
         self._check(input_ids)
         positions = self.position_embedding.weight[: input_ids.shape[1]]  # [L, D]
-        return self.token_embedding(input_ids) + positions  # [B, L, D]
+        try:
+            return self.token_embedding(input_ids) + positions  # [B, L, D]
+        except IndexError:  # only now are ids read: before, a GPU would have to be waited for
+            self.check_values(input_ids)
+            raise
+
+    def check_values(self, input_ids: Tensor) -> None:
+        """Refuse what `forward` refuses, and ids outside the vocabulary on any device."""
+        self._check(input_ids)
+        low, high = int(input_ids.min()), int(input_ids.max())
+        vocab = self.token_embedding.num_embeddings
+        if low < 0 or high >= vocab:
+            raise ValueError(
+                f"input_ids reach from {low} to {high}, the vocabulary from 0 to {vocab - 1}: "
+                "the tokenizer belongs to another model"
+            )
 
     def _check(self, input_ids: Tensor) -> None:
         if not isinstance(input_ids, Tensor):
@@ -95,8 +110,7 @@ class TextEmbeddings(nn.Module):
                 f"input_ids are of type {type(input_ids).__name__}; expected a tensor [B, L]: "
                 'use processor(text=...)["input_ids"]'
             )
-        shape, vocab = tuple(input_ids.shape), self.token_embedding.num_embeddings
-        length = self.position_embedding.num_embeddings
+        shape, length = tuple(input_ids.shape), self.position_embedding.num_embeddings
         if input_ids.dtype not in (torch.int32, torch.int64):
             raise TypeError(f"input_ids are {input_ids.dtype}; expected int64 ids: use a tokenizer")
         if len(shape) != 2 or 0 in shape:
@@ -105,14 +119,6 @@ class TextEmbeddings(nn.Module):
             raise ValueError(
                 f"{shape[1]} tokens a text, but the model has {length} positions: "
                 f"tokenize with context_length={length}"
-            )
-        if input_ids.device.type == "meta" or torch.compiler.is_compiling():
-            return
-        low, high = int(input_ids.min()), int(input_ids.max())
-        if low < 0 or high >= vocab:
-            raise ValueError(
-                f"input_ids reach from {low} to {high}, the vocabulary from 0 to {vocab - 1}: "
-                "the tokenizer belongs to another model"
             )
 
 
@@ -241,6 +247,22 @@ class SigLIP(TwoTowers):
         self.text_model.init_weights(generator)
         nn.init.constant_(self.logit_scale, math.log(10))
         nn.init.constant_(self.logit_bias, -10.0)
+
+
+def plain_model(model: TwoTowers) -> TwoTowers:
+    """The model itself, also where torch.compile holds it.
+
+    Raises:
+        TypeError: If it is no model of this library, or one in a wrapper.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, TwoTowers):
+        return model
+    wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
+    raise TypeError(
+        f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
+        + ("pass model.module" if wrapped else "load_model(NAME) gives one")
+    )
 
 
 def unit_vectors(x: Tensor) -> Tensor:

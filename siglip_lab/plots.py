@@ -1612,7 +1612,7 @@ def reliability(panels: dict[str, Tensor]) -> Figure:
         for axes in grid.flat[len(panels) :]:
             axes.remove()
         for axes, (title, bins) in zip(grid.flat, panels.items(), strict=False):
-            counts, scores, true = bins.double().numpy().T
+            counts, scores, true = bins.numpy(force=True).astype(float).T
             axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=1)
             axes.vlines(scores, scores, true, color=JOINT, linewidth=1, alpha=0.5)
             axes.scatter(scores, true, 5 * np.sqrt(np.minimum(counts, 1000)), color=JOINT, zorder=3)

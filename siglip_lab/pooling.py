@@ -66,7 +66,7 @@ class MAPHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Shapes as for the class."""
-        probe = self.probe.expand(len(tokens), -1, -1)  # [B, 1, D]
+        probe = self.probe.expand(tokens.shape[0], -1, -1)  # [B, 1, D]
         x = self.attention(probe, tokens)  # [B, 1, D]
         x = x + self.mlp(self.layernorm(x))
         return x[:, 0]  # [B, D]
@@ -132,7 +132,7 @@ def end_of_text(tokens: Tensor, input_ids: Tensor) -> Tensor:
             f"input_ids have shape {tuple(input_ids.shape)}, tokens {tuple(tokens.shape)}; "
             "expected [B, L] and [B, L, D]"
         )
-    rows = torch.arange(len(tokens), device=tokens.device)
+    rows = torch.arange(tokens.shape[0], device=tokens.device)
     return tokens[rows, input_ids.argmax(dim=-1)]
 
 

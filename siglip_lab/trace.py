@@ -14,7 +14,7 @@ from html import escape
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.model import TwoTowers
+from siglip_lab.model import TwoTowers, plain_model
 
 __all__ = ["Trace", "TraceRow", "trace"]
 
@@ -114,7 +114,8 @@ def trace(
         A `Trace`.
 
     Raises:
-        TypeError: If the images or the texts are no tensor.
+        TypeError: If the model is none of this library's, or the images or the texts no tensor.
+        ValueError: If the images or the texts do not fit the model.
 
     >>> import siglip_lab as sl
     >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
@@ -123,17 +124,19 @@ def trace(
     >>> trace(model, **inputs)["logits_per_image"].shape
     (1, 1)
     """
+    model = plain_model(model)
     for name, value in (("pixel_values", pixel_values), ("input_ids", input_ids)):
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{name} are of type {type(value).__name__}; expected a tensor: "
                 "use trace(model, **processor(text=..., images=...))"
             )
+    model.text_model.embeddings.check_values(input_ids)
     rows = []
 
     def record(name: str, kind: str, parameters: int, tensor: Tensor) -> None:
         value = tensor.detach()
-        numbers = value.double()
+        numbers = value.float()  # an Apple GPU has no float64
         rows.append(
             TraceRow(
                 name,

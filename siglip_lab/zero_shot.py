@@ -15,7 +15,7 @@ from torch import Tensor
 
 from siglip_lab.checkpoints import Processor
 from siglip_lab.configs import check_integer
-from siglip_lab.model import TwoTowers
+from siglip_lab.model import SigLIP, TwoTowers, plain_model
 from siglip_lab.tokenizer import check_text, list_of
 
 __all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
@@ -46,7 +46,8 @@ def zero_shot(
         Probabilities `[n_img, n_labels]`, float32, on the CPU.
 
     Raises:
-        TypeError: If labels is a single string, or a label or the template is no string.
+        TypeError: If labels is a single string, or a label or the template is no string, or the
+            model or the processor is none of this library's.
         ValueError: If there is no label, or no ``{}`` in the template.
 
     >>> import siglip_lab as sl
@@ -55,6 +56,7 @@ def zero_shot(
     >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
+    model = _checked(model, processor)
     if isinstance(labels, str):
         raise TypeError(f"labels is one string, {labels!r}; expected a list of strings")
     if not isinstance(labels, Iterable):
@@ -96,10 +98,12 @@ def retrieve(
         those of the text's choice among all the images.
 
     Raises:
-        TypeError: If the embeddings are neither a tensor nor an array, or k is no integer.
-        ValueError: If the embeddings are not `[n_img, D]`, D being the model's, or k is not
-            between 1 and the number of images.
+        TypeError: If the embeddings are no tensor or array of floating point, or k is no integer,
+            or the model or the processor is none of this library's.
+        ValueError: If the embeddings are not `[n_img, D]`, D being the model's, or no unit
+            vectors, or k is not between 1 and the number of images.
     """
+    model = _checked(model, processor)
     if isinstance(image_embeds, np.ndarray):
         image_embeds = torch.tensor(image_embeds)
     if not isinstance(image_embeds, Tensor):
@@ -113,13 +117,20 @@ def retrieve(
             f"image_embeds have shape {shape}; expected [n_img, {size}] with n_img >= 1: "
             "use embed_images(model, processor, images) of the same model"
         )
+    if not image_embeds.is_floating_point():
+        raise TypeError(
+            f"image_embeds are {image_embeds.dtype}; expected floating point, as embed_images makes"
+            " them: turn stored integers back into unit vectors first"
+        )
     k = min(5, len(image_embeds)) if k is None else k
     check_integer("k", k)
     if k > len(image_embeds):
         raise ValueError(f"k is {k}, but there are {len(image_embeds)} images")
+    _check_lengths(image_embeds)
     with torch.no_grad():
         text_embeds = embed_texts(model, processor, texts)
-        logits = model.logits(image_embeds.to(text_embeds.device), text_embeds)
+        # In the texts' dtype, too: NumPy's is float64, which an Apple GPU has not.
+        logits = model.logits(image_embeds.to(text_embeds), text_embeds)
         probabilities, indices = model.probabilities(logits.T).topk(k)
         return probabilities.cpu(), indices.cpu()
 
@@ -129,8 +140,9 @@ def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int
 
     Raises:
         TypeError, ValueError, FileNotFoundError: As `preprocess`, or if the batch size is no
-            integer, or below 1.
+            integer, or below 1, or the model or the processor is none of this library's.
     """
+    model = _checked(model, processor)
     check_integer("batch_size", batch_size)
     if not isinstance(images, (list, tuple)):
         images = [images]
@@ -156,13 +168,24 @@ def embed_texts(
     """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients.
 
     Raises:
-        TypeError: If a text is no string, or the batch size no integer.
-        ValueError: If there is no text, or the batch size is below 1.
+        TypeError: If a text is no string, or the batch size no integer, or the model or the
+            processor is none of this library's.
+        ValueError: If there is no text, or the batch size is below 1, or the processor is another
+            model's.
     """
+    model = _checked(model, processor)
     check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
     input_ids = processor(text=list_of(texts))["input_ids"]
+    model.text_model.embeddings.check_values(input_ids)
+    length = model.config.text.context_length
+    # CLIP's causal mask hides the padding; SigLIP was trained to read it.
+    if isinstance(model, SigLIP) and input_ids.shape[1] != length:
+        raise ValueError(
+            f"the processor pads texts to {input_ids.shape[1]} tokens, the model reads {length}: "
+            "take the processor of the same model, as load_processor gives it"
+        )
     return _embed(model.encode_text, input_ids.__getitem__, model, len(input_ids), batch_size)
 
 
@@ -171,3 +194,24 @@ def _embed(encode, prepare, model: TwoTowers, count: int, batch_size: int) -> Te
     device = model.logit_scale.device
     batches = (slice(start, start + batch_size) for start in range(0, count, batch_size))
     return torch.cat([encode(prepare(batch).to(device)) for batch in batches])
+
+
+def _checked(model: TwoTowers, processor: Processor) -> TwoTowers:
+    if not isinstance(processor, Processor):
+        raise TypeError(
+            f"processor is a {type(processor).__name__}; expected the model and its Processor: "
+            "load_processor(NAME) gives one, Processor(tokenizer, image_size) makes one"
+        )
+    return plain_model(model)
+
+
+@torch.no_grad()
+def _check_lengths(image_embeds: Tensor) -> None:
+    lengths = torch.linalg.vector_norm(image_embeds.float(), dim=1)
+    wrong = ~((lengths - 1).abs() <= 0.01)  # half precision is off by less; NaN is wrong, too
+    if wrong.any():
+        index = int(wrong.int().argmax())
+        raise ValueError(
+            f"image_embeds[{index}] has length {lengths[index]:.4g}; expected unit vectors: use "
+            "embed_images, or torch.nn.functional.normalize(image_embeds, dim=-1)"
+        )

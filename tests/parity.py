@@ -3,6 +3,9 @@
 from dataclasses import replace
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import SiglipConfig, SiglipModel, logging
 
 import siglip_lab.checkpoints as checkpoints
@@ -77,3 +80,40 @@ def random_inputs(config: SigLIPConfig, images: int = 1, texts: int = 2, seed: i
             config.text.vocab_size, (texts, config.text.context_length), generator=generator
         ),
     }
+
+
+class NothingIsRead(TorchDispatchMode):
+    """Refuses what asks a tensor for its values, and so waits for a GPU."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function not in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.equal.default,
+            torch.ops.aten.nonzero.default,
+        ), f"{function} reads a value"
+        return function(*args, **(kwargs or {}))
+
+
+class NoFloat64(TorchFunctionMode):
+    """Refuses float64, as an Apple GPU does."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return result
+
+
+@torch.no_grad()
+def check_open_batches(model: nn.Module, inputs: dict, others: dict) -> None:
+    """Export and compile for any number of images and texts; both must give the model's logits."""
+    expected = model(**others).logits_per_image
+    shapes = {name: {0: torch.export.Dim(name)} for name in inputs}
+    program = torch.export.export(model, (), inputs, dynamic_shapes=shapes).module()
+    torch.testing.assert_close(program(**others).logits_per_image, expected)
+    for tensor in inputs.values():
+        torch._dynamo.mark_dynamic(tensor, 0)  # an error where the code fixes the size
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    compiled(**inputs)
+    with torch.compiler.set_stance("fail_on_recompile"):
+        torch.testing.assert_close(compiled(**others).logits_per_image, expected)

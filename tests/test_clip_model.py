@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity import share, tower
+from parity import NothingIsRead, check_open_batches, share, tower
 from torch.nn import functional as F
 from transformers import CLIPConfig as TheirConfig
 from transformers import CLIPModel
@@ -344,11 +344,18 @@ def test_a_config_of_another_kind(config):
         CLIP(config)
 
 
-@torch.no_grad()
-def test_a_compiled_model_gives_the_same():
-    model, inputs = random_model(SMALL), random_inputs(SMALL)
-    found = torch.compile(model, backend="eager", fullgraph=True)(**inputs).logits_per_image
-    torch.testing.assert_close(found, model(**inputs).logits_per_image)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+def test_a_compiled_or_exported_model_takes_any_number_of_images_and_texts(config):
+    inputs, others = random_inputs(config, images=4, texts=5), random_inputs(config, 3, 2)
+    check_open_batches(random_model(config), inputs, others)
+
+
+@pytest.mark.parametrize("config", [SMALL, RESNET])
+def test_a_forward_reads_no_value(config):
+    model, inputs = random_model(config), random_inputs(config)
+    with NothingIsRead():
+        model(**inputs).logits_per_image.sum().backward()
 
 
 def test_a_resnet_takes_one_size_only():

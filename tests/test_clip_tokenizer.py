@@ -127,6 +127,25 @@ def test_a_tokenizer_can_be_pickled(tokenizer):
     assert torch.equal(pickle.loads(pickle.dumps(tokenizer))(list(IDS)), tokenizer(list(IDS)))
 
 
+def test_only_so_many_words_are_kept(monkeypatch):
+    tokenizer = Tokenizer()
+    monkeypatch.setattr(module, "KNOWN_WORDS", 20)
+    words = ["".join(random.Random(i).choices(string.ascii_lowercase, k=9)) for i in range(50)]
+    first = [tokenizer.pieces(f"{START} {word}") for word in words]
+    assert len(tokenizer._known) <= 20
+    assert [tokenizer.pieces(f"{START} {word}") for word in words] == first
+    tokenizer.pieces("x" * 1000)
+    assert max(map(len, tokenizer._known)) < 1000
+
+
+def test_one_vocabulary_serves_every_context_length():
+    module._installed.cache_clear()
+    for length in (8, 16, 8):
+        assert tokenize("a diagram", context_length=length).shape == (1, length)
+    assert module._installed.cache_info().currsize == 1
+    assert tokenize("a diagram").shape == (1, 77)
+
+
 # ---- cleaning ------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from parity import NoFloat64
 from PIL import Image
 
 from siglip_lab import clip, plots
@@ -27,7 +28,9 @@ def words(figure):
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "siglip_lab.plots")
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'siglip-lab\[notebooks\]'") as error:
+    with pytest.raises(
+        ModuleNotFoundError, match=r"pip install 'siglip-lab\[notebooks\]'"
+    ) as error:
         importlib.import_module("siglip_lab.plots")
     assert error.value.name == "matplotlib"
 
@@ -481,6 +484,11 @@ def test_probability_curves_mark_captions_on_the_first_curve():
     figure = plots.probability_curves({"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), marks)
     assert {"cats  50.0%", "dogs  26.9%"} <= set(words(figure))
     assert len(plots.probability_curves({"a": (10.0, -1.0)}, (0, 0.2)).axes[0].lines) == 3
+
+
+def test_reliability_needs_no_float64_on_the_device():
+    with NoFloat64():
+        plots.reliability({"one": torch.tensor([[100, 0.05, 0.0]], requires_grad=True)})
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():

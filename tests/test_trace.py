@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from parity import random_inputs, random_model
+from parity import NoFloat64, random_inputs, random_model
 
 import siglip_lab as sl
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
@@ -49,6 +49,28 @@ def test_statistics_and_tensors_are_those_of_the_forward_pass(model, steps):
     assert torch.equal(row.value, out.logits_per_image)
     assert row.mean == pytest.approx(out.logits_per_image.mean().item())
     assert row.std == pytest.approx(out.logits_per_image.std(correction=0).item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_apple_gpu_is_enough(dtype):
+    model = random_model(CONFIG).to(dtype)
+    with NoFloat64():
+        sl.trace(model, **random_inputs(CONFIG))
+
+
+def test_ids_of_another_vocabulary_are_refused_before_the_model_runs(model):
+    ids = torch.full((1, 8), 99)
+    with pytest.raises(ValueError, match="the tokenizer belongs to another model") as caught:
+        sl.trace(model, random_inputs(CONFIG)["pixel_values"], ids)
+    assert caught.value.__context__ is None  # no lookup has failed, as it would on a GPU
+
+
+def test_a_compiled_model_is_traced_and_a_wrapped_one_refused(model, steps):
+    inputs = random_inputs(CONFIG, images=2, texts=3)
+    compiled = sl.trace(torch.compile(model, backend="eager"), **inputs)
+    assert compiled.to_dicts() == steps.to_dicts()
+    with pytest.raises(TypeError, match="model is a DataParallel; .* pass model.module"):
+        sl.trace(torch.nn.DataParallel(model), **inputs)
 
 
 def test_tensors_are_dropped_unless_asked_for(model):

@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from parity import NoFloat64
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from transformers import SiglipModel, SiglipProcessor
 
 import siglip_lab as sl
 from siglip_lab.checkpoints import Processor
@@ -162,6 +166,130 @@ def test_retrieve_takes_arrays_and_gives_five_or_all(tiny, images, tmp_path):
 def test_retrieve_needs_embeddings(tiny, embeds, error, message):
     with pytest.raises(error, match=message):
         sl.retrieve(*tiny, "a red circle", embeds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_retrieve_takes_unit_vectors_of_any_precision(tiny, images, dtype):
+    embeds = sl.embed_images(*tiny, images)
+    expected = sl.retrieve(*tiny, LABELS, embeds)
+    probabilities, indices = sl.retrieve(*tiny, LABELS, embeds.to(dtype))
+    assert torch.equal(indices, expected[1]) and probabilities.dtype == torch.float32
+    torch.testing.assert_close(probabilities, expected[0], rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row * 12, r"image_embeds\[1\] has length 12; .*functional.normalize"),
+        (lambda row: row * 1.02, "has length 1.02; expected unit vectors: use embed_images"),
+        (lambda row: row * 0, "has length 0; "),
+        (lambda row: row * float("nan"), "has length nan"),
+        (lambda row: row / 0, "has length nan|has length inf"),
+    ],
+)
+def test_retrieve_needs_unit_vectors(tiny, images, change, message):
+    embeds = sl.embed_images(*tiny, images)
+    embeds[1] = change(embeds[1])
+    for given in (embeds, embeds.double().numpy()):
+        with pytest.raises(ValueError, match=message):
+            sl.retrieve(*tiny, LABELS, given)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool])
+def test_retrieve_takes_no_integers(tiny, images, dtype):
+    embeds = (sl.embed_images(*tiny, images) * 127).to(dtype)
+    with pytest.raises(TypeError, match=f"image_embeds are {dtype}; expected floating point"):
+        sl.retrieve(*tiny, LABELS, embeds)
+
+
+def test_an_array_of_doubles_needs_no_float64_on_the_device(tiny, images):
+    stored = sl.embed_images(*tiny, images).double()
+    with NoFloat64():
+        assert sl.retrieve(*tiny, LABELS, stored)[0].dtype == torch.float32
+
+
+# ---- models and processors of another kind -------------------------------------------------------
+
+
+def uses(images):
+    """Everything that takes a model and a processor."""
+    return {
+        "zero_shot": lambda m, p: sl.zero_shot(m, p, images, LABELS),
+        "embed_images": lambda m, p: sl.embed_images(m, p, images),
+        "embed_texts": lambda m, p: sl.embed_texts(m, p, LABELS),
+        "retrieve": lambda m, p: sl.retrieve(m, p, LABELS, torch.eye(3, 72))[0],
+    }
+
+
+class Parallel(nn.Module):
+    """Holds a model as DistributedDataParallel does, without a process group."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+
+@pytest.mark.parametrize("use", uses(None))
+@pytest.mark.parametrize("wrap", [nn.DataParallel, AveragedModel, Parallel])
+def test_wrapped_models_are_refused(tiny, images, use, wrap):
+    model, processor = tiny
+    for wrapped in (wrap(model), torch.compile(wrap(model), backend="eager")):
+        with pytest.raises(TypeError, match=f"^model is a {wrap.__name__}; .* pass model.module$"):
+            uses(images)[use](wrapped, processor)
+
+
+@pytest.mark.parametrize("use", uses(None))
+def test_compiled_models_work(tiny, images, use):
+    model, processor = tiny
+    found = uses(images)[use](torch.compile(model, backend="eager"), processor)
+    assert torch.equal(found, uses(images)[use](model, processor))
+
+
+@pytest.mark.parametrize("use", uses(None))
+def test_models_and_processors_that_are_none(tiny, images, use):
+    call, (model, processor) = uses(images)[use], tiny
+    with pytest.raises(TypeError, match="^processor is a SigLIP; expected the model and its Proce"):
+        call(processor, model)
+    with pytest.raises(TypeError, match="processor is a SiglipProcessor; .*load_processor"):
+        call(model, SiglipProcessor.__new__(SiglipProcessor))
+    with pytest.raises(TypeError, match="processor is a Tokenizer"):
+        call(model, processor.tokenizer)
+    with pytest.raises(TypeError, match="model is a VisionTower; .*load_model"):
+        call(model.vision_model, processor)
+    with pytest.raises(TypeError, match="model is a SiglipModel; expected this library's"):
+        call(SiglipModel.__new__(SiglipModel), processor)
+    with pytest.raises(TypeError, match="model is a str"):
+        call("tiny", processor)
+
+
+def test_rows_that_the_model_was_not_trained_on_are_refused(tiny, images):
+    model, processor = tiny
+    cut = Processor(lambda text: processor.tokenizer(text)[:, :9], 40)
+    for call in (sl.embed_texts, lambda m, p, t: sl.zero_shot(m, p, images, t)):
+        with pytest.raises(ValueError, match="pads texts to 9 tokens, the model reads 16"):
+            call(model, cut, LABELS)
+    with pytest.raises(ValueError, match="77 tokens a text, but the model has 16 positions"):
+        sl.embed_texts(model, Processor(sl.clip.Tokenizer(), 40), LABELS)
+
+
+def test_ids_that_the_model_does_not_have_are_refused_before_it_runs(tiny):
+    foreign = Processor(sl.clip.Tokenizer(context_length=16), 40)
+    with pytest.raises(ValueError, match="vocabulary from 0 to .* another model") as caught:
+        sl.embed_texts(tiny[0], foreign, LABELS)
+    assert caught.value.__context__ is None  # no lookup has failed, as it would on a GPU
+    lists = Processor(lambda text: [[1] * 16] * len(text), 40)
+    with pytest.raises(TypeError, match="input_ids are of type list; expected a tensor"):
+        sl.embed_texts(tiny[0], lists, LABELS)
+
+
+def test_clip_reads_rows_without_their_padding():
+    vision, text = sl.VisionConfig(32, 8, 64, 1, 1, 64), sl.TextConfig(49408, 77, 64, 1, 1, 64, 32)
+    model = sl.clip.CLIP(sl.clip.CLIPConfig(vision, text)).eval()
+    whole, short = (
+        sl.embed_texts(model, Processor(sl.clip.Tokenizer(context_length=n), 32), LABELS)
+        for n in (77, 8)
+    )
+    torch.testing.assert_close(whole, short)
 
 
 @pytest.mark.parametrize("k", [2.0, "2", True])

@@ -84,7 +84,8 @@ class VisionEmbeddings(nn.Module):
         x = self.patch_embedding(to_weights(pixel_values, self.patch_embedding.weight, size))
         rows, columns = x.shape[-2:]  # x: [B, D, rows, columns]
         x = x.flatten(2).transpose(1, 2)  # [B, N, D]
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # [B, 1 + N, D]
+        token = self.class_embedding.expand(x.shape[0], 1, -1)
+        x = torch.cat([token, x], dim=1)  # [B, 1 + N, D]
         table = self.position_embedding.weight
         return x + torch.cat([table[:1], interpolate_positions(table[1:], rows, columns)])
 

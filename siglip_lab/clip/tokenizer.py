@@ -15,6 +15,7 @@ import html
 import json
 import os
 import re
+from copy import copy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,8 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 END_OF_WORD = "</w>"
 OPENAI_FILE = "bpe_simple_vocab_16e6.txt.gz"
 OPENAI_MERGES = 48_894  # the file has more; CLIP took the first
+KNOWN_WORDS = 2**15  # whose pieces are kept, some 15 MB; then all are forgotten
+KNOWN_LENGTH = 32  # letters of the longest that is kept
 
 _WORDS = (
     re.escape(START) + "|" + re.escape(END) + "|"
@@ -87,7 +90,7 @@ class Tokenizer:
             )
         self._pieces = {i: piece for piece, i in self._ids.items()}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self._known = {START: (START,), END: (END,)}  # word: its pieces
+        self._known = {}  # word: its pieces
 
     @property
     def vocab_size(self) -> int:
@@ -171,8 +174,10 @@ class Tokenizer:
 
     def _split(self, word: str) -> tuple[str, ...]:
         """Join the bytes of a word, the earliest merge of the list first, until none applies."""
-        if word in self._known:
-            return self._known[word]
+        if (known := self._known.get(word)) is not None:
+            return known
+        if word in (START, END):
+            return (word,)
         letters = [_BYTES[byte] for byte in word.encode("utf-8")]
         pieces = [*letters[:-1], letters[-1] + END_OF_WORD]
         while len(pieces) > 1:
@@ -181,13 +186,14 @@ class Tokenizer:
             if first not in self._ranks:
                 break
             pieces = _merge(pieces, first)
-        self._known[word] = tuple(pieces)
-        return self._known[word]
+        if len(word) <= KNOWN_LENGTH:
+            if len(self._known) >= KNOWN_WORDS:
+                self._known.clear()
+            self._known[word] = tuple(pieces)
+        return tuple(pieces)
 
 
-@cache
-def _installed(context_length: int) -> Tokenizer:
-    return Tokenizer(context_length=context_length)
+_installed = cache(Tokenizer)
 
 
 def tokenize(
@@ -209,7 +215,10 @@ def tokenize(
     >>> tokenize("a diagram")[0, :5]
     tensor([49406,   320, 22697, 49407,     0])
     """
-    return _installed(check_context_length(context_length, least=2))(texts, truncate)
+    context_length = check_context_length(context_length, least=2)
+    tokenizer = copy(_installed())  # shares the vocabulary
+    tokenizer.context_length = context_length
+    return tokenizer(texts, truncate)
 
 
 def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
