@@ -343,7 +343,9 @@ def _block(logits: Tensor, matched: bool) -> tuple[Tensor, Tensor]:
 def _gradients(x, y, logit_scale, logit_bias, grad_x, grad_y, grad_b) -> list[Tensor]:
     """Gradients by the four tensors, in their types and shapes."""
     rows = zip(x.split(4096), grad_x.split(4096), strict=True)
-    grad_log_t = sum(torch.linalg.vecdot(part.to(grad.dtype), grad).sum() for part, grad in rows)
+    with torch.autocast(x.device.type, enabled=False):
+        products = (torch.linalg.vecdot(part.to(grad.dtype), grad) for part, grad in rows)
+        grad_log_t = sum(each.sum() for each in products)
     tensors, grads = (x, y, logit_scale, logit_bias), (grad_x, grad_y, grad_log_t, grad_b)
     return [g.to(each.dtype).reshape(each.shape) for each, g in zip(tensors, grads, strict=True)]
 

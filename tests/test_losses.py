@@ -138,6 +138,15 @@ def test_autocast_changes_nothing():
     assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
 
 
+def test_autocast_changes_no_gradient():
+    """It once multiplied the gradient by log t in bfloat16."""
+    tensors = batch(20)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = torch.autograd.grad(sigmoid_loss(*tensors), tensors)
+    outside = torch.autograd.grad(sigmoid_loss(*tensors), tensors)
+    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+
+
 def test_compile_keeps_one_graph():
     tensors = batch(12)
     compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
