@@ -88,29 +88,40 @@ def sigmoid_loss(
     text_embeds: Tensor,
     logit_scale: Tensor,
     logit_bias: Tensor,
+    labels: Tensor | tuple[Tensor, Tensor] | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """SigLIP's loss: each of the n * n pairs is a yes-or-no question of its own.
+    """SigLIP's loss: each pair of an image and a text is a yes-or-no question of its own.
 
-    ``-sum(log(sigmoid(z * (t * cosine + b)))) / n``, with z = 1 where image and text belong
-    together and -1 elsewhere. Value and gradients are computed together, block by block: beyond
-    the inputs, memory holds their gradients and a few blocks, never the logits.
+    ``-sum(log(sigmoid(z * (t * cosine + b)))) / n`` over all pairs, with z = 1 where image and text
+    belong together and -1 elsewhere; n is the number of images. Value and gradients are computed
+    together, block by block: beyond the inputs, memory holds their gradients and a few blocks,
+    never the logits, nor a matrix of labels if group ids say what belongs together.
+
+    An image may have several true texts, or none. Every pair weighs the same, so an image with
+    three true texts is pulled three times. A loss that averages over the true texts of an image
+    equals this one where each image has one, and no longer where some have more; one that weighs
+    true pairs against false ones is another loss everywhere.
 
     Args:
-        image_embeds: Unit vectors `[n, D]`; row i belongs to row i of the texts.
-        text_embeds: Unit vectors `[n, D]`.
+        image_embeds: Unit vectors `[n, D]`.
+        text_embeds: Unit vectors `[n, D]`; with labels there may be m texts, `[m, D]`.
         logit_scale: log t, a scalar, as models store it.
         logit_bias: b, a scalar.
+        labels: Which pairs are true. Default: row i of the images with row i of the texts. A matrix
+            bool `[n, m]`, or group ids: integers `[n]` of the images and `[m]` of the texts, where
+            equal ids are a true pair, or one tensor `[n]` for both.
         chunk_size: Side of a block of logits. Default: 2048 on a CPU, 4096 elsewhere.
 
     Returns:
         A scalar of at least float32; half-precision embeddings are multiplied in float32.
 
     Raises:
-        TypeError: If the embeddings are no floating-point tensors, a scalar is no tensor, or the
-            chunk size no integer.
-        ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]`, a scalar
-            holds more than one number, or the chunk size is below 1.
+        TypeError: If the embeddings are no floating-point tensors, a scalar is no tensor, the
+            labels are neither bool nor ids, or the chunk size is no integer.
+        ValueError: If the embeddings are not two non-empty tensors of one shape `[n, D]` (of one D,
+            with labels), the labels have another shape, a scalar holds more than one number, or the
+            chunk size is below 1.
         NotImplementedError: If a forward-mode or second derivative is asked for.
 
     Warns:
@@ -121,12 +132,17 @@ def sigmoid_loss(
     >>> x = torch.eye(3)
     >>> round(sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0)).item(), 4)
     0.6932
+    >>> same_photo = torch.tensor([7, 7, 8])  # the first two texts are both true of both images
+    >>> loss = sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0), labels=same_photo)
+    >>> round(loss.item(), 4)
+    7.3599
     """
     tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
-    _check(*tensors)
+    _check(*tensors, square=labels is None)
     _refuse_forward_mode(tensors)
+    pair = _read_labels(labels, image_embeds, text_embeds)
     chunk = _chunk(chunk_size, image_embeds.device)
-    return _sigmoid_loss(*tensors, chunk, _wants_gradients(tensors))[0]
+    return _sigmoid_loss(*tensors, *pair, chunk, _wants_gradients(tensors))[0]
 
 
 def distributed_sigmoid_loss(
@@ -134,6 +150,7 @@ def distributed_sigmoid_loss(
     text_embeds: Tensor,
     logit_scale: Tensor,
     logit_bias: Tensor,
+    labels: Tensor | tuple[Tensor, Tensor] | None = None,
     group: dist.ProcessGroup | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
@@ -148,9 +165,12 @@ def distributed_sigmoid_loss(
 
     Args:
         image_embeds: This process's unit vectors `[n, D]`, the same shape in each process.
-        text_embeds: Unit vectors `[n, D]`; row i belongs to row i of the images.
+        text_embeds: Unit vectors `[n, D]`; with labels there may be m texts, `[m, D]`.
         logit_scale: log t, a scalar, equal in all processes.
         logit_bias: b, a scalar, equal in all processes.
+        labels: Group ids of this process's images and texts, as for `sigmoid_loss`; equal ids are a
+            true pair wherever image and text are. Default: row i of the images belongs to row i of
+            this process's texts. There is no matrix here.
         group: The processes; default: all. Gloo and NCCL will do.
         chunk_size: Side of a block of logits. Default: 2048 on a CPU, 4096 elsewhere.
 
@@ -159,16 +179,18 @@ def distributed_sigmoid_loss(
         same number in each process, as it does by default and with a gradient scaler.
 
     Raises:
+        TypeError: As `sigmoid_loss`, and if labels are a matrix.
         ValueError: As `sigmoid_loss`; in each process if their batches differ in shape or type, or
-            only some want gradients.
+            only some want gradients or have labels.
         RuntimeError: If another process is gone, or silent for longer than the group's time-out.
 
     Source: SigLIP (arXiv 2303.15343), section 3.3, with the gradients computed on the way.
     """
     tensors = (image_embeds, text_embeds, logit_scale, logit_bias)
     with_grad = _wants_gradients(tensors)
-    batches = _batches(image_embeds, text_embeds, with_grad, group)
-    _check(*tensors)
+    batches = _batches(image_embeds, text_embeds, labels, with_grad, group)
+    _check(*tensors, square=labels is None)
+    ids = _read_ids(labels, image_embeds, text_embeds)
     if len(set(batches)) > 1:
         ranks = "\n".join(f"  rank {rank}: {each}" for rank, each in enumerate(batches))
         raise ValueError(
@@ -176,7 +198,7 @@ def distributed_sigmoid_loss(
             "last batch, give the sampler and the loader drop_last=True"
         )
     chunk = _chunk(chunk_size, image_embeds.device)
-    return _DistributedSigmoidLoss.apply(*tensors, chunk, with_grad, group)
+    return _DistributedSigmoidLoss.apply(*tensors, *ids, chunk, with_grad, group)
 
 
 def _wants_gradients(tensors: tuple[Tensor, ...]) -> bool:
@@ -203,19 +225,26 @@ def _refuse_forward_mode(tensors: tuple[Tensor, ...]) -> None:
 
 @torch.library.custom_op("siglip_lab::sigmoid_loss", mutates_args=())
 def _sigmoid_loss(
-    x: Tensor, y: Tensor, logit_scale: Tensor, logit_bias: Tensor, chunk: int, with_grad: bool
+    x: Tensor,
+    y: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+    labels: Tensor | None,
+    text_ids: Tensor | None,
+    chunk: int,
+    with_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
     tensors = (x, y, logit_scale, logit_bias)
     grad_x, grad_y = (_sums_like(x), _sums_like(y)) if with_grad else (None, None)
-    loss, grad_b = _add_pairs(*tensors, chunk, True, grad_x, grad_y)
+    loss, grad_b = _add_pairs(*tensors, labels, text_ids, chunk, True, grad_x, grad_y)
     if not with_grad:
         return loss, *(x.new_empty(0) for _ in tensors)
     return loss, *_gradients(*tensors, grad_x, grad_y, grad_b)
 
 
 @_sigmoid_loss.register_fake
-def _(x, y, logit_scale, logit_bias, chunk, with_grad):
+def _(x, y, logit_scale, logit_bias, labels, text_ids, chunk, with_grad):
     loss = x.new_empty((), dtype=_accumulate_in(x))
     tensors = (x, y, logit_scale, logit_bias)
     return loss, *(torch.empty_like(each) if with_grad else x.new_empty(0) for each in tensors)
@@ -228,12 +257,12 @@ def _keep_gradients(ctx, inputs, output):
 
 def _scale_gradients(ctx, grad_loss, *_):
     if grad_loss is None:
-        return (None,) * 6
+        return (None,) * 8
     if torch.is_grad_enabled():  # by create_graph=True
         raise NotImplementedError(
             "sigmoid_loss has no second derivatives: write -logsigmoid(z * logits).sum() / n out"
         )
-    return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
+    return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), *(None,) * 4
 
 
 _sigmoid_loss.register_autograd(_scale_gradients, setup_context=_keep_gradients)
@@ -244,14 +273,16 @@ _sigmoid_loss.register_autograd(_scale_gradients, setup_context=_keep_gradients)
 
 class _DistributedSigmoidLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, y, logit_scale, logit_bias, chunk, with_grad, group):
+    def forward(ctx, x, y, logit_scale, logit_bias, image_ids, text_ids, chunk, with_grad, group):
         tensors = (x, y, logit_scale, logit_bias)
         grad_x, grad_texts = (_sums_like(x), _sums_like(y)) if with_grad else (None, None)
         loss, grad_b, texts = 0, 0, y.contiguous()
         for step in range(dist.get_world_size(group)):
-            sums = _add_pairs(x, texts, *tensors[2:], chunk, step == 0, grad_x, grad_texts)
+            pairs = x, texts, *tensors[2:], image_ids, text_ids
+            sums = _add_pairs(*pairs, chunk, step == 0, grad_x, grad_texts)
             loss, grad_b = loss + sums[0], grad_b + sums[1]
             texts, grad_texts = _pass_on(texts, group), _pass_on(grad_texts, group)
+            text_ids = _pass_on(text_ids, group)
         if with_grad:
             ctx.save_for_backward(*_gradients(*tensors, grad_x, grad_texts, grad_b))
         return loss
@@ -260,7 +291,7 @@ class _DistributedSigmoidLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_loss):
         gradients = (grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors)
-        return *gradients, None, None, None
+        return *gradients, *(None,) * 5
 
 
 def _pass_on(tensor: Tensor | None, group: dist.ProcessGroup | None) -> Tensor | None:
@@ -277,18 +308,23 @@ def _pass_on(tensor: Tensor | None, group: dist.ProcessGroup | None) -> Tensor |
     return received
 
 
-def _batches(x: Tensor, y: Tensor, with_grad: bool, group: dist.ProcessGroup | None) -> list[str]:
+def _batches(
+    x: Tensor, y: Tensor, labels, with_grad: bool, group: dist.ProcessGroup | None
+) -> list[str]:
     """What each rank brings, in words."""
     dtypes = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     shapes = [*x.shape, *y.shape] if x.ndim == y.ndim == 2 else [0] * 4
-    mine = torch.tensor([*shapes, dtypes.index(x.dtype), dtypes.index(y.dtype), with_grad])
-    mine = mine.to(x.device)
+    ids = _ids(labels)
+    counts = [len(each) for each in ids] if ids else [-1 if labels is None else -2] * 2
+    types = dtypes.index(x.dtype), dtypes.index(y.dtype)
+    mine = torch.tensor([*shapes, *types, with_grad, *counts]).to(x.device)
     gathered = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
     dist.all_gather(gathered, mine, group)
     return [
         f"images [{a}, {b}] {dtypes[i]}, texts [{c}, {d}] {dtypes[j]}, "
         f"{'with' if g else 'without'} gradients".replace("torch.", "")
-        for a, b, c, d, i, j, g in (each.tolist() for each in gathered)
+        + {-1: "", -2: ", labels that are no ids"}.get(p, f", ids [{p}] and [{q}]")
+        for a, b, c, d, i, j, g, p, q in (each.tolist() for each in gathered)
     ]
 
 
@@ -296,12 +332,13 @@ def _batches(x: Tensor, y: Tensor, with_grad: bool, group: dist.ProcessGroup | N
 
 
 def _add_pairs(
-    x, y, logit_scale, logit_bias, chunk, own: bool, grad_x=None, grad_y=None
+    x, y, logit_scale, logit_bias, labels, text_ids, chunk, own: bool, grad_x=None, grad_y=None
 ) -> tuple[Tensor, Tensor]:
     """Losses of all pairs of n images `[n, D]` and m texts `[m, D]`, over n, and the gradient by b.
 
-    With the images' own texts, text i belongs to image i, and the gradients by x and y are written
-    to ``grad_x`` and ``grad_y``; with other texts no pair belongs together, and they are added.
+    Labels are a bool matrix, or the images' ids and then the texts'. Without them, text i belongs
+    to image i among the images' own texts, and no other text to any. The gradients by x and y are
+    written to ``grad_x`` and ``grad_y`` with the images' own texts, and added with others.
     """
     n, m, dtype = len(x), len(y), _accumulate_in(x)
     block = x.new_empty(min(chunk, n), min(chunk, m), dtype=dtype)
@@ -316,7 +353,13 @@ def _add_pairs(
                 y_columns = y[columns].to(dtype)
                 logits = block[: len(x_rows), : len(y_columns)]
                 torch.addmm(b, x_rows, y_columns.T, alpha=t, out=logits)
-                loss, grad = _block(logits, own and i == j)
+                if labels is None:
+                    matched = own and i == j
+                elif text_ids is None:
+                    matched = labels[rows, columns]
+                else:
+                    matched = labels[rows, None] == text_ids[columns]
+                loss, grad = _block(logits, matched)
                 sums[0, i // chunk, j // chunk] = loss
                 sums[1, i // chunk, j // chunk] = grad.sum()
                 if grad_x is not None:
@@ -326,24 +369,29 @@ def _add_pairs(
     return sums[0].sum() / n, sums[1].sum() / n
 
 
-def _block(logits: Tensor, matched: bool) -> tuple[Tensor, Tensor]:
+def _block(logits: Tensor, matched: Tensor | bool) -> tuple[Tensor, Tensor]:
     """Sum of the losses of a block of pairs, and its derivative by each logit, in their place.
 
-    A pair costs softplus(-z * logit); the derivative of softplus is the sigmoid.
+    True pairs are those of a bool matrix, or the diagonal, or none. A pair costs
+    softplus(-z * logit); the derivative of softplus is the sigmoid.
     """
-    if matched:
-        logits.diagonal().neg_()
+    if isinstance(matched, Tensor):
+        true, sign = logits, torch.where(matched, -1.0, 1.0)  # one block more, and no index
+    else:
+        true, sign = logits.diagonal() if matched else logits[:0], -1
+    true.mul_(sign)
     loss = F.softplus(logits).sum()
-    grad = logits.sigmoid_()
-    if matched:
-        grad.diagonal().neg_()
-    return loss, grad
+    logits.sigmoid_()
+    true.mul_(sign)
+    return loss, logits
 
 
 def _gradients(x, y, logit_scale, logit_bias, grad_x, grad_y, grad_b) -> list[Tensor]:
     """Gradients by the four tensors, in their types and shapes."""
     rows = zip(x.split(4096), grad_x.split(4096), strict=True)
-    grad_log_t = sum(torch.linalg.vecdot(part.to(grad.dtype), grad).sum() for part, grad in rows)
+    with torch.autocast(x.device.type, enabled=False):
+        products = (torch.linalg.vecdot(part.to(grad.dtype), grad) for part, grad in rows)
+        grad_log_t = sum(each.sum() for each in products)
     tensors, grads = (x, y, logit_scale, logit_bias), (grad_x, grad_y, grad_log_t, grad_b)
     return [g.to(each.dtype).reshape(each.shape) for each, g in zip(tensors, grads, strict=True)]
 
@@ -356,18 +404,74 @@ def _accumulate_in(embeds: Tensor) -> torch.dtype:
     return torch.promote_types(embeds.dtype, torch.float32)
 
 
-def _check(image_embeds: Tensor, text_embeds: Tensor, *scalars: Tensor, unit: bool = True) -> None:
-    """Refuse what is no square batch, and warn of what no trained pair of towers gives."""
+def _ids(labels) -> tuple[Tensor, Tensor] | None:
+    """Group ids of the images and of the texts; None if labels are no such thing."""
+    pair = tuple(labels) if isinstance(labels, (tuple, list)) else (labels, labels)
+    return pair if len(pair) == 2 and all(map(_is_vector_of_integers, pair)) else None
+
+
+def _is_vector_of_integers(value) -> bool:
+    if not isinstance(value, Tensor) or value.ndim != 1 or value.dtype == torch.bool:
+        return False
+    return not (value.is_floating_point() or value.is_complex())
+
+
+def _read_labels(labels, x: Tensor, y: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """A bool matrix and None, or what `_read_ids` gives."""
+    if not (isinstance(labels, Tensor) and labels.dtype == torch.bool):
+        return _read_ids(labels, x, y)
+    if labels.shape != (len(x), len(y)):
+        raise ValueError(
+            f"labels have shape {list(labels.shape)}; expected [{len(x)}, {len(y)}], one for each "
+            "pair of an image and a text"
+        )
+    return labels.to(x.device), None
+
+
+def _read_ids(labels, x: Tensor, y: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Group ids of the images and of the texts, or twice None for the diagonal."""
+    if labels is None:
+        return None, None
+    ids = _ids(labels)
+    if ids is None:
+        kind = f"of type {type(labels).__name__}"
+        if isinstance(labels, Tensor):
+            kind = f"a {labels.dtype} tensor of shape {tuple(labels.shape)}"
+        raise TypeError(
+            f"labels are {kind}; expected integer group ids, a pair of tensors ([n], [m]) or one "
+            "[n] for both, or, in one process, a bool matrix [n, m], as labels > 0 makes of z = +1 "
+            "and -1; soft labels are not supported"
+        )
+    counts = [len(each) for each in ids]
+    if counts != [len(x), len(y)]:
+        raise ValueError(
+            f"ids have shapes [{counts[0]}] and [{counts[1]}]; expected [{len(x)}] and [{len(y)}], "
+            "one for each image and one for each text: give a pair of tensors"
+        )
+    image_ids, text_ids = (each.to(x.device, torch.int64).contiguous() for each in ids)
+    return image_ids, text_ids
+
+
+def _check(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    *scalars: Tensor,
+    unit: bool = True,
+    square: bool = True,
+) -> None:
+    """Refuse what is no batch, and warn of what no trained pair of towers gives."""
     for embeds in (image_embeds, text_embeds):
         if not isinstance(embeds, Tensor) or not embeds.is_floating_point():
             kind = embeds.dtype if isinstance(embeds, Tensor) else type(embeds).__name__
             raise TypeError(f"embeddings are {kind}; expected two floating-point tensors [n, D]")
     shapes = tuple(image_embeds.shape), tuple(text_embeds.shape)
-    if shapes[0] != shapes[1] or len(shapes[0]) != 2 or 0 in shapes[0]:
-        raise ValueError(
-            f"embeddings have shapes {shapes[0]} and {shapes[1]}; expected the same [n, D] twice: "
-            "n images, and the text of each"
-        )
+    first = 0 if square else 1  # with labels, the numbers of rows may differ
+    matrices = all(len(shape) == 2 and 0 not in shape for shape in shapes)
+    if not matrices or shapes[0][first:] != shapes[1][first:]:
+        expected = "the same [n, D] twice: n images, and the text of each"
+        if not square:
+            expected = "[n, D] and [m, D]: n images and m texts"
+        raise ValueError(f"embeddings have shapes {shapes[0]} and {shapes[1]}; expected {expected}")
     for name, scalar in zip(("logit_scale", "logit_bias"), scalars, strict=False):
         if not isinstance(scalar, Tensor):
             raise TypeError(f"{name} is {scalar!r}; expected a tensor that holds one number")

@@ -149,12 +149,18 @@ def multi_label_sigmoid_loss(logits: Tensor, labels: Tensor) -> Tensor:
         A scalar.
 
     Raises:
+        TypeError: If the labels are not bool.
         ValueError: If the shapes differ, which broadcasting would hide.
 
     >>> loss = multi_label_sigmoid_loss(torch.zeros(2, 2), torch.eye(2, dtype=torch.bool))
     >>> round(loss.item() / math.log(2), 4)
     2.0
     """
+    if labels.dtype != torch.bool:
+        raise TypeError(
+            f"labels are {labels.dtype}; expected bool, as labels > 0 makes of z = +1 and -1; soft "
+            "labels are not supported"
+        )
     if logits.shape != labels.shape:
         raise ValueError(
             f"logits have shape {tuple(logits.shape)}, labels {tuple(labels.shape)}: they must be "

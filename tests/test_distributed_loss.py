@@ -66,6 +66,54 @@ def test_ddp_trains_as_one_process_does(world, batch, chunk):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
+def group_ids(n, dtype=torch.int64):
+    """Groups that reach over the ranks; images of group 0 have no text."""
+    generator = torch.Generator().manual_seed(n)
+    image_ids = torch.randint(0, 4, (n,), generator=generator)
+    return image_ids.to(dtype), torch.randint(1, 4, (n,), generator=generator).to(dtype)
+
+
+def labelled_step_under_ddp(rank, batch, chunk, one):
+    model = DistributedDataParallel(Towers())
+    rows, n = slice(rank * batch, (rank + 1) * batch), batch * dist.get_world_size()
+    images, texts = (each[rows] for each in inputs(n))
+    labels = tuple(each[rows] for each in group_ids(n, [torch.int64, torch.int32][rank % 2]))
+    loss = distributed_sigmoid_loss(
+        *model(images, texts), labels=labels[0] if one else labels, chunk_size=chunk
+    )
+    loss.backward()
+    dist.all_reduce(loss := loss.detach())
+    return [loss.item() / dist.get_world_size(), *(p.grad.tolist() for p in model.parameters())]
+
+
+@pytest.mark.parametrize(("world", "batch"), [(1, 7), (2, 5), (3, 4)])
+@pytest.mark.parametrize(("chunk", "one"), [(2, False), (None, True)])
+def test_group_ids_reach_over_all_ranks(world, batch, chunk, one):
+    model, ids = Towers(), group_ids(world * batch)
+    loss = sigmoid_loss(*model(*inputs(world * batch)), labels=ids[0] if one else ids)
+    loss.backward()
+    expected = [loss.item(), *(p.grad.tolist() for p in model.parameters())]
+    for found in ranks.run(world, labelled_step_under_ddp, batch, chunk, one):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def two_images_and_three_texts(rank):
+    images, texts = inputs(6)
+    x, y, *scalars = Towers()(images[2 * rank : 2 * rank + 2], texts[3 * rank : 3 * rank + 3])
+    ids = group_ids(6)
+    labels = ids[0][2 * rank : 2 * rank + 2], ids[1][3 * rank : 3 * rank + 3]
+    loss = distributed_sigmoid_loss(x, y, *scalars, labels=labels).detach()
+    dist.all_reduce(loss)
+    return loss.item() / 2
+
+
+def test_with_ids_the_texts_may_be_more_than_the_images():
+    images, texts = inputs(6)
+    ids = group_ids(6)
+    expected = sigmoid_loss(*Towers()(images[:4], texts), labels=(ids[0][:4], ids[1])).item()
+    assert ranks.run(2, two_images_and_three_texts) == pytest.approx([expected] * 2, rel=1e-12)
+
+
 def step_in_a_group_of_two(rank):
     group = [dist.new_group(pair) for pair in ([0, 1], [2, 3])][rank // 2]
     images, texts = (each[2 * rank : 2 * rank + 2] for each in inputs(8))
@@ -139,6 +187,54 @@ def gradients_on_one_rank(rank):
 
 def unequal_counts(rank):
     return distributed_sigmoid_loss(unit(4), unit(4 + rank), *scalars())
+
+
+def labels_on_one_rank(rank):
+    labels = torch.arange(4) if rank == 1 else None
+    return distributed_sigmoid_loss(unit(4), unit(4), *scalars(), labels=labels)
+
+
+def uneven_labelled_batch(rank):
+    n = 3 if rank == 2 else 4
+    return distributed_sigmoid_loss(unit(n), unit(n), *scalars(), labels=torch.arange(n))
+
+
+def signs_on_one_rank(rank):
+    labels = torch.arange(4) if rank else torch.ones(4)
+    return distributed_sigmoid_loss(unit(4), unit(4), *scalars(), labels=labels)
+
+
+def too_few_ids_on_one_rank(rank):
+    labels = torch.arange(4 if rank else 3)
+    return distributed_sigmoid_loss(unit(4), unit(4), *scalars(), labels=labels)
+
+
+def matrix_everywhere(rank):
+    labels = torch.eye(4, dtype=torch.bool)
+    return distributed_sigmoid_loss(unit(4), unit(4), *scalars(), labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("function", "errors", "words"),
+    [
+        (labels_on_one_rank, [ValueError] * 3, "rank 1: images [4, 4] float32, texts [4, 4] float"),
+        (uneven_labelled_batch, [ValueError] * 3, "drop_last=True"),
+        (signs_on_one_rank, [TypeError, ValueError, ValueError], "labels > 0"),
+        (too_few_ids_on_one_rank, [ValueError] * 3, "ids have shapes [3] and [3]; expected [4]"),
+        (matrix_everywhere, [TypeError] * 3, "labels are a torch.bool tensor of shape (4, 4)"),
+    ],
+)
+def test_every_rank_refuses_labels_that_do_not_fit(function, errors, words):
+    """The rank with the wrong labels, and those that would otherwise wait for it."""
+    found = ranks.run(3, function)
+    assert [type(error) for error in found] == errors, found
+    assert any(words in str(error) for error in found), found
+
+
+def test_a_rank_without_labels_is_named():
+    for error in ranks.run(3, labels_on_one_rank):
+        lines = [line for line in str(error).splitlines() if "ids [4] and [4]" in line]
+        assert len(lines) == 1 and "rank 1" in lines[0]
 
 
 def no_matrix(rank):

@@ -24,11 +24,11 @@ def batch(n, width=16, dtype=torch.float32, seed=0):
     return [value.to(dtype).requires_grad_() for value in values]
 
 
-def plain_sigmoid_loss(x, y, logit_scale, logit_bias):
-    """Algorithm 1 of the SigLIP paper, word by word."""
+def plain_sigmoid_loss(x, y, logit_scale, logit_bias, true=None):
+    """Algorithm 1 of the SigLIP paper, word by word; with ``true``, other labels than its own."""
     n = len(x)
     logits = x @ y.T * logit_scale.exp() + logit_bias
-    labels = 2 * torch.eye(n, dtype=x.dtype) - 1
+    labels = 2 * (torch.eye(n) if true is None else true).to(x.dtype) - 1
     return -F.logsigmoid(labels * logits).sum() / n
 
 
@@ -73,6 +73,114 @@ def test_losses_equal_their_references_in_float32(n):
     compare(sigmoid_loss, plain_sigmoid_loss, tensors, atol=1e-6)
     compare(clip_loss, plain_clip_loss, tensors[:3], atol=1e-6)
     compare(soft_target_loss, plain_soft_target_loss, tensors[:3], atol=1e-6)
+
+
+def labelled_batch(n, m, dtype=torch.float64, groups=4):
+    """A batch of n images and m texts, and group ids; no text is of group 0."""
+    x, y, *scalars = batch(max(n, m), dtype=dtype)
+    tensors = [each.detach().clone().requires_grad_() for each in (x[:n], y[:m], *scalars)]
+    generator = torch.Generator().manual_seed(n + m)
+    image_ids = torch.randint(0, groups, (n,), generator=generator)
+    return tensors, (image_ids, torch.randint(1, groups, (m,), generator=generator))
+
+
+def pairs_of(ids):
+    return ids[0][:, None] == ids[1]
+
+
+def compare_labelled(tensors, labels, true, atol=1e-12, **options):
+    compare(
+        lambda *tensors: sigmoid_loss(*tensors, labels=labels, **options),
+        lambda *tensors: plain_sigmoid_loss(*tensors, true=true),
+        tensors,
+        atol=atol,
+    )
+
+
+@pytest.mark.parametrize(("n", "m"), [(7, 7), (5, 12), (12, 5), (1, 9), (9, 1)])
+@pytest.mark.parametrize("chunk", [1, 4, 7, None])
+def test_labels_by_matrix_and_by_group_ids(n, m, chunk):
+    """Blocks that do not divide n, rows of several positives and rows of none."""
+    tensors, ids = labelled_batch(n, m)
+    true = pairs_of(ids)
+    compare_labelled(tensors, true, true, chunk_size=chunk)
+    compare_labelled(tensors, ids, true, chunk_size=chunk)
+    compare_labelled(tensors, list(ids), true, chunk_size=chunk)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_all_pairs_or_none_are_true(value):
+    tensors, _ = labelled_batch(6, 9)
+    true = torch.full((6, 9), value)
+    compare_labelled(tensors, true, true, chunk_size=4)
+    compare_labelled(tensors, (torch.zeros(6).long(), torch.full((9,), 1 - value)), true)
+
+
+def test_one_tensor_of_ids_is_for_both():
+    tensors, (ids, _) = labelled_batch(9, 9)
+    for each in (ids, ids.int(), ids.to(torch.uint8), 2**62 + ids):
+        compare_labelled(tensors, each, pairs_of((ids, ids)), chunk_size=4)
+    compare_labelled(tensors, (ids.to(torch.uint8), ids), pairs_of((ids, ids)))
+
+
+def test_ids_without_a_repeat_and_the_identity_are_the_diagonal():
+    tensors = batch(9)
+    expected = sigmoid_loss(*tensors, chunk_size=4)
+    for labels in (torch.eye(9, dtype=torch.bool), torch.arange(9) * 7 - 3):
+        assert torch.equal(sigmoid_loss(*tensors, labels=labels, chunk_size=4), expected)
+        compare_labelled(tensors, labels, torch.eye(9), atol=1e-6)
+
+
+def test_labels_in_float32_and_with_large_logits():
+    tensors, ids = labelled_batch(60, 70, dtype=torch.float32)
+    compare_labelled(tensors, ids, pairs_of(ids), atol=1e-5, chunk_size=32)
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    scalars = torch.tensor(6.0), torch.tensor(0.0)
+    confident = sigmoid_loss(x, x.detach(), *scalars, labels=torch.arange(2))
+    assert confident.item() == pytest.approx(0, abs=1e-30)
+    wrong = sigmoid_loss(x, x.detach(), *scalars, labels=torch.tensor([[0, 1], [1, 0]]).bool())
+    assert wrong.item() == pytest.approx(2 * torch.tensor(6.0).exp().item(), rel=1e-6)
+
+
+def test_labels_with_tensors_that_are_not_contiguous():
+    (x, y, *scalars), ids = labelled_batch(8, 10)
+    tensors = [each.detach().T.contiguous().T.requires_grad_() for each in (x, y)] + scalars
+    assert not tensors[0].is_contiguous()
+    true = pairs_of(ids)
+    strided = [torch.stack([each, each + 1], dim=1)[:, 0] for each in ids]
+    assert not strided[0].is_contiguous()
+    for labels in (true.T.contiguous().T, true[:, :1].expand(8, 10), strided):
+        compare_labelled(
+            tensors, labels, labels if isinstance(labels, torch.Tensor) else true, chunk_size=3
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_labels_in_half_precision_and_under_autocast(dtype):
+    tensors, ids = labelled_batch(20, 30, dtype=dtype)
+    exact = [tensor.detach().float().requires_grad_() for tensor in tensors]
+    for labels in (ids, pairs_of(ids)):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = sigmoid_loss(*tensors, labels=labels, chunk_size=16)
+        assert torch.equal(found, sigmoid_loss(*tensors, labels=labels, chunk_size=16))
+        expected = plain_sigmoid_loss(*exact, true=pairs_of(ids)).reshape(())
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        for mine, theirs in zip(
+            torch.autograd.grad(found, tensors), torch.autograd.grad(expected, exact), strict=True
+        ):
+            assert mine.dtype == dtype
+            torch.testing.assert_close(mine, theirs.to(dtype))
+
+
+def test_gradcheck_with_labels():
+    (x, y, *scalars), ids = labelled_batch(4, 6)
+    tensors = [x[:, :3].detach().requires_grad_(), y[:, :3].detach().requires_grad_(), *scalars]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gradcheck moves the vectors off length 1
+        for labels in (ids, pairs_of(ids)):
+            assert torch.autograd.gradcheck(
+                lambda *t, labels=labels: sigmoid_loss(*t, labels=labels, chunk_size=4), tensors
+            )
 
 
 def test_gradcheck():
@@ -138,13 +246,42 @@ def test_autocast_changes_nothing():
     assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
 
 
+def test_autocast_changes_no_gradient():
+    """It once multiplied the gradient by log t in bfloat16."""
+    tensors = batch(20)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = torch.autograd.grad(sigmoid_loss(*tensors), tensors)
+    outside = torch.autograd.grad(sigmoid_loss(*tensors), tensors)
+    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+
+
 def test_compile_keeps_one_graph():
     tensors = batch(12)
     compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
     compare(compiled, plain_sigmoid_loss, tensors, atol=1e-6)
 
 
+def test_compile_keeps_one_graph_with_labels():
+    tensors, ids = labelled_batch(8, 10, dtype=torch.float32)
+    compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
+    for labels in (ids, pairs_of(ids)):
+        compare(
+            lambda *t, labels=labels: compiled(*t, labels=labels),
+            lambda *t: plain_sigmoid_loss(*t, true=pairs_of(ids)),
+            tensors, atol=1e-6,
+        )  # fmt: skip
+
+
+def test_the_operator_keeps_pytorchs_rules():
+    tensors, ids = labelled_batch(3, 4, dtype=torch.float32)
+    for labels in ((None, None), (pairs_of(ids)[:, :3], None), (ids[0], ids[1][:3])):
+        x, y, *scalars = tensors
+        arguments = x, y[:3].detach().requires_grad_(), *scalars, *labels, 2, True
+        torch.library.opcheck(torch.ops.siglip_lab.sigmoid_loss, arguments)
+
+
 MEMORY = """
+import sys
 from pathlib import Path
 import torch
 from siglip_lab import sigmoid_loss
@@ -156,7 +293,8 @@ def peak(field):
 def step(n):
     x = torch.nn.functional.normalize(torch.randn(n, 32), dim=-1)
     tensors = [x.requires_grad_(), x.detach().clone(), torch.tensor(2.0), torch.tensor(-9.0)]
-    sigmoid_loss(*tensors, chunk_size=256).backward()
+    labels = torch.arange(n) // 3 if sys.argv[1] == "ids" else None
+    sigmoid_loss(*tensors, labels=labels, chunk_size=256).backward()
 
 step(300)
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak
@@ -168,9 +306,10 @@ print(peak("VmHWM") - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells the peak")
-def test_memory_stays_far_below_the_logits():
+@pytest.mark.parametrize("labels", ["none", "ids"])
+def test_memory_stays_far_below_the_logits(labels):
     """Small tensors kept between the blocks once split the heap: it grew to n * n floats."""
-    command = [sys.executable, "-c", MEMORY]
+    command = [sys.executable, "-c", MEMORY, labels]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, timeout=100
@@ -202,6 +341,62 @@ def test_only_square_batches_make_sense(loss, images, texts):
     scalars = (torch.zeros(1),) * (2 if loss is sigmoid_loss else 1)
     with pytest.raises(ValueError, match=r"expected the same \[n, D\] twice"):
         loss(torch.zeros(images), torch.zeros(texts), *scalars)
+
+
+def test_with_labels_the_counts_may_differ_and_nothing_else():
+    labels = torch.zeros(2, 3, dtype=torch.bool)
+    for images, texts in [((2, 4), (3, 5)), ((0, 4), (3, 4)), ((2, 4), (0, 4)), ((4,), (4,))]:
+        with pytest.raises(ValueError, match=r"expected \[n, D\] and \[m, D\]"):
+            sigmoid_loss(torch.zeros(images), torch.zeros(texts), *batch(1)[2:], labels=labels)
+
+
+def refusal(error, labels, n=2, m=2):
+    x, y, *scalars = (tensor.detach() for tensor in batch(max(n, m)))
+    with pytest.raises(error) as caught:
+        sigmoid_loss(x[:n], y[:m], *scalars, labels=labels)
+    assert len(str(caught.value)) <= 300
+    return str(caught.value)
+
+
+IDS = torch.arange(2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.eye(2), "labels are a torch.float32 tensor of shape (2, 2)"),
+        (2 * torch.eye(2, dtype=torch.long) - 1, "labels are a torch.int64 tensor of shape (2, 2)"),
+        (torch.eye(2, dtype=torch.uint8), "labels are a torch.uint8 tensor of shape (2, 2)"),
+        (torch.rand(2), "labels are a torch.float32 tensor of shape (2,)"),
+        (torch.tensor(1), "labels are a torch.int64 tensor of shape ()"),
+        ((IDS, IDS.float()), "labels are of type tuple"),
+        ((IDS, IDS == 1), "labels are of type tuple"),
+        ((IDS, IDS, IDS), "labels are of type tuple"),
+        ((IDS,), "labels are of type tuple"),
+        ([0, 1], "labels are of type list"),
+        (1024, "labels are of type int"),
+        (IDS.numpy(), "labels are of type ndarray"),
+    ],
+)
+def test_labels_that_are_neither_bool_nor_ids(labels, words):
+    """Signs and soft labels would give a number that means nothing."""
+    message = refusal(TypeError, labels)
+    assert words in message
+    assert "labels > 0" in message and "ids" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "n", "m", "words"),
+    [
+        (torch.ones(2, 3).bool(), 3, 2, "labels have shape [2, 3]; expected [3, 2]"),
+        (torch.ones(2).bool(), 2, 2, "labels have shape [2]; expected [2, 2]"),
+        (torch.arange(3), 2, 2, "ids have shapes [3] and [3]; expected [2] and [2]"),
+        (torch.arange(3), 3, 2, "ids have shapes [3] and [3]; expected [3] and [2]"),
+        ((torch.arange(2), torch.arange(3)), 3, 2, "ids have shapes [2] and [3]; expected [3]"),
+    ],
+)
+def test_labels_of_another_shape(labels, n, m, words):
+    assert words in refusal(ValueError, labels, n, m)
 
 
 def test_chunk_size_below_one():

@@ -73,6 +73,15 @@ def test_the_loss_does_not_broadcast():
         multi_label_sigmoid_loss(torch.zeros(2, 1), torch.eye(2, dtype=torch.bool))
 
 
+@pytest.mark.parametrize(
+    "labels", [torch.eye(2) * 2 - 1, torch.eye(2) * 0.9, torch.eye(2, dtype=torch.long)]
+)
+def test_the_loss_refuses_signs_and_soft_labels(labels):
+    """They would give a number that means nothing."""
+    with pytest.raises(TypeError, match=r"labels are torch\.\w+; expected bool.*labels > 0"):
+        multi_label_sigmoid_loss(torch.zeros(2, 2), labels)
+
+
 # ---- data ----------------------------------------------------------------------------------------
 
 
