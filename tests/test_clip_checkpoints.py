@@ -359,6 +359,21 @@ def test_processor_of_a_folder(folder):
     change(folder / "preprocessor_config.json", image_mean=list(MEAN), size=40)
     with pytest.raises(CheckpointError, match="size is 40; .* {'shortest_edge': 32}"):
         clip.load_processor(folder)
+    change(folder / "preprocessor_config.json", size=32, do_center_crop=False)
+    with pytest.raises(CheckpointError, match="do_center_crop is False; .* has True"):
+        clip.load_processor(folder)
+    change(folder / "preprocessor_config.json", do_center_crop=True)
+    end = {"__type": "AddedToken", "content": clip.tokenizer.END}  # as OpenAI's folders have it
+    settings = {"unk_token": end, "pad_token": "!", "do_lower_case": True, "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    clip.load_processor(folder)
+    for settings, message in (
+        ({"do_lower_case": False}, "do_lower_case is False; .* has True"),
+        ({"added_tokens_decoder": {"9": {"content": "<a>"}}}, "has the added token '<a>'"),
+    ):
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        with pytest.raises(CheckpointError, match=message):
+            clip.load_processor(folder)
 
 
 def test_a_vocabulary_larger_than_the_model(folder):

@@ -22,6 +22,7 @@ from siglip_lab.checkpoints import (
     check_names,
     check_preprocessing,
     check_shape,
+    check_tokenizer,
     check_type,
     dtype_of,
     fill,
@@ -36,7 +37,7 @@ from siglip_lab.checkpoints import (
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
 from siglip_lab.clip.model import CLIP
 from siglip_lab.clip.preprocess import MEAN, STD, preprocess
-from siglip_lab.clip.tokenizer import Tokenizer
+from siglip_lab.clip.tokenizer import END, START, Tokenizer
 from siglip_lab.configs import TextConfig, VisionConfig, shown
 
 __all__ = ["load_model", "load_processor", "read_config"]
@@ -124,11 +125,13 @@ def load_processor(
     else:
         folder = _existing(name)
         config = read_config(folder)
-        check_preprocessing(folder, _settings(config.vision.image_size))
-        vocabulary = folder if vocabulary is None else vocabulary
-        for name in ("vocab.json", "merges.txt"):
-            if (folder / name).exists():
-                check_file(folder / name, SMALL)
+        check_preprocessing(folder, _image_settings(config.vision.image_size))
+        if vocabulary is None:
+            vocabulary = folder
+            check_tokenizer(folder, _TEXT_SETTINGS, config.text.context_length)
+            for name in ("vocab.json", "merges.txt", "tokenizer.json"):
+                if (folder / name).exists():
+                    check_file(folder / name, SMALL)
     tokenizer = Tokenizer(vocabulary, config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
@@ -182,15 +185,26 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _settings(size: int) -> dict[str, tuple]:
+def _image_settings(size: int) -> dict[str, tuple]:
     """What a folder's image processor may say; older files write sizes as one number."""
+    name = "CLIPImageProcessor"
     return {
         "resample": (3,),
         "image_mean": (list(MEAN),),
         "image_std": (list(STD),),
         "size": ({"shortest_edge": size}, size),
         "crop_size": ({"height": size, "width": size}, size),
+        "do_center_crop": (True, None),
+        "default_to_square": (False, None),
+        "image_processor_type": (name, f"{name}Fast", f"{name}Pil", None),
     }
+
+
+_TEXT_SETTINGS = {
+    "do_lower_case": (True,), "bos_token": (START,), "eos_token": (END,), "unk_token": (END,),
+    "pad_token": (END, "!", None),  # what follows the end is never read
+    "tokenizer_class": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}  # fmt: skip
 
 
 def _existing(name: str | os.PathLike) -> Path:
