@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -483,7 +484,14 @@ def load_weights(
 
 
 def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torch.nn.Module:
-    """Give a model on the meta device its tensors, if all vectors are finite.
+    """Give a model on the meta device its tensors, if all vectors are finite."""
+    check_finite(path, tensors)
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model
+
+
+def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Refuse vectors that hold NaN or infinity.
 
     They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
     """
@@ -495,8 +503,6 @@ def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torc
             f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
             "take an earlier checkpoint, or fetch it again"
         )
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return model
 
 
 def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, list[str]]]:
@@ -693,6 +699,8 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             folder.
 
     Raises:
+        CheckpointError: If `load_model` could not read the model back: its tensors are not those
+            that its config asks for, share memory, are no floats, or hold NaN. Nothing is written.
         OSError: If there is no room or no right to write; the old checkpoint stays.
         TypeError: If the model is none of this library's SigLIP, or spiece no bytes.
     """
@@ -704,10 +712,11 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
     if not isinstance(spiece, (bytes, type(None))):
         raise TypeError(f"spiece is {shown(repr(spiece))}; expected bytes: Path(...).read_bytes()")
     folder = Path(folder)
+    tensors = _loadable(folder, model)
     folder.mkdir(parents=True, exist_ok=True)
     image_size = model.config.vision.image_size
     files = {
-        "model.safetensors": {k: tensor.contiguous() for k, tensor in model.state_dict().items()},
+        "model.safetensors": tensors,
         "preprocessor_config.json": {
             "do_normalize": True,
             "do_rescale": True,
@@ -747,6 +756,26 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             index.unlink(missing_ok=True)
         for name in files:
             os.replace(Path(new) / name, folder / name)
+
+
+def _loadable(folder: Path, model: SigLIP) -> dict[str, Tensor]:
+    """A model's tensors, if they are what `load_model` will ask for."""
+    expected, tensors = on_meta(SigLIP, model.config).state_dict(), model.state_dict()
+    what = "model.config (merge LoRA, remove parametrizations, or rebuild)"
+    check_names(folder, expected.keys(), tensors.keys(), what)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        check_shape(folder, name, tensor.shape, expected[name].shape, "model.config asks")
+        check_type(folder, name, tensor.dtype)
+    places = sorted((tensor.data_ptr(), tensor.nbytes, name) for name, tensor in tensors.items())
+    for (start, size, one), (end, _, two) in pairwise(places):
+        if start + size > end:
+            raise CheckpointError(
+                f"{folder}: {one} and {two} share memory, or are on the meta device; a checkpoint "
+                "holds each for itself: copy.deepcopy the shared layer, or load the weights"
+            )
+    check_finite(folder, tensors)
+    return tensors
 
 
 def _hugging_face_config(config: SigLIPConfig) -> dict:

@@ -654,6 +654,79 @@ def test_what_cannot_be_saved(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+class LoRA(torch.nn.Module):
+    def __init__(self, base):
+        super().__init__()
+        self.base_layer, self.lora_A = base, torch.nn.Linear(base.in_features, 2)
+
+
+def add_lora(model):
+    model.text_model.encoder.layers[0].self_attn.q_proj = LoRA(model.text_model.head)
+
+
+def drop_layer(model):
+    del model.vision_model.encoder.layers[-1]
+
+
+def share_layers(model):
+    layers = model.vision_model.encoder.layers
+    layers[1] = layers[0]
+
+
+def share_part(model):
+    """A vector inside another tensor: other parameters, other shapes, the same memory."""
+    matrix = model.vision_model.encoder.layers[0].mlp.fc1.weight.data
+    model.text_model.head.bias.data = matrix[0]
+
+
+def grow_table(model):
+    table = model.text_model.embeddings.token_embedding
+    table.weight = torch.nn.Parameter(torch.randn(len(table.weight) + 1, table.embedding_dim))
+
+
+def round_off(model):
+    head = model.text_model.head
+    head.weight = torch.nn.Parameter(head.weight.data.to(torch.int8), requires_grad=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (add_lora, "merge LoRA.*not expected: .*q_proj.base_layer.bias"),
+        (
+            lambda m: torch.nn.utils.parametrizations.weight_norm(m.text_model.head),
+            "remove parametrizations.*not expected: text_model.head.parametrizations",
+        ),
+        (drop_layer, "rebuild.*missing: vision_model.encoder.layers.3"),
+        (lambda m: m.register_buffer("steps", torch.zeros(1)), "not expected: steps"),
+        (grow_table, r"token_embedding.weight has shape \[385, 72\], model.config asks for"),
+        (round_off, "head.weight is torch.int8, expected floats"),
+        (share_layers, "layers.0.* and .*layers.1.* share memory"),
+        (share_part, "share memory"),
+        (lambda m: m.to("meta"), "or are on the meta device"),
+        (lambda m: m.logit_scale.data.fill_(torch.nan), "logit_scale holds NaN"),
+    ],
+)
+def test_a_model_that_would_not_load_is_not_saved(change, message, tmp_path):
+    model = load_model("tiny")
+    sl.save_checkpoint(tmp_path, model, b"old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    change(model)
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(CheckpointError, match=message):
+            sl.save_checkpoint(folder, model, b"new")
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantiz:UserWarning")
+def test_a_quantized_model_is_not_saved(tmp_path):
+    model = load_model("tiny")
+    model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(CheckpointError, match="do not fit model.config"):
+        sl.save_checkpoint(tmp_path / "new", model)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.int8, torch.complex64, torch.float8_e4m3fn])
 def test_types_that_are_none(dtype):
     with pytest.raises(TypeError, match=f"dtype is {dtype!r}; expected torch.float16, "):

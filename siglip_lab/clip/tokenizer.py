@@ -5,7 +5,8 @@ the most frequent pair on, says which two pieces become one; the result is a voc
 bytes, bytes that end a word, merges, and two marks for start and end.
 
 The list is data that the user has: it comes with a checkpoint folder of Hugging Face
-(``vocab.json`` and ``merges.txt``, or ``tokenizer.json``), and with the Python package ``openai-clip``.
+(``vocab.json`` and ``merges.txt``, or ``tokenizer.json``), and with the Python package
+``openai-clip``.
 """
 
 from __future__ import annotations
