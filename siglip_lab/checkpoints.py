@@ -61,6 +61,9 @@ _RECORD = re.compile(
     r"data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/serialization_id"
 )
+# What may be around a state dict, and before all of its names: torch's, Lightning's, flax's
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "params/")
 _OLD_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -619,9 +622,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 raise ValueError("it is no plain archive of torch.save")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=bool(records))
     except Exception as error:  # torch, zipfile and pickle raise a dozen kinds
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{path} holds more than tensors: {shown(code[1])}, whose code loading would run. "
+                "If it is a whole model or a training, save its weights alone, where it was made: "
+                "torch.save(model.state_dict(), PATH)"
+            ) from error
         raise damaged(path, error) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    while isinstance(content, dict) and (
+        inner := [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
+    ):
+        content = inner[0]
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
@@ -640,6 +651,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if sum(tensor.nbytes for tensor in content.values()) > path.stat().st_size:
         raise CheckpointError(f"{path}: its tensors are larger than the file; save clones of them")
     return content
+
+
+def without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what wrappers put before all the names, one in the other or not."""
+    for prefix in _PREFIXES:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return without_prefixes({name.removeprefix(prefix): x for name, x in tensors.items()})
+    return tensors
 
 
 def check_shape(path: Path, name: str, found: list[int], expected: list[int], who: str) -> None:
