@@ -63,7 +63,7 @@ _RECORD = re.compile(
 )
 # What may be around a state dict, and before all of its names: torch's, Lightning's, flax's
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "params/")
+_PREFIXES = re.compile(r"(module\.|_orig_mod\.|model\.|params/)*")
 _OLD_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -629,10 +629,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 "torch.save(model.state_dict(), PATH)"
             ) from error
         raise damaged(path, error) from error
-    while isinstance(content, dict) and (
-        inner := [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
-    ):
-        content = inner[0]
+    for _ in _WRAPPERS:  # one in the other, at most so deep: a dict can hold itself
+        inside = [content.get(key) for key in _WRAPPERS] if isinstance(content, dict) else []
+        content = next((inner for inner in inside if isinstance(inner, dict)), content)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
@@ -655,10 +654,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors without what wrappers put before all the names, one in the other or not."""
-    for prefix in _PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return without_prefixes({name.removeprefix(prefix): x for name, x in tensors.items()})
-    return tensors
+    start = _PREFIXES.match(os.path.commonprefix([*tensors])).end()
+    return {name[start:]: tensor for name, tensor in tensors.items()}
 
 
 def check_shape(path: Path, name: str, found: list[int], expected: list[int], who: str) -> None:

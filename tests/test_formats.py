@@ -245,6 +245,13 @@ def test_a_prefix_of_some_names_only(tmp_path):
     refuse(save_pickle(tmp_path / "a.pt", names), "is no SigLIP", "begins with module.visual")
 
 
+def test_a_wrapper_without_end(tmp_path):
+    content = {"epoch": 3}
+    content["model"] = content
+    refuse(save_pickle(tmp_path / "a.pt", content), "epoch is of type int")
+    refuse(save_pickle(tmp_path / "a.pt", {"module." * 9999 + "x": torch.ones(1)}), "begins with x")
+
+
 def test_a_whole_model_is_refused(tmp_path):
     advice = "torch.save(model.state_dict(), PATH)"
     for whole in (make(NO_HEAD), {"model": make(NO_HEAD)}):
