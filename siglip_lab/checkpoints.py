@@ -269,6 +269,7 @@ def read_tower(path: Path, content: dict, part: str, defaults: dict, fixed: dict
     given = content.get(part)
     if not isinstance(given, (dict, type(None))):
         raise CheckpointError(f"{path}: {part} is {shown(repr(given))}, expected an object")
+    fixed = fixed | {"attention_dropout": 0.0}
     values = defaults | fixed | (given or {})
     for key, value in fixed.items():
         if values[key] != value:

@@ -318,6 +318,8 @@ def test_a_zip_of_something_else(tmp_path):
         ({"model_type": "siglip"}, "model_type is 'siglip', expected 'clip'"),
         ({"vision_config": {"hidden_act": "gelu"}}, "hidden_act is 'gelu'; this model has 'quick"),
         ({"text_config": {"layer_norm_eps": 1e-6}}, "text_config.layer_norm_eps is 1e-06"),
+        ({"text_config": {"eos_token_id": 49_000}}, "eos_token_id is 49000; .* highest id"),
+        ({"text_config": {"attention_dropout": 0.1}}, "text_config.attention_dropout is 0.1"),
         ({"projection_dim": "large"}, "embed_dim"),
     ],
 )

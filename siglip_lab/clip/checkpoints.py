@@ -184,7 +184,7 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
     vision = read_tower(path, content, "vision_config", vision_sizes, fixed | {"num_channels": 3})
     text = read_tower(path, content, "text_config", text_sizes, fixed)
     try:
-        return CLIPConfig(
+        config = CLIPConfig(
             VisionConfig(vision["image_size"], vision["patch_size"], **tower_shape(vision)),
             TextConfig(
                 text["vocab_size"],
@@ -195,6 +195,13 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+    end = text.get("eos_token_id", 2)  # 2 in old files, where it means the highest id of a row
+    if end not in (2, 49_407, config.text.vocab_size - 1):
+        raise CheckpointError(
+            f"{path}: text_config.eos_token_id is {shown(repr(end))}; this model reads a text at "
+            "the highest id of its row, 49407"
+        )
+    return config
 
 
 def _image_settings(size: int) -> dict[str, tuple]:
