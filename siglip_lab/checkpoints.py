@@ -8,6 +8,7 @@ or nothing is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -42,15 +44,26 @@ from siglip_lab.tokenizer import Tokenizer
 __all__ = ["Processor", "load_model", "load_processor", "read_config", "save_checkpoint"]
 
 TINY = Path(__file__).parent / "tiny"
+GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 SMALL = 10_000_000  # bytes: more than any file but the weights has
 FLOATS = {
     "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
+}  # fmt: skip
+# What a folder may say of images unasked, and what it may say of no weight for pixels or ids
+SWITCHES = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
+LABELS = {
+    "_valid_processor_keys", "backend", "clean_up_tokenization_spaces", "errors",
+    "feature_extractor_type", "is_local", "local_files_only", "model_input_names", "name_or_path",
+    "processor_class", "special_tokens_map_file", "tokenizer_file",
 }  # fmt: skip
 # What torch.save writes: an archive with these records, or long ago a pickle that begins so
 _RECORD = re.compile(
     r"data\.pkl|data/\d+|version|byteorder|\.format_version|\.storage_alignment"
     r"|\.data/serialization_id"
 )
+# What may be around a state dict, and before all of its names: torch's, Lightning's, flax's
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = re.compile(r"(module\.|_orig_mod\.|model\.|params/)*")
 _OLD_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -169,8 +182,9 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
         A `Processor`.
 
     Raises:
-        CheckpointError: If the folder asks for another preprocessing than SigLIP's, the model is
-            one of SigLIP 2, whose tokenizer is another, or a hub does not give the files.
+        CheckpointError: If the folder asks for another preprocessing than SigLIP's or for what is
+            not known here, the model is one of SigLIP 2, whose tokenizer is another, or a hub does
+            not give the files.
         FileNotFoundError: If the folder or its ``spiece.model`` does not exist.
         ValueError: If the name is unknown.
 
@@ -178,19 +192,18 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
     ['input_ids']
     """
     folder = _find_folder(name, source, weights=False)
-    siglip2 = str(name).removeprefix("google/") in list_models(version=2)
-    if siglip2 and not (folder / "spiece.model").exists():
-        raise CheckpointError(
-            f"{folder}: {name} is a SigLIP 2 with Gemma's tokenizer, which this package has not; "
-            "load_model loads its model, input_ids have to come from transformers"
-        )
     config = read_config(folder)
-    size = config.vision.image_size
-    half, square = [0.5, 0.5, 0.5], {"height": size, "width": size}
-    check_preprocessing(
-        folder, {"resample": (3,), "image_mean": (half,), "image_std": (half,), "size": (square,)}
-    )
-    if (folder / "spiece.model").exists():
+    no_spiece = not (folder / "spiece.model").exists()
+    other = any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
+    if config.text.vocab_size == GEMMA or (no_spiece and other):
+        raise CheckpointError(
+            f"{folder} is a SigLIP 2 with Gemma's tokenizer, to judge by its files (spiece.model "
+            "is SigLIP's), which this package has not; load_model loads its model, input_ids have "
+            "to come from transformers"
+        )
+    check_preprocessing(folder, _image_settings(config.vision.image_size))
+    check_tokenizer(folder, _TEXT_SETTINGS, config.text.context_length)
+    if not no_spiece:
         check_file(folder / "spiece.model", SMALL)
     tokenizer = Tokenizer(folder / "spiece.model", config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
@@ -198,7 +211,7 @@ def load_processor(name: str | Path, source: str | Path | None = None) -> Proces
             f"{folder}: spiece.model has {tokenizer.vocab_size} pieces, config.json allows "
             f"{config.text.vocab_size}: the two belong to different models"
         )
-    return Processor(tokenizer, size)
+    return Processor(tokenizer, config.vision.image_size)
 
 
 def read_config(folder: str | Path) -> SigLIPConfig:
@@ -218,6 +231,11 @@ def read_config(folder: str | Path) -> SigLIPConfig:
     """
     path = Path(folder) / "config.json"
     content = read_json(path)
+    if content.get("model_type") == "siglip2":
+        raise CheckpointError(
+            f"{path}: model_type is 'siglip2', a SigLIP 2 for images of any shape (NaFlex), which "
+            "this package has not; take one of a fixed size, such as siglip2-base-patch16-224"
+        )
     if content.get("model_type") != "siglip":
         raise CheckpointError(
             f"{path}: model_type is {shown(repr(content.get('model_type')))}, expected 'siglip'"
@@ -251,6 +269,7 @@ def read_tower(path: Path, content: dict, part: str, defaults: dict, fixed: dict
     given = content.get(part)
     if not isinstance(given, (dict, type(None))):
         raise CheckpointError(f"{path}: {part} is {shown(repr(given))}, expected an object")
+    fixed = fixed | {"attention_dropout": 0.0}
     values = defaults | fixed | (given or {})
     for key, value in fixed.items():
         if values[key] != value:
@@ -335,20 +354,78 @@ def check_file(path: Path, most: float = float("inf")) -> None:
         raise CheckpointError(f"{path} has {status.st_size:,} bytes, more than it can have")
 
 
+def _image_settings(size: int) -> dict[str, tuple]:
+    """What a folder's image processor may say."""
+    half, name = [0.5, 0.5, 0.5], "SiglipImageProcessor"
+    return {
+        "resample": (3,),
+        "image_mean": (half,),
+        "image_std": (half,),
+        "size": ({"height": size, "width": size},),
+        "default_to_square": (True, False, None),  # of sizes that are one number
+        "image_processor_type": (name, f"{name}Fast", f"{name}Pil", None),
+    }
+
+
+_TEXT_SETTINGS = {
+    "do_lower_case": (True,), "eos_token": ("</s>",), "pad_token": ("</s>",),
+    "unk_token": ("<unk>",), "tokenizer_class": ("SiglipTokenizer",),
+}  # fmt: skip
+
+
 def check_preprocessing(folder: Path, accepted: dict[str, tuple]) -> None:
     """Refuse a folder whose image processor has other settings than the accepted ones."""
-    path = folder / "preprocessor_config.json"
-    if not path.exists():  # transformers 5 writes one file for image processor and tokenizer
-        path = folder / "processor_config.json"
-    settings = read_json(path)
-    settings = settings.get("image_processor", settings)
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path}: image_processor is {shown(repr(settings))}; expected {{}}")
-    for key, values in accepted.items():
-        if settings.get(key) not in values:
-            found = shown(repr(settings.get(key)))
+    old, new = folder / "preprocessor_config.json", folder / "processor_config.json"
+    paths = [old] if old.exists() else []
+    if not paths or (new.exists() and "image_processor" in read_json(new)):
+        paths.append(new)  # transformers 5 writes this one, and prefers it to the other
+    accepted = {key: (value, None) for key, value in SWITCHES.items()} | accepted
+    accepted |= {"data_format": ("channels_first", None), "do_convert_rgb": (True, None)}
+    for path in paths:
+        settings = read_json(path)
+        settings = settings.get("image_processor", settings)
+        if not isinstance(settings, dict):
+            found = shown(repr(settings))
+            raise CheckpointError(f"{path}: image_processor is {found}; expected {{}}")
+        _check_settings(path, dict.fromkeys(accepted) | settings, accepted)
+
+
+def check_tokenizer(folder: Path, accepted: dict[str, tuple], length: int) -> None:
+    """Refuse a folder whose tokenizer has other settings than the accepted ones, if it has any."""
+    path, more = folder / "tokenizer_config.json", folder / "added_tokens.json"
+    settings = read_json(path) if path.exists() else {}
+    added = settings.pop("added_tokens_decoder", {})
+    settings = {key: _content(value) for key, value in settings.items()}
+    with contextlib.suppress(KeyError, TypeError):  # longer texts are cut where the model ends
+        settings["model_max_length"] = min(settings["model_max_length"], length)
+    sides = {"padding_side": ("right",), "truncation_side": ("right",)}
+    _check_settings(path, settings, accepted | sides | {"model_max_length": (length, None)})
+    tokens = [value for key, (value, *_) in accepted.items() if key.endswith("_token")]
+    added = [_content(value) for value in added.values()] if isinstance(added, dict) else [added]
+    for token in [*added, *(read_json(more) if more.exists() else ())]:
+        if token not in tokens:
             raise CheckpointError(
-                f"{path}: {key} is {found}; this model's preprocessing has {values[0]!r}"
+                f"{folder}: its tokenizer has the added token {shown(repr(token))}, which this "
+                "package's has not: take the ids from transformers"
+            )
+
+
+def _content(token):
+    """The text of a token that is stored with its settings; all else as it is."""
+    return token.get("content", token) if isinstance(token, dict) else token
+
+
+def _check_settings(path: Path, settings: dict, accepted: dict[str, tuple]) -> None:
+    """Refuse settings of other values, and those not known here unless they ask for nothing."""
+    for key, value in settings.items():
+        if key in accepted:
+            wrong, expected = value not in accepted[key], repr(accepted[key][0])
+        else:
+            wrong, expected = key not in LABELS and bool(value), "no such setting"
+        if wrong:
+            raise CheckpointError(
+                f"{path}: {shown(key)} is {shown(repr(value))}; this model's preprocessing has "
+                f"{expected}"
             )
 
 
@@ -411,7 +488,14 @@ def load_weights(
 
 
 def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torch.nn.Module:
-    """Give a model on the meta device its tensors, if all vectors are finite.
+    """Give a model on the meta device its tensors, if all vectors are finite."""
+    check_finite(path, tensors)
+    model.load_state_dict(tensors, strict=True, assign=True)
+    return model
+
+
+def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Refuse vectors that hold NaN or infinity.
 
     They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
     """
@@ -423,8 +507,6 @@ def fill(path: Path, model: torch.nn.Module, tensors: dict[str, Tensor]) -> torc
             f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
             "take an earlier checkpoint, or fetch it again"
         )
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return model
 
 
 def _groups(locations: dict[str, Path], most: int = 32) -> Iterator[tuple[Path, list[str]]]:
@@ -541,9 +623,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 raise ValueError("it is no plain archive of torch.save")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=bool(records))
     except Exception as error:  # torch, zipfile and pickle raise a dozen kinds
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{path} holds more than tensors: {shown(code[1])}, whose code loading would run. "
+                "If it is a whole model or a training, save its weights alone, where it was made: "
+                "torch.save(model.state_dict(), PATH)"
+            ) from error
         raise damaged(path, error) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for _ in _WRAPPERS:  # one in the other, at most so deep: a dict can hold itself
+        inside = [content.get(key) for key in _WRAPPERS] if isinstance(content, dict) else []
+        content = next((inner for inner in inside if isinstance(inner, dict)), content)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}; expected a dict of named tensors, as "
@@ -562,6 +651,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if sum(tensor.nbytes for tensor in content.values()) > path.stat().st_size:
         raise CheckpointError(f"{path}: its tensors are larger than the file; save clones of them")
     return content
+
+
+def without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what wrappers put before all the names, one in the other or not."""
+    start = _PREFIXES.match(os.path.commonprefix([*tensors])).end()
+    return {name[start:]: tensor for name, tensor in tensors.items()}
 
 
 def check_shape(path: Path, name: str, found: list[int], expected: list[int], who: str) -> None:
@@ -621,6 +716,8 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             folder.
 
     Raises:
+        CheckpointError: If `load_model` could not read the model back: its tensors are not those
+            that its config asks for, share memory, are no floats, or hold NaN. Nothing is written.
         OSError: If there is no room or no right to write; the old checkpoint stays.
         TypeError: If the model is none of this library's SigLIP, or spiece no bytes.
     """
@@ -632,10 +729,11 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
     if not isinstance(spiece, (bytes, type(None))):
         raise TypeError(f"spiece is {shown(repr(spiece))}; expected bytes: Path(...).read_bytes()")
     folder = Path(folder)
+    tensors = _loadable(folder, model)
     folder.mkdir(parents=True, exist_ok=True)
     image_size = model.config.vision.image_size
     files = {
-        "model.safetensors": {k: tensor.contiguous() for k, tensor in model.state_dict().items()},
+        "model.safetensors": tensors,
         "preprocessor_config.json": {
             "do_normalize": True,
             "do_rescale": True,
@@ -675,6 +773,26 @@ def save_checkpoint(folder: str | Path, model: SigLIP, spiece: bytes | None = No
             index.unlink(missing_ok=True)
         for name in files:
             os.replace(Path(new) / name, folder / name)
+
+
+def _loadable(folder: Path, model: SigLIP) -> dict[str, Tensor]:
+    """A model's tensors, if they are what `load_model` will ask for."""
+    expected, tensors = on_meta(SigLIP, model.config).state_dict(), model.state_dict()
+    what = "model.config (merge LoRA, remove parametrizations, or rebuild)"
+    check_names(folder, expected.keys(), tensors.keys(), what)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        check_shape(folder, name, tensor.shape, expected[name].shape, "model.config asks")
+        check_type(folder, name, tensor.dtype)
+    places = sorted((tensor.data_ptr(), tensor.nbytes, name) for name, tensor in tensors.items())
+    for (start, size, one), (end, _, two) in pairwise(places):
+        if start + size > end:
+            raise CheckpointError(
+                f"{folder}: {one} and {two} share memory, or are on the meta device; a checkpoint "
+                "holds each for itself: copy.deepcopy the shared layer, or load the weights"
+            )
+    check_finite(folder, tensors)
+    return tensors
 
 
 def _hugging_face_config(config: SigLIPConfig) -> dict:

@@ -35,6 +35,7 @@ from siglip_lab.checkpoints import (
     fill,
     on_meta,
     read_state_dict,
+    without_prefixes,
 )
 from siglip_lab.configs import (
     SigLIPConfig,
@@ -139,8 +140,9 @@ def load_file(
 
     Args:
         path: A two-tower ``.npz`` of big_vision, or a state dict of open_clip in ``.safetensors``
-            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict" as in its training
-            checkpoints, with or without "module." before the names.
+            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict", "model_state_dict" or
+            "model" as in training checkpoints; "module.", "_orig_mod." and "model." before all the
+            names are taken off.
         device: Where to put the model; default: the CPU.
         dtype: Floating type of the weights; default: the file's. ``logit_scale`` and
             ``logit_bias`` stay in float32 at least.
@@ -160,7 +162,7 @@ def load_file(
     config = get_config(config) if isinstance(config, str) else config
     if not isinstance(config, (SigLIPConfig, type(None))):
         raise TypeError(f"config is {shown(repr(config))}; expected a SigLIPConfig or a name")
-    path, tensors = Path(path), _named(Path(path))
+    path, tensors = Path(path), _read(Path(path))
     _check_library(path, tensors)
     tensors = _unpacked(path, tensors)
     found = _config_of(path, tensors, config)
@@ -206,7 +208,7 @@ def load_vision_tower(
     config = get_config(config).vision if isinstance(config, str) else config
     if not isinstance(config, (VisionConfig, type(None))):
         raise TypeError(f"config is {shown(repr(config))}; expected a VisionConfig or a name")
-    path, tensors = Path(path), _named(Path(path))
+    path, tensors = Path(path), _read(Path(path))
     if "patch_embed.proj.weight" not in tensors:
         raise CheckpointError(f"{path} is no image tower of timm: it begins with {_begin(tensors)}")
     tensors = {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
@@ -248,17 +250,8 @@ def _converted(
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def _named(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a file, without what its writer put before all the names."""
-    tensors = _read(path)
-    for prefix in ("module.", "params/"):
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
-
-
 def _read(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a file under its own name."""
+    """Every tensor of a file, without what was put before all the names."""
     readers = {".npz": _read_npz, ".safetensors": load_safetensors}
     readers |= dict.fromkeys((".pt", ".pth", ".bin"), read_state_dict)
     if not os.path.isfile(path):
@@ -275,7 +268,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         check_type(path, name, tensor.dtype)
         if not tensor.numel():
             raise CheckpointError(f"{path}: {shown(name)} is empty, {shown(list(tensor.shape))}")
-    return tensors
+    return without_prefixes(tensors)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
@@ -302,7 +295,7 @@ def _check_library(path: Path, names: Collection[str]) -> None:
     """Refuse files of other models, and say what they are where that can be known."""
     if "img/embedding/kernel" in names or "visual.trunk.patch_embed.proj.weight" in names:
         return
-    if any(name.endswith("patch_embed.proj.weight") for name in names):
+    if "patch_embed.proj.weight" in names:
         raise CheckpointError(
             f"{path} is an image tower of timm: text tower, logit_scale and logit_bias are missing;"
             " take open_clip's file of the whole model, or siglip_lab.formats.load_vision_tower"

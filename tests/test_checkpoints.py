@@ -10,6 +10,7 @@ import torch
 from parity import random_inputs, random_model, twin
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import SiglipProcessor
 
 import siglip_lab as sl
 from siglip_lab.checkpoints import (
@@ -249,7 +250,7 @@ def test_missing_shard(model, folder):
     ("changes", "message"),
     [
         ({"model_type": "clip"}, "model_type is 'clip', expected 'siglip'"),
-        ({"model_type": "siglip2"}, "model_type is 'siglip2'"),
+        ({"model_type": "siglip2"}, "'siglip2', a SigLIP 2.*NaFlex.*fixed size"),
         ({"vision_config__hidden_act": "quick_gelu"}, "vision_config.hidden_act is 'quick_gelu'"),
         ({"text_config__layer_norm_eps": 1e-5}, "text_config.layer_norm_eps is 1e-05"),
         ({"vision_config__num_channels": 4}, "num_channels is 4"),
@@ -410,13 +411,76 @@ def test_what_a_message_repeats_prints(folder):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"resample": 2}, {"image_mean": [0.48, 0.46, 0.41]}, {"size": {"height": 48, "width": 48}}],
-)
+    [
+        {"resample": 2}, {"image_mean": [0.48, 0.46, 0.41]}, {"size": {"height": 48, "width": 48}},
+        {"do_resize": False}, {"do_rescale": False}, {"do_normalize": False},
+        {"rescale_factor": 1 / 127.5}, {"do_convert_rgb": False}, {"do_center_crop": True},
+        {"pad_size": {"height": 60, "width": 60}}, {"data_format": "channels_last"},
+        {"image_processor_type": "Siglip2ImageProcessor"}, {"auto_map": {"x": "y"}},
+    ],
+)  # fmt: skip
 def test_other_preprocessing_is_refused(folder, changes):
     change_json(folder / "preprocessor_config.json", **changes)
     with pytest.raises(
         CheckpointError, match=f"{next(iter(changes))} is .*this model's preprocessing"
     ):
+        load_processor(folder)
+
+
+def test_of_two_image_processors_both_are_read(folder):
+    processors = {"image_processor": PREPROCESSING | {"do_rescale": False}}
+    (folder / "processor_config.json").write_text(json.dumps(processors))
+    with pytest.raises(CheckpointError, match="processor_config.json: do_rescale is False"):
+        load_processor(folder)
+    (folder / "processor_config.json").write_text('{"processor_class": "SiglipProcessor"}')
+    load_processor(folder)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"do_lower_case": False}, "do_lower_case is False; .* has True"),
+        ({"model_max_length": 7}, "model_max_length is 7; .* has 8"),
+        ({"pad_token": {"content": "<pad>"}}, "pad_token is '<pad>'; .* has '</s>'"),
+        ({"padding_side": "left"}, "padding_side is 'left'"),
+        ({"tokenizer_class": "T5Tokenizer"}, "tokenizer_class is 'T5Tokenizer'"),
+        ({"extra_special_tokens": ["<a>"]}, "extra_special_tokens is .*no such setting"),
+        ({"sp_model_kwargs": {"alpha": 0.1}}, "sp_model_kwargs is .*no such setting"),
+        ({"added_tokens_decoder": {"384": {"content": "<a>"}}}, "has the added token '<a>'"),
+        ({"added_tokens_decoder": 5}, "has the added token 5"),
+    ],
+)
+def test_another_tokenizer_is_refused(folder, changes, message):
+    settings = json.loads((TINY / "tokenizer_config.json").read_text()) | {"model_max_length": 9}
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(settings))
+    load_processor(folder)
+    path.write_text(json.dumps(settings | changes))
+    with pytest.raises(CheckpointError, match=message):
+        load_processor(folder)
+
+
+def test_tokens_added_in_a_file_of_their_own(folder):
+    (folder / "added_tokens.json").write_text('{"<unk>": 2, "<a>": 384}')
+    with pytest.raises(CheckpointError, match="has the added token '<a>'"):
+        load_processor(folder)
+
+
+def test_what_transformers_saves_of_a_processor_loads(tmp_path):
+    SiglipProcessor.from_pretrained(TINY).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((TINY / "config.json").read_bytes())
+    found, expected = (load_processor(folder)(text="Two, red") for folder in (tmp_path, "tiny"))
+    assert torch.equal(found["input_ids"], expected["input_ids"])
+
+
+@pytest.mark.parametrize("sign", ["tokenizer.json", "tokenizer.model", "vocabulary"])
+def test_a_siglip_2_is_known_by_what_it_holds(folder, sign):
+    change_json(folder / "preprocessor_config.json", resample=2)  # as theirs have
+    if sign == "vocabulary":
+        change_json(folder / "config.json", text_config__vocab_size=256_000)
+    else:
+        (folder / "spiece.model").rename(folder / sign)
+    with pytest.raises(CheckpointError, match="is a SigLIP 2 with Gemma's.*from transformers"):
         load_processor(folder)
 
 
@@ -587,6 +651,79 @@ def test_what_cannot_be_saved(tmp_path):
             sl.save_checkpoint(tmp_path / "new", wrong)
     with pytest.raises(TypeError, match="spiece is 'spiece.model'; expected bytes"):
         sl.save_checkpoint(tmp_path / "new", model, "spiece.model")
+    assert not (tmp_path / "new").exists()
+
+
+class LoRA(torch.nn.Module):
+    def __init__(self, base):
+        super().__init__()
+        self.base_layer, self.lora_A = base, torch.nn.Linear(base.in_features, 2)
+
+
+def add_lora(model):
+    model.text_model.encoder.layers[0].self_attn.q_proj = LoRA(model.text_model.head)
+
+
+def drop_layer(model):
+    del model.vision_model.encoder.layers[-1]
+
+
+def share_layers(model):
+    layers = model.vision_model.encoder.layers
+    layers[1] = layers[0]
+
+
+def share_part(model):
+    """A vector inside another tensor: other parameters, other shapes, the same memory."""
+    matrix = model.vision_model.encoder.layers[0].mlp.fc1.weight.data
+    model.text_model.head.bias.data = matrix[0]
+
+
+def grow_table(model):
+    table = model.text_model.embeddings.token_embedding
+    table.weight = torch.nn.Parameter(torch.randn(len(table.weight) + 1, table.embedding_dim))
+
+
+def round_off(model):
+    head = model.text_model.head
+    head.weight = torch.nn.Parameter(head.weight.data.to(torch.int8), requires_grad=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (add_lora, "merge LoRA.*not expected: .*q_proj.base_layer.bias"),
+        (
+            lambda m: torch.nn.utils.parametrizations.weight_norm(m.text_model.head),
+            "remove parametrizations.*not expected: text_model.head.parametrizations",
+        ),
+        (drop_layer, "rebuild.*missing: vision_model.encoder.layers.3"),
+        (lambda m: m.register_buffer("steps", torch.zeros(1)), "not expected: steps"),
+        (grow_table, r"token_embedding.weight has shape \[385, 72\], model.config asks for"),
+        (round_off, "head.weight is torch.int8, expected floats"),
+        (share_layers, "layers.0.* and .*layers.1.* share memory"),
+        (share_part, "share memory"),
+        (lambda m: m.to("meta"), "or are on the meta device"),
+        (lambda m: m.logit_scale.data.fill_(torch.nan), "logit_scale holds NaN"),
+    ],
+)
+def test_a_model_that_would_not_load_is_not_saved(change, message, tmp_path):
+    model = load_model("tiny")
+    sl.save_checkpoint(tmp_path, model, b"old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    change(model)
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(CheckpointError, match=message):
+            sl.save_checkpoint(folder, model, b"new")
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantiz:UserWarning")
+def test_a_quantized_model_is_not_saved(tmp_path):
+    model = load_model("tiny")
+    model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(CheckpointError, match="do not fit model.config"):
+        sl.save_checkpoint(tmp_path / "new", model)
     assert not (tmp_path / "new").exists()
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import warnings
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from test_clip_model import RESNET, SMALL, random_inputs, random_model, twin
 
 import siglip_lab as sl
 from siglip_lab import clip
-from siglip_lab.checkpoints import CheckpointError
-from siglip_lab.clip.checkpoints import POSITION_IDS, read_config
+from siglip_lab.checkpoints import CheckpointError, on_meta
+from siglip_lab.clip.checkpoints import POSITION_IDS, _config_of, read_config
 from siglip_lab.clip.preprocess import MEAN, STD
+from siglip_lab.configs import VisionConfig
 
 
 def openai_names(state: dict) -> dict:
@@ -91,7 +93,7 @@ def assert_same(found, expected):
 
 
 def test_a_state_dict_with_openais_names(model, state_dict):
-    loaded = clip.load_model(state_dict)
+    loaded = clip.load_model(state_dict, config=model.config)
     assert loaded.config == model.config
     assert not loaded.training
     assert_same(loaded, model)
@@ -104,14 +106,64 @@ def test_the_half_precision_of_openais_files_becomes_float32(model, tmp_path):
     tensors = {k: t.half() if t.ndim > 1 else t for k, t in tensors.items()}
     sizes = {"input_resolution": 32, "context_length": 12, "vocab_size": 600}
     torch.save(tensors | {k: torch.tensor(v) for k, v in sizes.items()}, tmp_path / "half.pt")
-    loaded = clip.load_model(tmp_path / "half.pt")
+    loaded = clip.load_model(tmp_path / "half.pt", config=model.config)
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     inputs = random_inputs(model.config)
     close = {"rtol": 0.02, "atol": 0.02}
     torch.testing.assert_close(loaded(**inputs).image_embeds, model(**inputs).image_embeds, **close)
-    half = clip.load_model(tmp_path / "half.pt", dtype=torch.bfloat16)
+    half = clip.load_model(tmp_path / "half.pt", dtype=torch.bfloat16, config=model.config)
     assert {n for n, p in half.named_parameters() if p.dtype == torch.float32} == {"logit_scale"}
     assert half(**inputs).logits_per_image.dtype == torch.float32
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.module."])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
+def test_what_is_around_a_state_dict(model, tmp_path, prefix, wrapper):
+    tensors = {prefix + k: tensor for k, tensor in openai_names(model.state_dict()).items()}
+    torch.save({"epoch": 1, wrapper: tensors}, tmp_path / "a.pt")
+    assert_same(clip.load_model(tmp_path / "a.pt", config=model.config), model)
+
+
+SIZES = {k: torch.tensor(1) for k in ("input_resolution", "context_length", "vocab_size")}
+
+
+@pytest.mark.parametrize("name", clip.list_models())
+def test_openais_own_files_are_known(name):
+    """By the sizes beside the weights; the number of heads is that of the name."""
+    config = clip.get_config(name)
+    tensors = openai_names(on_meta(clip.CLIP, config).state_dict())
+    assert _config_of(tensors | SIZES, "clip.pt") == config
+    with pytest.raises(CheckpointError, match="is not one of OpenAI's own files.*pass config"):
+        _config_of(tensors, "clip.pt")  # as open_clip's ViT-B-32, which has the exact GELU
+    assert _config_of(tensors, "clip.pt", config) == config
+
+
+@pytest.mark.parametrize("width, heads, mlp", [(1280, 16, 5120), (1408, 16, 6144), (80, 4, 99)])
+def test_the_number_of_heads_is_not_guessed(width, heads, mlp):
+    """ViT-H, ViT-g, and one that nobody has published, whose patches do not fill the image."""
+    vision = VisionConfig(230, 14, width=width, depth=2, num_heads=heads, mlp_dim=mlp)
+    config = clip.CLIPConfig(vision, SMALL.text)
+    tensors = openai_names(on_meta(clip.CLIP, config).state_dict())
+    for beside in ({}, SIZES):
+        with pytest.raises(CheckpointError, match="number of heads are not known: pass config"):
+            _config_of(tensors | beside, "clip.pt")
+        assert _config_of(tensors | beside, "clip.pt", config) == config
+
+
+def test_a_config_that_does_not_fit(model, state_dict, folder):
+    text = replace(model.config.text, vocab_size=601)
+    with pytest.raises(CheckpointError, match="holds text vocab_size=600, not 601"):
+        clip.load_model(state_dict, config=replace(model.config, text=text))
+    other = RESNET if model.config == SMALL else SMALL
+    with pytest.raises(CheckpointError, match="holds (VisionConfig|ResNetConfig).*, not (V|R)"):
+        clip.load_model(state_dict, config=other)
+    with pytest.raises(ValueError, match="unknown model 'ViT-H'"):
+        clip.load_model(state_dict, config="ViT-H")
+    with pytest.raises(TypeError, match="config is 5; expected a CLIPConfig or a name"):
+        clip.load_model(state_dict, config=5)
+    for arguments in ({"name": folder}, {"name": "RN50", "weights": "random"}):
+        with pytest.raises(ValueError, match="config is for a state dict alone"):
+            clip.load_model(**arguments, config="RN50")
 
 
 def test_a_folder_of_transformers(folder):
@@ -184,10 +236,10 @@ def archive(model, tmp_path):
 def test_an_archive_with_code_is_refused_unless_asked_for(model, archive, tmp_path):
     with pytest.raises(CheckpointError, match="keep its weights alone.*run_code_in_file=True"):
         clip.load_model(archive)
-    assert_same(clip.load_model(archive, run_code_in_file=True), model)
+    assert_same(clip.load_model(archive, run_code_in_file=True, config=model.config), model)
     # the way to convert that the message names
     torch.save(torch.jit.load(archive, map_location="cpu").state_dict(), tmp_path / "weights.pt")
-    assert_same(clip.load_model(tmp_path / "weights.pt"), model)
+    assert_same(clip.load_model(tmp_path / "weights.pt", config=model.config), model)
 
 
 class Trap:
@@ -222,10 +274,10 @@ def save_changed(model, path, change):
 def test_a_missing_and_a_foreign_tensor_are_named(model, tmp_path):
     path = save_changed(model, tmp_path / "a.pt", lambda t: t.pop("ln_final.bias"))
     with pytest.raises(CheckpointError, match="missing: text_model.final_layer_norm.bias; not"):
-        clip.load_model(path)
+        clip.load_model(path, config=model.config)
     path = save_changed(model, tmp_path / "b.pt", lambda t: t.update(extra=torch.zeros(1)))
     with pytest.raises(CheckpointError, match="not expected: extra"):
-        clip.load_model(path)
+        clip.load_model(path, config=model.config)
 
 
 def test_a_wrong_shape_is_named(model, tmp_path):
@@ -233,7 +285,7 @@ def test_a_wrong_shape_is_named(model, tmp_path):
         model, tmp_path / "a.pt", lambda t: t.update({"ln_final.bias": torch.zeros(3)})
     )
     with pytest.raises(CheckpointError, match=r"final_layer_norm.bias has shape \[3\]"):
-        clip.load_model(path)
+        clip.load_model(path, config=model.config)
 
 
 def test_another_models_state_dict(tmp_path):
@@ -250,7 +302,7 @@ def test_another_models_state_dict(tmp_path):
 def test_a_truncated_file(model, state_dict, length):
     state_dict.write_bytes(state_dict.read_bytes()[:length])
     with pytest.raises(CheckpointError, match=f"{length:,} bytes"):
-        clip.load_model(state_dict)
+        clip.load_model(state_dict, config=model.config)
 
 
 def test_a_zip_of_something_else(tmp_path):
@@ -266,6 +318,8 @@ def test_a_zip_of_something_else(tmp_path):
         ({"model_type": "siglip"}, "model_type is 'siglip', expected 'clip'"),
         ({"vision_config": {"hidden_act": "gelu"}}, "hidden_act is 'gelu'; this model has 'quick"),
         ({"text_config": {"layer_norm_eps": 1e-6}}, "text_config.layer_norm_eps is 1e-06"),
+        ({"text_config": {"eos_token_id": 49_000}}, "eos_token_id is 49000; .* highest id"),
+        ({"text_config": {"attention_dropout": 0.1}}, "text_config.attention_dropout is 0.1"),
         ({"projection_dim": "large"}, "embed_dim"),
     ],
 )
@@ -308,7 +362,7 @@ def test_weights_that_are_none(model, tmp_path):
             model, tmp_path / "a.pt", lambda t, k=name, new=new: t.update({k: new(t.get(k))})
         )
         with pytest.raises(CheckpointError, match=message) as error:
-            clip.load_model(path)
+            clip.load_model(path, config=model.config)
         assert str(error.value).isprintable() and len(str(error.value)) <= 400
 
 
@@ -359,6 +413,21 @@ def test_processor_of_a_folder(folder):
     change(folder / "preprocessor_config.json", image_mean=list(MEAN), size=40)
     with pytest.raises(CheckpointError, match="size is 40; .* {'shortest_edge': 32}"):
         clip.load_processor(folder)
+    change(folder / "preprocessor_config.json", size=32, do_center_crop=False)
+    with pytest.raises(CheckpointError, match="do_center_crop is False; .* has True"):
+        clip.load_processor(folder)
+    change(folder / "preprocessor_config.json", do_center_crop=True)
+    end = {"__type": "AddedToken", "content": clip.tokenizer.END}  # as OpenAI's folders have it
+    settings = {"unk_token": end, "pad_token": "!", "do_lower_case": True, "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    clip.load_processor(folder)
+    for settings, message in (
+        ({"do_lower_case": False}, "do_lower_case is False; .* has True"),
+        ({"added_tokens_decoder": {"9": {"content": "<a>"}}}, "has the added token '<a>'"),
+    ):
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        with pytest.raises(CheckpointError, match=message):
+            clip.load_processor(folder)
 
 
 def test_a_vocabulary_larger_than_the_model(folder):

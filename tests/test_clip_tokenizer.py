@@ -100,6 +100,42 @@ def test_a_folder_gives_the_same_ids(tokenizer, folder):
     assert torch.equal(other(list(IDS)), tokenizer(list(IDS)))
 
 
+@pytest.mark.parametrize("strings", [False, True], ids=["pairs", "strings"])
+def test_tokenizer_json_alone_gives_the_same_ids(tokenizer, theirs, tmp_path, strings):
+    theirs.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    assert not (tmp_path / "vocab.json").exists()
+    if strings:  # as older versions wrote merges
+        content = json.loads(path.read_text())
+        content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+        path.write_text(json.dumps(content))
+    found = Tokenizer(tmp_path)
+    assert found._ids == tokenizer._ids and found._ranks == tokenizer._ranks
+
+
+def test_a_tokenizer_json_of_another_kind(theirs, tmp_path):
+    theirs.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    good = json.loads(path.read_text())
+    for changes in (
+        {"model": {"type": "WordPiece", "vocab": {"a": 0}}},
+        {"model": good["model"] | {"end_of_word_suffix": None}},  # as GPT-2's
+        {"model": good["model"] | {"merges": [["a", "b", "c"]]}},
+        {"model": good["model"] | {"merges": [5]}},
+        {"model": good["model"] | {"vocab": 5}},
+        {"normalizer": None},
+        {"added_tokens": [*good["added_tokens"], {"content": "<a>"}]},
+    ):
+        path.write_text(json.dumps(good | changes))
+        with pytest.raises(ValueError, match="damaged or not CLIP's") as error:
+            Tokenizer(tmp_path)
+        assert len(str(error.value).replace(str(tmp_path), "")) <= 300
+    for content in ("[]", "{}", "{"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="damaged or not CLIP's"):
+            Tokenizer(tmp_path)
+
+
 def test_openais_file_can_be_named(tokenizer):
     assert Tokenizer(str(OPENAI)).encode("a diagram") == tokenizer.encode("a diagram")
 

@@ -226,6 +226,38 @@ def test_every_layout_gives_back_the_model(config, way, tmp_path):
     assert_same(loaded, model)
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "model.", "model.module."])
+@pytest.mark.parametrize("wrappers", [[], ["model"], ["model_state_dict"], ["model", "state_dict"]])
+def test_what_is_around_a_state_dict(prefix, wrappers, tmp_path):
+    model = make(TWO_SIZES)
+    content = open_clip(model, prefix)
+    path = save_safetensors(tmp_path / "a.safetensors", content)
+    assert_same(load_file(path, config=TWO_SIZES), model)
+    for wrapper in wrappers:
+        content = {wrapper: content, "epoch": 3}
+    assert_same(load_file(save_pickle(tmp_path / "a.pt", content), config=TWO_SIZES), model)
+
+
+def test_a_prefix_of_some_names_only(tmp_path):
+    names = open_clip(make(NO_HEAD), "student.")
+    refuse(save_pickle(tmp_path / "a.pt", names), "is no SigLIP", "begins with student.visual")
+    names = open_clip(make(NO_HEAD), "module.") | {"n_averaged": torch.ones(1)}
+    refuse(save_pickle(tmp_path / "a.pt", names), "is no SigLIP", "begins with module.visual")
+
+
+def test_a_wrapper_without_end(tmp_path):
+    content = {"epoch": 3}
+    content["model"] = content
+    refuse(save_pickle(tmp_path / "a.pt", content), "epoch is of type int")
+    refuse(save_pickle(tmp_path / "a.pt", {"module." * 9999 + "x": torch.ones(1)}), "begins with x")
+
+
+def test_a_whole_model_is_refused(tmp_path):
+    advice = "torch.save(model.state_dict(), PATH)"
+    for whole in (make(NO_HEAD), {"model": make(NO_HEAD)}):
+        refuse(save_pickle(tmp_path / "a.pt", whole), "siglip_lab.model.SigLIP, whose code", advice)
+
+
 @CONFIGS
 def test_an_npz_tells_its_shape_but_for_pixels_that_no_patch_covers(config, tmp_path):
     model = make(config)
@@ -260,7 +292,7 @@ def test_published_shapes_are_recognised(name, monkeypatch):
         model = sl.SigLIP(get_config(name))
     monkeypatch.setattr(formats, "_read", lambda path: open_clip(model))
     assert load_file("a.pt").config == get_config(name)
-    monkeypatch.setattr(formats, "_read", lambda path: big_vision(model, stacked="2-" in name))
+    monkeypatch.setattr(formats, "_read", lambda path: big_vision(model, "", "2-" in name))
     assert load_file("a.npz").config == get_config(name)
 
 

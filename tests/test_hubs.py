@@ -186,7 +186,10 @@ def test_a_folder_of_a_hubs_name_is_a_path(monkeypatch, tmp_path, source, checkp
 
 
 def test_a_processor_of_siglip_2_is_refused(monkeypatch, tmp_path):
+    """By its vocabulary: its tokenizer is not downloaded."""
     monkeypatch.setattr("siglip_lab.checkpoints.download", lambda *arguments: tmp_path)
+    config = {"model_type": "siglip", "text_config": {"vocab_size": 256_000}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(sl.CheckpointError, match="is a SigLIP 2 with Gemma's tokenizer"):
         sl.load_processor("siglip2-base-patch16-224", source="huggingface")
 

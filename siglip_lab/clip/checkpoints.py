@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from siglip_lab.checkpoints import (
     check_names,
     check_preprocessing,
     check_shape,
+    check_tokenizer,
     check_type,
     dtype_of,
     fill,
@@ -32,12 +34,13 @@ from siglip_lab.checkpoints import (
     read_state_dict,
     read_tower,
     tower_shape,
+    without_prefixes,
 )
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
 from siglip_lab.clip.model import CLIP
 from siglip_lab.clip.preprocess import MEAN, STD, preprocess
-from siglip_lab.clip.tokenizer import Tokenizer
-from siglip_lab.configs import TextConfig, VisionConfig, shown
+from siglip_lab.clip.tokenizer import END, START, Tokenizer
+from siglip_lab.configs import TextConfig, VisionConfig, differences, shown
 
 __all__ = ["load_model", "load_processor", "read_config"]
 
@@ -52,12 +55,13 @@ def load_model(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     run_code_in_file: bool = False,
+    config: CLIPConfig | str | None = None,
 ) -> CLIP:
     """A model, ready for inference (in eval mode).
 
     Args:
         name: The path of a Hugging Face folder, or of a state dict with OpenAI's names (``.pt``),
-            from whose tensors the shape is read; with random weights a name from `list_models`.
+            as OpenAI's own and open_clip's; with random weights a name from `list_models`.
         weights: "random" builds the shape `name` with random weights instead of loading any.
         seed: Seed of the random weights. They are drawn on the CPU: the same on every device.
         device: Where to put the model; default: the CPU.
@@ -66,18 +70,27 @@ def load_model(
         run_code_in_file: Load a TorchScript archive, as OpenAI's own downloads are. Such a file
             can carry code, and loading it runs that code: do so only with a file that you trust.
             Without this, no code from a file is ever run.
+        config: The shape that a state dict must have: a config, or a name from `list_models`. Give
+            it where the file is not OpenAI's own, with its sizes beside the weights, and the model
+            was trained with QuickGELU: no file holds the activation and the number of heads, and
+            open_clip's CLIPs have often others under the same names.
 
     Returns:
         The model.
 
     Raises:
         CheckpointError: If config or weights are missing, damaged, of another model, or in a
-            TorchScript archive.
+            TorchScript archive; or if activation and number of heads are not known for certain.
         FileNotFoundError: If there is no such file or folder.
-        TypeError: If the dtype is no floating type of 16 bits or more.
+        TypeError: If the dtype is no floating type of 16 bits or more, or `config` is no config.
         ValueError: If the name is unknown or the arguments contradict each other.
     """
     check_dtype(dtype)
+    config = get_config(config) if isinstance(config, str) else config
+    if not isinstance(config, (CLIPConfig, type(None))):
+        raise TypeError(f"config is {shown(repr(config))}; expected a CLIPConfig or a name")
+    if config is not None and (weights is not None or os.path.isdir(Path(name))):
+        raise ValueError("config is for a state dict alone; a name and a folder have their own")
     if weights is not None:
         if weights != "random":
             raise ValueError(f'weights={shown(repr(weights))}: the only choice is "random"')
@@ -90,8 +103,8 @@ def load_model(
     if run_code_in_file and is_torchscript(path):
         tensors = torch.jit.load(str(path), map_location="cpu").state_dict()
     else:
-        tensors = read_state_dict(path)
-    config = _config_of(tensors, path)
+        tensors = without_prefixes(read_state_dict(path))
+    config = _config_of(tensors, path, config)
     tensors = _to_hugging_face(tensors)
     model = on_meta(CLIP, config)
     check_names(path, model.state_dict().keys(), tensors.keys())
@@ -124,11 +137,13 @@ def load_processor(
     else:
         folder = _existing(name)
         config = read_config(folder)
-        check_preprocessing(folder, _settings(config.vision.image_size))
-        vocabulary = folder if vocabulary is None else vocabulary
-        for name in ("vocab.json", "merges.txt"):
-            if (folder / name).exists():
-                check_file(folder / name, SMALL)
+        check_preprocessing(folder, _image_settings(config.vision.image_size))
+        if vocabulary is None:
+            vocabulary = folder
+            check_tokenizer(folder, _TEXT_SETTINGS, config.text.context_length)
+            for name in ("vocab.json", "merges.txt", "tokenizer.json"):
+                if (folder / name).exists():
+                    check_file(folder / name, SMALL)
     tokenizer = Tokenizer(vocabulary, config.text.context_length)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
@@ -169,7 +184,7 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
     vision = read_tower(path, content, "vision_config", vision_sizes, fixed | {"num_channels": 3})
     text = read_tower(path, content, "text_config", text_sizes, fixed)
     try:
-        return CLIPConfig(
+        config = CLIPConfig(
             VisionConfig(vision["image_size"], vision["patch_size"], **tower_shape(vision)),
             TextConfig(
                 text["vocab_size"],
@@ -180,17 +195,35 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+    end = text.get("eos_token_id", 2)  # 2 in old files, where it means the highest id of a row
+    if end not in (2, 49_407, config.text.vocab_size - 1):
+        raise CheckpointError(
+            f"{path}: text_config.eos_token_id is {shown(repr(end))}; this model reads a text at "
+            "the highest id of its row, 49407"
+        )
+    return config
 
 
-def _settings(size: int) -> dict[str, tuple]:
+def _image_settings(size: int) -> dict[str, tuple]:
     """What a folder's image processor may say; older files write sizes as one number."""
+    name = "CLIPImageProcessor"
     return {
         "resample": (3,),
         "image_mean": (list(MEAN),),
         "image_std": (list(STD),),
         "size": ({"shortest_edge": size}, size),
         "crop_size": ({"height": size, "width": size}, size),
+        "do_center_crop": (True, None),
+        "default_to_square": (False, None),
+        "image_processor_type": (name, f"{name}Fast", f"{name}Pil", None),
     }
+
+
+_TEXT_SETTINGS = {
+    "do_lower_case": (True,), "bos_token": (START,), "eos_token": (END,), "unk_token": (END,),
+    "pad_token": (END, "!", None),  # what follows the end is never read
+    "tokenizer_class": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}  # fmt: skip
 
 
 def _existing(name: str | os.PathLike) -> Path:
@@ -225,8 +258,38 @@ def _convert(model: CLIP, device: torch.device | str | None, dtype: torch.dtype 
 # ---- OpenAI's state dict -------------------------------------------------------------------------
 
 
-def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
-    """The shape of the model that OpenAI's tensors belong to.
+def _config_of(
+    tensors: dict[str, Tensor], path: Path, config: CLIPConfig | None = None
+) -> CLIPConfig:
+    """The config that tensors belong to: the caller's, or of OpenAI's the one of their shapes."""
+    found = _one_head(_shape_of(tensors, path))
+    if config is not None:
+        if type(found.vision) is not type(config.vision):
+            raise CheckpointError(f"{path} holds {found.vision}, not {config.vision}")
+        if found != _one_head(config):
+            raise CheckpointError(f"{path} holds {differences(found, _one_head(config))}")
+        return config
+    own = tensors.keys() >= set(_SIZES)  # only what OpenAI's archives hold has them
+    for known in map(get_config, list_models() if own else ()):
+        if found == _one_head(known):
+            return known
+    raise CheckpointError(
+        f"{path} is not one of OpenAI's own files, so its activation and number of heads are not "
+        "known: pass config (one of list_models(), or a CLIPConfig) if it was trained with "
+        "QuickGELU. open_clip's own CLIPs have GELU: load them with open_clip"
+    )
+
+
+def _one_head(config: CLIPConfig) -> CLIPConfig:
+    """What can be read off a file, which does not hold the number of heads."""
+    vision, text = config.vision, replace(config.text, num_heads=1)
+    if isinstance(vision, VisionConfig):
+        vision = replace(vision, num_heads=1, image_size=vision.grid_size * vision.patch_size)
+    return CLIPConfig(vision, text)
+
+
+def _shape_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
+    """The shape of the model that OpenAI's tensors belong to, but for the number of heads.
 
     Source: openai/CLIP, ``clip/model.py``, ``build_model``.
     """
@@ -236,7 +299,7 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
         text = TextConfig(
             *(shape["token_embedding.weight"][0], shape["positional_embedding"][0], width),
             depth=_count(shape, r"transformer\.resblocks\.(\d+)\."),
-            num_heads=width // 64,
+            num_heads=1,
             mlp_dim=shape["transformer.resblocks.0.mlp.c_fc.weight"][0],
             embed_dim=shape["text_projection"][1],
         )
@@ -247,7 +310,7 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
                 patch_size=patch,
                 width=width,
                 depth=_count(shape, r"visual\.transformer\.resblocks\.(\d+)\."),
-                num_heads=width // 64,
+                num_heads=1,
                 mlp_dim=shape["visual.transformer.resblocks.0.mlp.c_fc.weight"][0],
             )
         else:

@@ -5,7 +5,8 @@ the most frequent pair on, says which two pieces become one; the result is a voc
 bytes, bytes that end a word, merges, and two marks for start and end.
 
 The list is data that the user has: it comes with a checkpoint folder of Hugging Face
-(``vocab.json``, ``merges.txt``), and with the Python package ``openai-clip``.
+(``vocab.json`` and ``merges.txt``, or ``tokenizer.json``), and with the Python package
+``openai-clip``.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class Tokenizer:
     """CLIP's byte-pair tokenizer.
 
     Args:
-        vocabulary: A Hugging Face folder with ``vocab.json`` and ``merges.txt``, or OpenAI's file
-            ``bpe_simple_vocab_16e6.txt.gz``. Default: the one of the installed package
-            ``openai-clip``, which is read but not imported.
+        vocabulary: A Hugging Face folder with ``vocab.json`` and ``merges.txt``, or with
+            ``tokenizer.json`` alone, or OpenAI's file ``bpe_simple_vocab_16e6.txt.gz``. Default:
+            the one of the installed package ``openai-clip``, which is read but not imported.
         context_length: Length L of every row, in tokens.
 
     Raises:
@@ -257,6 +258,8 @@ def _installed_file() -> Path:
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    if not (folder / "vocab.json").exists() and (folder / "tokenizer.json").exists():
+        return _read_json(folder / "tokenizer.json")  # all that transformers 5 writes
     for name in ("vocab.json", "merges.txt"):
         if not (folder / name).exists():
             raise FileNotFoundError(
@@ -269,6 +272,23 @@ def _read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[str, ...]]]:
     except ValueError as error:
         raise ValueError(f"the vocabulary in {str(folder)!r} is damaged: {error}") from error
     return ids, _merges([line for line in lines if line and not line.startswith("#version")])
+
+
+def _read_json(path: Path) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        model, steps = content["model"], json.dumps(content["normalizer"])
+        added = {token["content"] for token in content["added_tokens"]}
+        clip = model["end_of_word_suffix"] == END_OF_WORD and '"Lowercase"' in steps
+        if not clip or not added <= {START, END}:
+            raise ValueError("it has another normalizer, suffix or token")
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+        return dict(model["vocab"]), _merges(merges)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged or not CLIP's (lower case, words end in {END_OF_WORD!r}, no "
+            f"added tokens but {START!r} and {END!r}): {error!r:.90}"
+        ) from error
 
 
 def _read_openai(path: Path) -> tuple[dict[str, int], list[tuple[str, ...]]]:
