@@ -602,9 +602,10 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
     path = tmp_path / "large.png"
     path.write_bytes(data[:80])  # its header; whoever decodes it finds it truncated
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1199)
-    for kind in (path, data[:80], io.BytesIO(data[:80]), Image.open(path)):
-        error = raises(ValueError, " is 40 x 30 pixels; expected at most 1,199", preprocess, kind)
-        assert "shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS" in str(error)
+    with Image.open(path) as opened:
+        for kind in (path, data[:80], io.BytesIO(data[:80]), opened):
+            error = raises(ValueError, " is 40 x 30 pixels; expected at most 1,199", preprocess, kind)
+            assert "shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS" in str(error)
     for limit in (1200, None):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         assert np.array_equal(pixels(data), noise(30, 40))
