@@ -604,7 +604,9 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, monkeypat
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1199)
     with Image.open(path) as opened:
         for kind in (path, data[:80], io.BytesIO(data[:80]), opened):
-            error = raises(ValueError, " is 40 x 30 pixels; expected at most 1,199", preprocess, kind)
+            error = raises(
+                ValueError, " is 40 x 30 pixels; expected at most 1,199", preprocess, kind
+            )
             assert "shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS" in str(error)
     for limit in (1200, None):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
