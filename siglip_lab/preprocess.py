@@ -22,6 +22,8 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from siglip_lab.configs import shown
+
 __all__ = ["preprocess", "load_image", "resize", "to_pixel_values", "to_image"]
 
 ImageLike = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
@@ -288,8 +290,7 @@ def _open_path(path: str | os.PathLike) -> BinaryIO:
 
 
 def _quote(path: str | os.PathLike) -> str:
-    text = repr(os.fspath(path))
-    return text if len(text) <= 60 else f"{text[0]}…{text[-50:]}"  # the end tells most
+    return shown(repr(os.fspath(path)), 60)
 
 
 def _read_open(file: BinaryIO) -> bytes:

@@ -365,3 +365,13 @@ def test_runs_as_a_module():
     )
     for command in ("classify", "trace", "models", "count", "convert", "download"):
         assert command in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", [None, "/proc"])
+def test_a_machine_without_a_home(photo, home):
+    environment = {key: value for key, value in os.environ.items() if key != "HOME"}
+    environment |= {"HOME": home} if home else {}
+    command = [sys.executable, "-m", "siglip_lab", "classify", photo, "2 red circles"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "2 red circles" in run.stdout, run.stderr
