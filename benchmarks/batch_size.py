@@ -1,6 +1,6 @@
 """Softmax against sigmoid at batches of 16 to 1024: the same towers, pictures, order and examples.
 
-Small towers learn the drawings of `siglip_lab.shapes_world` from scratch with either loss. Each
+Small towers learn the drawings of `siglip_lab.toy.shapes_world` from scratch with either loss. Each
 picture is seen once and has one caption; no caption comes twice among 1024 pictures in a row, so
 that in every batch the diagonal, and nothing else, belongs together. The learning rate is chosen
 for each loss and batch size from one grid, on drawings of their own and a seed of its own; other
@@ -27,12 +27,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.common import RESULTS, hardware, write
-from siglip_lab.checkpoints import load_processor
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.loading.folder import load_processor
 from siglip_lab.losses import clip_loss, sigmoid_loss
 from siglip_lab.model import SigLIP
-from siglip_lab.preprocess import resize
-from siglip_lab.shapes_world import (
+from siglip_lab.preprocessing import resize
+from siglip_lab.toy.shapes_world import (
     SIDES,
     SIZES,
     Combination,

@@ -65,7 +65,7 @@ def checkpoint(folder: Path) -> None:
     if (folder / "model.safetensors").exists():
         return
     import siglip_lab as sl
-    from siglip_lab.checkpoints import save_checkpoint
+    from siglip_lab.loading.folder import save_checkpoint
 
     save_checkpoint(folder, sl.load_model(NAME, weights="random"))
 

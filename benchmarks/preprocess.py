@@ -1,4 +1,4 @@
-"""Time `siglip_lab.preprocess` against transformers' `SiglipImageProcessorPil`, in one process.
+"""Time `siglip_lab.preprocessing` against transformers' `SiglipImageProcessorPil`, in one process.
 
 Runs of the two alternate, so that a slow moment of the machine meets both. Images are decoded
 before the clock starts. torch keeps to one thread: both use it only to copy, and on a busy machine
@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from benchmarks.common import RESULTS, alternate, hardware, write
-from siglip_lab.preprocess import preprocess
+from siglip_lab.preprocessing import preprocess
 
 SIZE = 384
 

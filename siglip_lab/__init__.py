@@ -6,11 +6,17 @@
 >>> probabilities = sl.zero_shot(model, processor, image, ["2 red circles", "a blue square"])
 """
 
-from siglip_lab import clip, shapes_world
-from siglip_lab.checkpoints import Processor, load_model, load_processor, save_checkpoint
+from siglip_lab import clip
+from siglip_lab.checks import CheckpointError
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
-from siglip_lab.hubs import CheckpointError
+from siglip_lab.images import load_image
+from siglip_lab.inference import embed_images, embed_texts, retrieve, zero_shot
+from siglip_lab.loading.folder import (
+    load_model,
+    load_processor,
+    save_checkpoint,
+)
 from siglip_lab.losses import (
     clip_loss,
     distributed_sigmoid_loss,
@@ -18,12 +24,13 @@ from siglip_lab.losses import (
     soft_target_loss,
 )
 from siglip_lab.model import SigLIP, default_device
-from siglip_lab.patchify import patchify
+from siglip_lab.patches import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead
-from siglip_lab.preprocess import load_image, preprocess, to_image
+from siglip_lab.preprocessing import preprocess, to_image
+from siglip_lab.processor import Processor
 from siglip_lab.tokenizer import Tokenizer
-from siglip_lab.trace import trace
-from siglip_lab.zero_shot import embed_images, embed_texts, retrieve, zero_shot
+from siglip_lab.toy import shapes_world
+from siglip_lab.tracing import trace
 
 __all__ = [
     "CheckpointError", "LastTokenHead", "MAPHead", "Processor", "SigLIP", "SigLIPConfig",

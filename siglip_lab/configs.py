@@ -6,13 +6,11 @@ checkpoints (big_vision, ``models/vit.py`` and ``SigLIP_demo.ipynb``), the names
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields, is_dataclass
 
-__all__ = ["VisionConfig", "TextConfig", "SigLIPConfig", "get_config", "list_models"]
+from siglip_lab.checks import check_size, shown
 
-MOST_LAYERS = 500  # so many are built in a second, where nothing is allocated
-MOST = 500_000  # of any other size: no product of sizes that a tensor has leaves 64 bits
+__all__ = ["VisionConfig", "TextConfig", "SigLIPConfig", "get_config", "list_models"]
 
 
 @dataclass(frozen=True)
@@ -142,34 +140,6 @@ class SigLIPConfig:
                 f"image embeddings have size {self.vision.width} (vision.width), text embeddings "
                 f"{self.text.embed_dim} (text.embed_dim): they must be equal to be compared"
             )
-
-
-# No text to look at: control characters, line ends, changes of direction, halves of characters.
-_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def shown(value: object, most: int = 90) -> str:
-    """Foreign text for a message: what steers is escaped, what is long loses its middle."""
-    text = _STEERING.sub(lambda found: ascii(found[0])[1:-1], str(value))
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 3]} ... {text[most // 3 + 5 - most :]}"
-
-
-def check_integer(name: str, value: int, least: int = 1) -> None:
-    """Refuse what is no integer, or is below `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {shown(repr(value))}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
-
-
-def check_size(name: str, value: int) -> None:
-    """Refuse what no part of a model has as its size; a file may claim anything."""
-    check_integer(name, value)
-    most = MOST_LAYERS if name in ("depth", "layers") else MOST
-    if value > most:
-        raise ValueError(f"{name} must be at most {most:,}, got {shown(value)}")
 
 
 def differences(found, wanted) -> str:

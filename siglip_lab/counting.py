@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
+from siglip_lab.checks import check_integer
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, check_integer
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 
 __all__ = ["Count", "compare", "count_bytes", "count_flops", "count_parameters"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
-from siglip_lab.configs import check_integer
+from siglip_lab.checks import check_integer
 
 __all__ = ["clip_loss", "distributed_sigmoid_loss", "sigmoid_loss", "soft_target_loss"]
 

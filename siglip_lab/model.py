@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.encoder import MLP, Attention, Encoder, layer_norm
-from siglip_lab.patchify import VisionEmbeddings
+from siglip_lab.patches import VisionEmbeddings
 from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
 __all__ = [

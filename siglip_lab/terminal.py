@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from safetensors import SafetensorError
 
-from siglip_lab.configs import shown
+from siglip_lab.checks import shown
 
 LINE = 1000  # characters of an error: room for a message that lists all the models
 

@@ -8,7 +8,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import SiglipConfig, SiglipModel, logging
 
-import siglip_lab.checkpoints as checkpoints
+import siglip_lab.loading.folder as checkpoints
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.model import SigLIP
 

@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 
-from siglip_lab.checkpoints import TINY, read_config
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.loading.folder import TINY, read_config
 from siglip_lab.model import SigLIP
 
 VISION = VisionConfig(384, 14, width=1152, depth=27, num_heads=16, mlp_dim=4304)

@@ -19,9 +19,9 @@ from hub_server import Fault, Hub, digest, environment, run_client, sha256
 from parity import random_model, twin
 
 import siglip_lab as sl
-from siglip_lab import hubs
-from siglip_lab.checkpoints import TINY
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.loading import hubs
+from siglip_lab.loading.folder import TINY
 
 NAME = "siglip-so400m-patch14-384"  # another owner on each hub
 ABSENT = "siglip-base-patch16-224"
@@ -178,7 +178,7 @@ def test_a_missing_client(monkeypatch, source):
 
 def test_a_folder_of_a_hubs_name_is_a_path(monkeypatch, tmp_path, source, checkpoint):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("siglip_lab.checkpoints.download", lambda *arguments: checkpoint)
+    monkeypatch.setattr("siglip_lab.loading.folder.download", lambda *arguments: checkpoint)
     with pytest.raises(sl.CheckpointError, match=f"is not {NAME}: it holds vision"):
         sl.load_model(NAME, source=source)
     with pytest.raises(FileNotFoundError, match=source):
@@ -187,7 +187,7 @@ def test_a_folder_of_a_hubs_name_is_a_path(monkeypatch, tmp_path, source, checkp
 
 def test_a_processor_of_siglip_2_is_refused(monkeypatch, tmp_path):
     """By its vocabulary: its tokenizer is not downloaded."""
-    monkeypatch.setattr("siglip_lab.checkpoints.download", lambda *arguments: tmp_path)
+    monkeypatch.setattr("siglip_lab.loading.folder.download", lambda *arguments: tmp_path)
     config = {"model_type": "siglip", "text_config": {"vocab_size": 256_000}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(sl.CheckpointError, match="is a SigLIP 2 with Gemma's tokenizer"):
@@ -293,7 +293,7 @@ def test_a_full_file_system(hub, tmp_path):
     if not shutil.which("unshare") or subprocess.run([*unshare, mount]).returncode:
         pytest.skip("mounting needs user namespaces")
     code = (
-        "from siglip_lab import hubs\n"
+        "from siglip_lab.loading import hubs\n"
         "for source in hubs.SOURCES:\n"
         "    try: hubs.download('siglip-so400m-patch14-384', source)\n"
         "    except hubs.CheckpointError as error: print(error)\n"

@@ -6,8 +6,8 @@ import torch
 from parity import NothingIsRead, check_open_batches, random_inputs, random_model, shallow, twin
 
 from siglip_lab import clip
-from siglip_lab.checkpoints import load_model
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.loading.folder import load_model
 from siglip_lab.model import SigLIP
 
 SMALL = SigLIPConfig(

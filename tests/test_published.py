@@ -15,8 +15,11 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab.checkpoints import Processor, read_json
+from siglip_lab.loading.folder import (
+    read_json,
+)
 from siglip_lab.model import TwoTowers
+from siglip_lab.processor import Processor
 
 pytestmark = pytest.mark.checkpoint
 PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from PIL import Image
 from test_clip_model import twin
 
 import siglip_lab as sl
-from siglip_lab.checkpoints import TINY, save_checkpoint
+from siglip_lab.loading.folder import TINY, save_checkpoint
 
 
 def run(root, *arguments: str) -> str:

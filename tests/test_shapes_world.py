@@ -6,9 +6,9 @@ import random
 import numpy as np
 import pytest
 
-from siglip_lab import shapes_world as world
-from siglip_lab.shapes_world import Caption, Combination, draw, random_caption, random_scene
-from siglip_lab.train import training_batch
+from siglip_lab.toy import shapes_world as world
+from siglip_lab.toy.shapes_world import Caption, Combination, draw, random_caption, random_scene
+from siglip_lab.toy.train import training_batch
 
 
 def scenes(n: int = 200) -> list[world.Scene]:

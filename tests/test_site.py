@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import yaml
 from PIL import Image
 
-from siglip_lab.preprocess import preprocess
+from siglip_lab.preprocessing import preprocess
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

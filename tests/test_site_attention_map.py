@@ -9,7 +9,7 @@ from PIL import Image
 import siglip_lab as sl
 from siglip_lab import plots
 from siglip_lab.encoder import split_heads
-from siglip_lab.shapes_world import Combination, draw, random_scene
+from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

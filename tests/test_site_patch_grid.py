@@ -10,7 +10,7 @@ from torch import nn
 
 from siglip_lab.configs import get_config
 from siglip_lab.model import VisionTower
-from siglip_lab.patchify import patchify
+from siglip_lab.patches import patchify
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

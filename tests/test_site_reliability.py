@@ -61,7 +61,12 @@ def test_it_has_the_answers_of_the_library(answers):
     import torch
 
     import siglip_lab as sl
-    from siglip_lab.shapes_world import all_combinations, draw, random_scene, training_combinations
+    from siglip_lab.toy.shapes_world import (
+        all_combinations,
+        draw,
+        random_scene,
+        training_combinations,
+    )
 
     model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
     every, known = all_combinations(), training_combinations()

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import torch
 
-from siglip_lab.checkpoints import load_model
+from siglip_lab.loading.folder import load_model
 
 NOTEBOOK = "notebooks/09_loss_at_scale.ipynb"
 COMMAND = "torchrun --nproc-per-node 2 train_two_ranks.py"

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab import train as training
-from siglip_lab.checkpoints import TINY as SHIPPED
-from siglip_lab.checkpoints import load_model, load_processor, read_config
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.preprocess import preprocess
-from siglip_lab.shapes_world import draw
+from siglip_lab.loading.folder import TINY as SHIPPED
+from siglip_lab.loading.folder import load_model, load_processor, read_config
+from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
-from siglip_lab.train import Settings, evaluate, multi_label_sigmoid_loss, train, training_batch
+from siglip_lab.toy import train as training
+from siglip_lab.toy.shapes_world import draw
+from siglip_lab.toy.train import Settings, evaluate, multi_label_sigmoid_loss, train, training_batch
 
 VERY_SMALL = SigLIPConfig(
     VisionConfig(image_size=27, patch_size=8, width=24, depth=1, num_heads=2, mlp_dim=40),
@@ -179,9 +179,9 @@ def interrupted_at(stop: int):
 def test_a_killed_process_resumes_to_the_same_bits(trained, tmp_path):
     script = f"""
 import time, torch
-from siglip_lab import train as t
+from siglip_lab.toy import train as t
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.train import Settings
+from siglip_lab.toy.train import Settings
 
 step, calls = t._step, iter(range(100))
 
@@ -397,7 +397,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_is_right(trained, tmp_path, capsys, m
             patch.setattr(training, "_step", interrupted_at(stop))
             assert training.main(words) == 130
         hint = capsys.readouterr().err.splitlines()[-1]
-        begin = "Stopped. Go on with: python -m siglip_lab.train "
+        begin = "Stopped. Go on with: python -m siglip_lab.toy.train "
         assert hint.startswith(begin) and hint.count("--resume") == 1
         words = shlex.split(hint.removeprefix(begin))
     assert training.main(words) == 0
@@ -453,7 +453,7 @@ def test_a_full_disk_in_one_line(tmp_path):
 import resource, signal, sys
 from siglip_lab import __main__ as command_line, load_model, train
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.train import Settings
+from siglip_lab.toy.train import Settings
 
 train.PRESETS["quick"] = {SETTINGS!r}
 train.THREADS = 1

@@ -5,10 +5,10 @@
 512
 """
 
-from siglip_lab.clip.checkpoints import load_model, load_processor
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
+from siglip_lab.clip.loading import load_model, load_processor
 from siglip_lab.clip.model import CLIP, build_attention_mask, quick_gelu
-from siglip_lab.clip.preprocess import preprocess
+from siglip_lab.clip.preprocessing import preprocess
 from siglip_lab.clip.resnet import ModifiedResNet
 from siglip_lab.clip.tokenizer import Tokenizer, tokenize
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siglip_lab.configs import TextConfig, VisionConfig, check_size, shown
+from siglip_lab.checks import check_size, shown
+from siglip_lab.configs import TextConfig, VisionConfig
 
 __all__ = ["CLIPConfig", "ResNetConfig", "get_config", "list_models"]
 

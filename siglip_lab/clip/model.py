@@ -22,7 +22,7 @@ from siglip_lab.model import (
     scaled_cosines,
     unit_vectors,
 )
-from siglip_lab.patchify import interpolate_positions, to_weights
+from siglip_lab.patches import interpolate_positions, to_weights
 from siglip_lab.pooling import class_token, end_of_text
 
 __all__ = [
@@ -79,7 +79,7 @@ class VisionEmbeddings(nn.Module):
         self.position_embedding = nn.Embedding(1 + config.num_patches, config.width)
 
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """Arguments and errors as for `siglip_lab.patchify.VisionEmbeddings.forward`."""
+        """Arguments and errors as for `siglip_lab.patches.VisionEmbeddings.forward`."""
         size = None if interpolate_pos_encoding else self.config.image_size
         x = self.patch_embedding(to_weights(pixel_values, self.patch_embedding.weight, size))
         rows, columns = x.shape[-2:]  # x: [B, D, rows, columns]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siglip_lab.clip.configs import ResNetConfig
-from siglip_lab.patchify import to_weights
+from siglip_lab.patches import to_weights
 from siglip_lab.pooling import AttentionPool2d
 
 __all__ = ["Bottleneck", "ModifiedResNet"]

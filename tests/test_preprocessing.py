@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps, ImageSequence
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from siglip_lab.preprocess import load_image, preprocess, resize, to_image, to_pixel_values
+from siglip_lab.images import load_image
+from siglip_lab.preprocessing import preprocess, resize, to_image, to_pixel_values
 
 # The package's `preprocess` is the function; its module has to be asked for by name.
-module = importlib.import_module("siglip_lab.preprocess")
+module = importlib.import_module("siglip_lab.preprocessing")
 WHITE = (255, 255, 255)
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 

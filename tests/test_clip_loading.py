@@ -11,10 +11,11 @@ from test_clip_model import RESNET, SMALL, random_inputs, random_model, twin
 
 import siglip_lab as sl
 from siglip_lab import clip
-from siglip_lab.checkpoints import CheckpointError, on_meta
-from siglip_lab.clip.checkpoints import POSITION_IDS, _config_of, read_config
-from siglip_lab.clip.preprocess import MEAN, STD
+from siglip_lab.checks import CheckpointError
+from siglip_lab.clip.loading import POSITION_IDS, _config_of, read_config
+from siglip_lab.clip.preprocessing import MEAN, STD
 from siglip_lab.configs import VisionConfig
+from siglip_lab.loading.folder import on_meta
 
 
 def openai_names(state: dict) -> dict:

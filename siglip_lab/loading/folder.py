@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.configs import (
     SigLIPConfig,
     TextConfig,
@@ -34,16 +35,15 @@ from siglip_lab.configs import (
     differences,
     get_config,
     list_models,
-    shown,
 )
-from siglip_lab.hubs import INDEX, SOURCES, CheckpointError, download
+from siglip_lab.loading.hubs import INDEX, SOURCES, download
 from siglip_lab.model import SigLIP
-from siglip_lab.preprocess import preprocess
+from siglip_lab.processor import Processor
 from siglip_lab.tokenizer import Tokenizer
 
-__all__ = ["Processor", "load_model", "load_processor", "read_config", "save_checkpoint"]
+__all__ = ["load_model", "load_processor", "read_config", "save_checkpoint"]
 
-TINY = Path(__file__).parent / "tiny"
+TINY = Path(__file__).parents[1] / "tiny"
 GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 SMALL = 10_000_000  # bytes: more than any file but the weights has
 FLOATS = {
@@ -79,7 +79,7 @@ def load_model(
 
     Args:
         name: A name from `list_models`, or the path of a checkpoint folder, or of a file of
-            big_vision (``.npz``) or open_clip, as `siglip_lab.formats.load_file` reads it.
+            big_vision (``.npz``) or open_clip, as `siglip_lab.loading.foreign.load_file` reads it.
         source: Where the checkpoint of the published model `name` is: "huggingface" or
             "modelscope", from where it is downloaded once (a folder of such a name is
             "./huggingface"), or the path of a folder. "tiny" needs none.
@@ -117,7 +117,7 @@ def load_model(
             parameter.data = parameter.data.to(device=device, dtype=dtype_of(name, dtype))
         return model.eval()
     if source is None and os.path.isfile(Path(name)):
-        from siglip_lab.formats import load_file  # which builds on this module
+        from siglip_lab.loading.foreign import load_file  # which builds on this module
 
         return load_file(name, device, dtype)
     folder = _find_folder(name, source)
@@ -125,49 +125,6 @@ def load_model(
     if source is not None or name in list_models():
         _check_shape(name, config, folder)
     return load_weights(on_meta(SigLIP, config), folder, device, dtype).eval()
-
-
-class Processor:
-    """Turns images and texts into a model's inputs.
-
-    Args:
-        tokenizer: Turns texts into ids: the model's, which pads to its context length.
-        image_size: Side of the model's images, in pixels.
-        preprocess: What turns images and that size into pixel values.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Callable,
-        image_size: int,
-        preprocess: Callable = preprocess,
-    ):
-        self.tokenizer = tokenizer
-        self.image_size = image_size
-        self.preprocess = preprocess
-
-    def __call__(self, text=None, images=None) -> dict[str, Tensor]:
-        """Prepare texts, images or both.
-
-        Args:
-            text: A string or a list of strings.
-            images: Anything that `preprocess` takes: one image or a list.
-
-        Returns:
-            `{"input_ids": int64 [n_txt, L], "pixel_values": float32 [n_img, 3, S, S]}`, with only
-            what was asked for, so that `model(**processor(text=..., images=...))` works.
-
-        Raises:
-            ValueError: If neither is given.
-        """
-        if text is None and images is None:
-            raise ValueError("give text, images or both")
-        inputs = {}
-        if text is not None:
-            inputs["input_ids"] = self.tokenizer(text)
-        if images is not None:
-            inputs["pixel_values"] = self.preprocess(images, self.image_size)
-        return inputs
 
 
 def load_processor(name: str | Path, source: str | Path | None = None) -> Processor:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siglip_lab.checkpoints import Processor
-from siglip_lab.configs import check_integer
+from siglip_lab.checks import check_integer
 from siglip_lab.model import SigLIP, TwoTowers, plain_model
+from siglip_lab.processor import Processor
 from siglip_lab.tokenizer import check_text, list_of
 
 __all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]

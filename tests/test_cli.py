@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from test_formats import big_vision, open_clip, save_npz, save_pickle
 
 import siglip_lab as sl
-from siglip_lab import __main__ as command_line
+from siglip_lab import cli as command_line
 from siglip_lab.__main__ import main
-from siglip_lab.checkpoints import TINY
-from siglip_lab.shapes_world import Combination, draw, random_scene
+from siglip_lab.loading.folder import TINY
+from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 
 @pytest.fixture

@@ -17,27 +17,17 @@ import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 
-from siglip_lab.configs import get_config, list_models, shown
+from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.configs import get_config, list_models
 from siglip_lab.counting import count_parameters
 
-__all__ = ["SOURCES", "CheckpointError", "download", "repository"]
+__all__ = ["SOURCES", "download", "repository"]
 
 SOURCES = ("huggingface", "modelscope")
 INDEX = "model.safetensors.index.json"
 SMALL = ("config.json", "preprocessor_config.json", "processor_config.json", "spiece.model")
 WEIGHTS = ("model.safetensors", INDEX, "model-*.safetensors")
 PAUSES = (1, 2, 4)  # seconds before each further try where the client does not try again itself
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be fetched or loaded; the message says which, why and what to do.
-
-    Paths and names in the message may come from anywhere: it stays short and free of control
-    characters.
-    """
-
-    def __init__(self, message: str):
-        super().__init__(shown(message, 400))
 
 
 def repository(name: str, source: str) -> str:

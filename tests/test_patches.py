@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import SiglipVisionModel
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.patchify import VisionEmbeddings, interpolate_positions, patchify
+from siglip_lab.patches import VisionEmbeddings, interpolate_positions, patchify
 
 CONFIG = VisionConfig(image_size=46, patch_size=6, width=24, depth=1, num_heads=2, mlp_dim=32)
 

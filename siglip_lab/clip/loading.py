@@ -14,10 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from siglip_lab.checkpoints import (
+from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
+from siglip_lab.clip.model import CLIP
+from siglip_lab.clip.preprocessing import MEAN, STD, preprocess
+from siglip_lab.clip.tokenizer import END, START, Tokenizer
+from siglip_lab.configs import TextConfig, VisionConfig, differences
+from siglip_lab.loading.folder import (
     SMALL,
-    CheckpointError,
-    Processor,
     check_dtype,
     check_file,
     check_names,
@@ -36,11 +40,7 @@ from siglip_lab.checkpoints import (
     tower_shape,
     without_prefixes,
 )
-from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
-from siglip_lab.clip.model import CLIP
-from siglip_lab.clip.preprocess import MEAN, STD, preprocess
-from siglip_lab.clip.tokenizer import END, START, Tokenizer
-from siglip_lab.configs import TextConfig, VisionConfig, differences, shown
+from siglip_lab.processor import Processor
 
 __all__ = ["load_model", "load_processor", "read_config"]
 

@@ -24,8 +24,16 @@ import torch
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
-from siglip_lab.checkpoints import (
-    CheckpointError,
+from siglip_lab.checks import CheckpointError, check_size, shown
+from siglip_lab.configs import (
+    SigLIPConfig,
+    TextConfig,
+    VisionConfig,
+    differences,
+    get_config,
+    list_models,
+)
+from siglip_lab.loading.folder import (
     check_dtype,
     check_names,
     check_shape,
@@ -36,16 +44,6 @@ from siglip_lab.checkpoints import (
     on_meta,
     read_state_dict,
     without_prefixes,
-)
-from siglip_lab.configs import (
-    SigLIPConfig,
-    TextConfig,
-    VisionConfig,
-    check_size,
-    differences,
-    get_config,
-    list_models,
-    shown,
 )
 from siglip_lab.model import SigLIP, VisionTower
 
@@ -298,7 +296,7 @@ def _check_library(path: Path, names: Collection[str]) -> None:
     if "patch_embed.proj.weight" in names:
         raise CheckpointError(
             f"{path} is an image tower of timm: text tower, logit_scale and logit_bias are missing;"
-            " take open_clip's file of the whole model, or siglip_lab.formats.load_vision_tower"
+            " take open_clip's file of the whole model, or load_vision_tower"
         )
     if any(name.startswith("vision_model.") for name in names):
         raise CheckpointError(

@@ -13,14 +13,14 @@ from safetensors.torch import load_file, save_file
 from transformers import SiglipProcessor
 
 import siglip_lab as sl
-from siglip_lab.checkpoints import (
+from siglip_lab.checks import CheckpointError
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config
+from siglip_lab.loading.folder import (
     TINY,
-    CheckpointError,
     load_model,
     load_processor,
     read_config,
 )
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config
 
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
@@ -301,7 +301,7 @@ def test_config_that_is_no_config(folder, content, message):
     ids=["number", "list", "vocabulary", "digits", "nesting", "depth"],
 )
 def test_configs_that_would_take_for_ever(load, content, message, folder, monkeypatch):
-    monkeypatch.setattr("siglip_lab.checkpoints.on_meta", None)  # nothing is built for them
+    monkeypatch.setattr("siglip_lab.loading.folder.on_meta", None)  # nothing is built for them
     end = "}" if content[-1] != "[" else ""
     (folder / "config.json").write_text(f'{{"model_type": "siglip", {content}{end}')
     with pytest.raises(CheckpointError, match=f"config.json:? .*{message}"):

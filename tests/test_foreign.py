@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import siglip_lab as sl
-from siglip_lab import formats
-from siglip_lab.checkpoints import CheckpointError, load_model, save_checkpoint
+from siglip_lab.checks import CheckpointError
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.formats import load_file, load_vision_tower
+from siglip_lab.loading import foreign as formats
+from siglip_lab.loading.folder import load_model, save_checkpoint
+from siglip_lab.loading.foreign import load_file, load_vision_tower
 
 TWO_SIZES = SigLIPConfig(  # the towers differ, as in giant-opt; the patches do not fill the image
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),

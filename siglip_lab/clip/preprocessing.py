@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab import preprocess as siglip
+from siglip_lab import preprocessing as siglip
+from siglip_lab.images import WHITE, ImageLike, check_pixels
 
 __all__ = ["MEAN", "STD", "center_crop", "preprocess", "resize_shorter_side", "to_pixel_values"]
 
@@ -21,9 +22,9 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def preprocess(
-    images: siglip.ImageLike | list[siglip.ImageLike] | tuple[siglip.ImageLike, ...],
+    images: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
     size: int = 224,
-    background: tuple[int, int, int] = siglip.WHITE,
+    background: tuple[int, int, int] = WHITE,
 ) -> Tensor:
     """Turn images into the pixel values that a CLIP image tower takes.
 
@@ -36,7 +37,7 @@ def preprocess(
         float32 `[B, 3, S, S]`, about -1.8 to 2.1; B is 1 for a single image.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocess` and
+        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocessing` and
             `resize_shorter_side`.
 
     Source: openai/CLIP, ``clip/clip.py``, ``_transform``.
@@ -67,7 +68,7 @@ def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
     shorter = min(image.size)
     sides = [int(size * side / shorter) for side in image.size]
     enlarged = f"the image is {image.width} x {image.height}, and resized it would be"
-    siglip.check_pixels(*sides, enlarged, cure="cut its longer side")
+    check_pixels(*sides, enlarged, cure="cut its longer side")
     return image.resize(sides, Image.Resampling.BICUBIC)
 
 

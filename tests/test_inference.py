@@ -7,8 +7,8 @@ from torch.optim.swa_utils import AveragedModel
 from transformers import SiglipModel, SiglipProcessor
 
 import siglip_lab as sl
-from siglip_lab.checkpoints import Processor
-from siglip_lab.shapes_world import Combination, draw, random_scene
+from siglip_lab.processor import Processor
+from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,13 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 import siglip_lab as sl
-from siglip_lab.clip.preprocess import MEAN, STD, center_crop, resize_shorter_side, to_pixel_values
+from siglip_lab.clip.preprocessing import (
+    MEAN,
+    STD,
+    center_crop,
+    resize_shorter_side,
+    to_pixel_values,
+)
 
 THEIRS = CLIPImageProcessorPil()
 

@@ -4,8 +4,8 @@ The training is the paper's in miniature: two towers from scratch, the sigmoid l
 of a batch, AdamW with beta2 = 0.95, warm-up and cosine decay. The result is an ordinary checkpoint
 folder, which transformers loads too.
 
-    python -m siglip_lab.train --preset quick --out my_model      # about two minutes
-    python -m siglip_lab.train --preset shipped --out my_model    # about half an hour
+    python -m siglip_lab.toy.train --preset quick --out my_model      # about two minutes
+    python -m siglip_lab.toy.train --preset shipped --out my_model    # about half an hour
 """
 
 from __future__ import annotations
@@ -27,11 +27,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from siglip_lab.checkpoints import Processor, load_processor, save_checkpoint, write_file
-from siglip_lab.configs import SigLIPConfig, check_integer, get_config, shown
+from siglip_lab.checks import check_integer, shown
+from siglip_lab.configs import SigLIPConfig, get_config
+from siglip_lab.inference import embed_images, embed_texts
+from siglip_lab.loading.folder import (
+    load_processor,
+    save_checkpoint,
+    write_file,
+)
 from siglip_lab.model import SigLIP
-from siglip_lab.preprocess import resize, to_pixel_values
-from siglip_lab.shapes_world import (
+from siglip_lab.preprocessing import resize, to_pixel_values
+from siglip_lab.processor import Processor
+from siglip_lab.terminal import Parser, run
+from siglip_lab.tokenizer import Tokenizer, canonicalize
+from siglip_lab.toy.shapes_world import (
     Caption,
     Scene,
     all_combinations,
@@ -41,9 +50,6 @@ from siglip_lab.shapes_world import (
     random_scene,
     training_combinations,
 )
-from siglip_lab.terminal import Parser, run
-from siglip_lab.tokenizer import Tokenizer, canonicalize
-from siglip_lab.zero_shot import embed_images, embed_texts
 
 __all__ = [
     "TINY", "PRESETS", "Settings", "Batch", "Accuracy", "multi_label_sigmoid_loss",
@@ -53,7 +59,7 @@ __all__ = [
 TINY = get_config("tiny")
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
 SECONDS_BETWEEN_STATES = 30
-PROGRAM = "python -m siglip_lab.train"
+PROGRAM = "python -m siglip_lab.toy.train"
 THREADS = 1  # another number may sum in another order, and so end in other last bits
 
 
@@ -473,7 +479,7 @@ def evaluate(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: ``python -m siglip_lab.train --help``.
+    """The command line: ``python -m siglip_lab.toy.train --help``.
 
     Args:
         arguments: The words after the program's name; default: the process's own.

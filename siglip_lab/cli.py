@@ -1,0 +1,237 @@
+"""The command line: ``python -m siglip_lab classify | trace | models | count | convert |
+download``.
+
+Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for wrong arguments,
+130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+from pathlib import Path
+
+from siglip_lab import (
+    Tokenizer,
+    __version__,
+    clip,
+    count_flops,
+    count_parameters,
+    list_models,
+    load_model,
+    load_processor,
+    trace,
+    zero_shot,
+)
+from siglip_lab.checks import shown
+from siglip_lab.configs import get_config
+from siglip_lab.counting import compare
+from siglip_lab.loading.folder import save_checkpoint
+from siglip_lab.loading.foreign import load_file
+from siglip_lab.loading.hubs import SOURCES, download
+from siglip_lab.terminal import LINE, Parser, run, show
+
+_NO_NUMBERS = (
+    "the model's answer is no number: its weights are damaged, or too large for their type; trace "
+    "without --json shows where that begins"
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    Args:
+        arguments: What follows ``python -m siglip_lab``; default: the process's own arguments.
+    """
+    options = _parser().parse_args(arguments)
+    return run(lambda: options.run(options))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m siglip_lab", description="SigLIP, step by step: try it on a photo."
+    )
+    parser.add_argument("--version", action="version", version=f"siglip-lab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    classify = commands.add_parser("classify", help="how probable is each caption for a photo?")
+    _add_model(classify)
+    classify.add_argument("photo", help="an image file")
+    classify.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
+    classify.add_argument(
+        "--template", default="This is a photo of {}.", type=utf_8, metavar="TEXT",
+        help='sentence around each caption (default: "%(default)s"; "{}" leaves it as it is)',
+    )  # fmt: skip
+    classify.set_defaults(run=_classify)
+
+    walk = commands.add_parser("trace", help="show every step of one forward pass")
+    _add_model(walk)
+    walk.add_argument("photo", help="an image file")
+    walk.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
+    walk.set_defaults(run=_trace)
+
+    models = commands.add_parser("models", help="list the models and their shapes")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    models.set_defaults(run=_models)
+
+    count = commands.add_parser("count", help="count the parameters or FLOPs of models")
+    count.add_argument(
+        "name", nargs="+",
+        help='a model that "models" lists, of SigLIP 2 ("siglip2-base-patch16-224") or of CLIP '
+        '("ViT-B/32"); several are shown side by side',
+    )  # fmt: skip
+    count.add_argument(
+        "--flops", action="store_true", help="FLOPs of one image and one text, not parameters"
+    )
+    count.add_argument("--json", action="store_true", help="print JSON")
+    count.set_defaults(run=_count)
+
+    convert = commands.add_parser(
+        "convert", help="make a checkpoint folder of a file of big_vision or open_clip"
+    )
+    convert.add_argument("file", metavar="IN", help=".npz, .safetensors, .pt, .pth or .bin")
+    convert.add_argument("folder", metavar="OUT", help="a folder that is empty or not there yet")
+    convert.add_argument("--tokenizer", metavar="FILE", help="its SentencePiece model")
+    convert.add_argument(
+        "--shape", metavar="NAME",
+        help="the published model that the file must be (default: read off its tensors)",
+    )  # fmt: skip
+    convert.set_defaults(run=_convert)
+
+    fetch = commands.add_parser("download", help="fetch a published model, print its folder")
+    fetch.add_argument("name", help='for example "siglip-so400m-patch14-384"')
+    fetch.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="%(default)s")
+    fetch.set_defaults(run=lambda options: print(download(options.name, options.source)))
+    return parser
+
+
+def utf_8(word: str) -> str:
+    """What was typed; bytes that Python did not decode, as under LC_ALL=C, are taken for UTF-8."""
+    return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="tiny", metavar="NAME",
+        help='a checkpoint folder, or a name that "models" lists (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        "--source", help="of a published model: huggingface, modelscope, or a checkpoint folder"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _load(options):
+    published = {*list_models(), *list_models(version=2)} - {"tiny"}
+    name = options.model.removeprefix("google/")
+    if options.source is None and name in published and not Path(options.model).is_dir():
+        raise ValueError(
+            f"the weights of {name} are not part of this package: --source huggingface or "
+            "--source modelscope downloads them, --source FOLDER takes them from there"
+        )
+    model = load_model(options.model, source=options.source)
+    return model, load_processor(options.model, source=options.source)
+
+
+def _classify(options) -> None:
+    model, processor = _load(options)
+    (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
+    if any(map(math.isnan, row)):
+        raise ValueError(_NO_NUMBERS)
+    pairs = list(zip(options.caption, row, strict=True))
+    if options.json:
+        _print_json([{"caption": caption, "probability": p} for caption, p in pairs])
+    else:
+        for caption, p in sorted(pairs, key=lambda pair: -pair[1]):
+            show(f"{p:7.2%}  {shown(caption, LINE)}")
+
+
+def _trace(options) -> None:
+    model, processor = _load(options)
+    steps = trace(model, **processor(text=options.caption, images=options.photo))
+    if options.json:
+        _print_json(steps.to_dicts())
+    else:
+        show(str(steps))
+
+
+def _models(options) -> None:
+    rows = []
+    for name in list_models():
+        vision, text = get_config(name).vision, get_config(name).text
+        rows.append(
+            {
+                "name": name, "image_size": vision.image_size, "patch_size": vision.patch_size,
+                "num_patches": vision.num_patches, "context_length": text.context_length,
+                "vocab_size": text.vocab_size, "width": vision.width, "depth": vision.depth,
+            }
+        )  # fmt: skip
+    if options.json:
+        _print_json(rows)
+        return
+    for row in [{key: key for key in rows[0]}, *rows]:
+        print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
+
+
+def _count(options) -> None:
+    counting = count_flops if options.flops else count_parameters
+    counts = {name: counting(_config(name)) for name in options.name}
+    if options.json:
+        _print_json({name: count.to_dict() for name, count in counts.items()})
+    else:
+        show(compare(counts))
+
+
+def _convert(options) -> None:
+    folder = Path(options.folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder: name another one")
+    spiece = Path(options.tokenizer).read_bytes() if options.tokenizer else None
+    model = load_file(options.file, config=options.shape)
+    text = model.config.text
+    newer = model.config in [get_config(name) for name in list_models(version=2)]
+    if spiece is not None and newer:
+        raise ValueError(
+            f"{options.file} is a SigLIP 2: its tokenizer, Gemma's, is not part of this library; "
+            "convert it without --tokenizer"
+        )
+    if spiece is not None:
+        vocab_size = Tokenizer(options.tokenizer, text.context_length).vocab_size
+        if vocab_size > text.vocab_size:
+            raise ValueError(
+                f"{options.tokenizer} has {vocab_size} pieces, {options.file} allows "
+                f"{text.vocab_size}: the two belong to different models"
+            )
+    save_checkpoint(folder, model, spiece)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    show(f"{shown(folder, LINE)}: {total:,} parameters, {model.config}")
+    if newer:
+        print("load_model reads it; load_processor does not: SigLIP 2's tokenizer is Gemma's")
+    elif spiece is None:
+        print("load_model reads it; load_processor will, once its spiece.model is put there")
+
+
+def _print_json(content) -> None:
+    """In ASCII, which any terminal shows and any program reads."""
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError:
+        raise ValueError(_NO_NUMBERS) from None
+    print(text)
+
+
+def _config(name: str):
+    if name in clip.list_models():
+        return clip.get_config(name)
+    try:
+        return get_config(name)
+    except ValueError as error:
+        raise ValueError(f"{error}, {', '.join(clip.list_models())}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Checkpoints in and out: folders, files of other libraries, hubs."""
