@@ -17,12 +17,8 @@ from siglip_lab.loading.folder import (
     load_processor,
     save_checkpoint,
 )
-from siglip_lab.losses import (
-    clip_loss,
-    distributed_sigmoid_loss,
-    sigmoid_loss,
-    soft_target_loss,
-)
+from siglip_lab.losses import clip_loss, soft_target_loss
+from siglip_lab.losses_at_scale import distributed_sigmoid_loss, sigmoid_loss
 from siglip_lab.model import SigLIP, default_device
 from siglip_lab.patches import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead
