@@ -78,16 +78,13 @@ class TextConfig:
         depth: Number of encoder layers.
         num_heads: Attention heads in each layer; must divide `width`.
         mlp_dim: Size of the hidden layer of each MLP.
-        embed_dim: Size of the text embedding, the output of the head. Default: `width`.
-        identity_head: True where the original model has no head. The published file (Hugging Face
-            format) then holds an identity matrix and a zero bias, and so do random weights.
 
     Raises:
         TypeError: If a value is not an integer.
         ValueError: If the shape cannot be built.
 
-    >>> TextConfig(32000, 64, width=1152, depth=27, num_heads=16, mlp_dim=4304).embed_dim
-    1152
+    >>> TextConfig(32000, 64, width=1152, depth=27, num_heads=16, mlp_dim=4304).head_dim
+    72
     """
 
     vocab_size: int
@@ -96,18 +93,9 @@ class TextConfig:
     depth: int
     num_heads: int
     mlp_dim: int
-    embed_dim: int | None = None
-    identity_head: bool = False
 
     def __post_init__(self):
-        if self.embed_dim is None:
-            object.__setattr__(self, "embed_dim", self.width)
         _check(self)
-        if self.identity_head and self.embed_dim != self.width:
-            raise ValueError(
-                f"an identity head keeps the width: embed_dim {self.embed_dim} must equal "
-                f"width {self.width}"
-            )
 
     @property
     def head_dim(self) -> int:
@@ -135,11 +123,11 @@ class SigLIPConfig:
         for name, wanted in (("vision", VisionConfig), ("text", TextConfig)):
             if not isinstance(getattr(self, name), wanted):
                 raise TypeError(f"{name} must be a {wanted.__name__}, got {getattr(self, name)!r}")
-        if self.vision.width != self.text.embed_dim:
-            raise ValueError(
-                f"image embeddings have size {self.vision.width} (vision.width), text embeddings "
-                f"{self.text.embed_dim} (text.embed_dim): they must be equal to be compared"
-            )
+
+    @property
+    def embed_dim(self) -> int:
+        """Size of both embeddings: the image tower's width."""
+        return self.vision.width
 
 
 def differences(found, wanted) -> str:
@@ -156,10 +144,6 @@ def _check(config) -> None:
     """Refuse what cannot be built: sizes that are no positive integers, heads that do not fit."""
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.name == "identity_head":
-            if not isinstance(value, bool):
-                raise TypeError(f"identity_head must be True or False, got {shown(repr(value))}")
-            continue
         check_size(field.name, value)
     if config.width % config.num_heads:
         raise ValueError(
@@ -190,13 +174,11 @@ _PUBLISHED = {
     "siglip-so400m-patch14-224": _published(_SO400M, 14, 224, context_length=16),
     "siglip-so400m-patch14-384": _published(_SO400M, 14, 384),
     "siglip-base-patch16-256-multilingual": _published(_BASE, 16, 256, vocab_size=250_000),
-    "siglip-so400m-patch16-256-i18n": _published(
-        _SO400M, 16, 256, vocab_size=250_000, identity_head=True
-    ),
+    "siglip-so400m-patch16-256-i18n": _published(_SO400M, 16, 256, vocab_size=250_000),
 }
 
 _GIANT_OPT = {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144}
-_GIANT_TEXT = _SO400M | {"embed_dim": 1536}
+_GIANT_TEXT = _SO400M
 
 
 # SigLIP 2 at fixed resolution is the same model with another vocabulary (big_vision,

@@ -111,7 +111,7 @@ def retrieve(
             f"image_embeds are of type {type(image_embeds).__name__}; expected a tensor "
             "[n_img, D]: use embed_images(model, processor, images)"
         )
-    shape, size = tuple(image_embeds.shape), model.config.text.embed_dim
+    shape, size = tuple(image_embeds.shape), model.config.embed_dim
     if len(shape) != 2 or shape[0] == 0 or shape[1] != size:
         raise ValueError(
             f"image_embeds have shape {shape}; expected [n_img, {size}] with n_img >= 1: "

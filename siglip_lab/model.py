@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.encoder import MLP, Attention, Encoder, layer_norm
+from siglip_lab.loading.pretrained import SIGLIP, TEXT_TOWER, VISION_TOWER, Pretrained
+from siglip_lab.loading.weights import skip_draws
 from siglip_lab.patches import VisionEmbeddings
 from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
@@ -40,15 +42,18 @@ class TwoTowerOutput(NamedTuple):
     text_embeds: Tensor  # [n_txt, D], L2-normalised, at least float32
 
 
-class VisionTower(nn.Module):
+class VisionTower(Pretrained):
     """Images `[B, 3, S, S]` to tokens `[B, N, D]` and one vector `[B, D]` each.
 
     Args:
         config: Shape of the tower.
     """
 
+    format = VISION_TOWER
+
     def __init__(self, config: VisionConfig):
         super().__init__()
+        self.config = config
         self.embeddings = VisionEmbeddings(config)
         self.encoder = Encoder(config)
         self.post_layernorm = layer_norm(config.width)
@@ -122,22 +127,25 @@ class TextEmbeddings(nn.Module):
             )
 
 
-class TextTower(nn.Module):
+class TextTower(Pretrained):
     """Ids `[B, L]` to tokens `[B, L, D]` and one vector `[B, E]` each.
 
     There is no attention mask: padding is attended to, as it was in training.
 
     Args:
         config: Shape of the tower.
+        embed_dim: Size E of its embedding.
     """
 
-    def __init__(self, config: TextConfig):
+    format = TEXT_TOWER
+
+    def __init__(self, config: TextConfig, embed_dim: int):
         super().__init__()
-        self.identity_head = config.identity_head
+        self.config = config
         self.embeddings = TextEmbeddings(config)
         self.encoder = Encoder(config)
         self.final_layer_norm = layer_norm(config.width)
-        self.head = LastTokenHead(config.width, config.embed_dim)
+        self.head = LastTokenHead(config.width, embed_dim)
 
     def forward(self, input_ids: Tensor) -> TowerOutput:
         """Arguments and errors as for `TextEmbeddings.forward`."""
@@ -148,11 +156,9 @@ class TextTower(nn.Module):
     def init_weights(self, generator: torch.Generator | None = None) -> None:
         """Draw this tower's weights anew; as `SigLIP.init_weights`."""
         _init_modules(self, generator)
-        if self.identity_head:
-            nn.init.eye_(self.head.weight)
 
 
-class TwoTowers(nn.Module):
+class TwoTowers(Pretrained):
     """What SigLIP and CLIP share: two towers, whose embeddings are compared.
 
     A model brings `encode_image`, `encode_text`, `logits` and `probabilities`.
@@ -183,7 +189,7 @@ class SigLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j) + logit_bias``, and the sigmoid of a
     logit is the probability that text j belongs to image i (SigLIP paper, Algorithm 1).
 
-    A new model has random weights, drawn as in big_vision; `load_model` gives trained ones.
+    A new model has random weights, drawn as in big_vision; `from_pretrained` gives trained ones.
 
     Args:
         config: Shape of the model.
@@ -192,26 +198,29 @@ class SigLIP(TwoTowers):
         TypeError: If the config is no `SigLIPConfig`.
 
     >>> import siglip_lab as sl
-    >>> model = sl.load_model("tiny")
+    >>> model = sl.SigLIP.from_pretrained("tiny")
     >>> pixel_values = torch.zeros(2, 3, *[model.config.vision.image_size] * 2)
     >>> input_ids = torch.ones(3, model.config.text.context_length, dtype=torch.long)
     >>> model(pixel_values=pixel_values, input_ids=input_ids).logits_per_image.shape
     torch.Size([2, 3])
     """
 
-    def __init__(self, config: SigLIPConfig):
+    format = SIGLIP
+
+    def __init__(self, config: SigLIPConfig, seed: int | None = None):
         if not isinstance(config, SigLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a SigLIPConfig: get_config(NAME) "
-                "gives one, load_model(NAME) a trained model"
+                "gives one, SigLIP.from_pretrained(NAME) a trained model"
             )
         super().__init__()
         self.config = config
-        self.vision_model = VisionTower(config.vision)
-        self.text_model = TextTower(config.text)
+        with skip_draws():
+            self.vision_model = VisionTower(config.vision)
+            self.text_model = TextTower(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.zeros(1))  # log t
         self.logit_bias = nn.Parameter(torch.zeros(1))
-        self.init_weights()
+        self.init_weights(None if seed is None else torch.Generator().manual_seed(seed))
 
     def encode_image(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Images `[B, 3, S, S]` to unit vectors `[B, D]`, at least float32.
@@ -261,7 +270,7 @@ def plain_model(model: TwoTowers) -> TwoTowers:
     wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
     raise TypeError(
         f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
-        + ("pass model.module" if wrapped else "load_model(NAME) gives one")
+        + ("pass model.module" if wrapped else "from_pretrained gives one")
     )
 
 

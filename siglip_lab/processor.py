@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from torch import Tensor
 
+from siglip_lab.loading.pretrained import PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
+from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Processor"]
 
 
-class Processor:
+class Processor(PushToHub):
     """Turns images and texts into a model's inputs.
 
     Args:
@@ -29,6 +32,16 @@ class Processor:
         self.tokenizer = tokenizer
         self.image_size = image_size
         self.preprocess = preprocess
+
+    @classmethod
+    def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:
+        """Load the processor of a model; arguments and errors as for `SigLIP.from_pretrained`."""
+        return cls(*read_processor(where, Tokenizer, revision=revision))
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write ``spiece.model`` and the settings, as transformers reads them."""
+        files = {"spiece.model": self.tokenizer.serialized()}
+        write_processor(folder, files, self.tokenizer.context_length, self.image_size)
 
     def __call__(self, text=None, images=None) -> dict[str, Tensor]:
         """Prepare texts, images or both.

@@ -82,6 +82,10 @@ class Tokenizer:
         """Number of pieces; ids run from 0 to one less."""
         return self._model.get_piece_size()
 
+    def serialized(self) -> bytes:
+        """The SentencePiece model, as its file holds it."""
+        return self._model.serialized_model_proto()
+
     def __call__(self, texts: str | list[str] | tuple[str, ...]) -> Tensor:
         """Turn texts into the ids that a SigLIP text tower takes.
 

@@ -7,14 +7,18 @@ ResNets, which transformers does not have, keep OpenAI's.
 from __future__ import annotations
 
 import math
+import os
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
+from siglip_lab.clip.loading import CLIP_FORMAT
 from siglip_lab.clip.resnet import ModifiedResNet
 from siglip_lab.configs import TextConfig, VisionConfig
 from siglip_lab.encoder import Encoder
+from siglip_lab.loading.pretrained import load
 from siglip_lab.model import (
     TextEmbeddings,
     TowerOutput,
@@ -141,7 +145,7 @@ class CLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j)``; the softmax of a row says which of
     the texts belongs to image i (CLIP paper, figure 3). There is no bias.
 
-    A new model has random weights, drawn as by OpenAI; `load_model` gives trained ones.
+    A new model has random weights, drawn as by OpenAI; `from_pretrained` gives trained ones.
 
     Args:
         config: Shape of the model.
@@ -155,23 +159,53 @@ class CLIP(TwoTowers):
     torch.Size([1, 512])
     """
 
-    def __init__(self, config: CLIPConfig):
+    format = CLIP_FORMAT
+
+    def __init__(self, config: CLIPConfig, seed: int | None = None):
         if not isinstance(config, CLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a CLIPConfig: "
-                "clip.get_config(NAME) gives one, clip.load_model(NAME) a trained model"
+                "clip.get_config(NAME) gives one, CLIP.from_pretrained(PATH) a trained model"
             )
         super().__init__()
         self.config = config
-        if isinstance(config.vision, ResNetConfig):
-            self.visual = ModifiedResNet(config.vision, config.embed_dim)
-        else:
-            self.vision_model = VisionTower(config.vision)
-            self.visual_projection = nn.Linear(config.vision.width, config.embed_dim, bias=False)
-        self.text_model = TextTower(config.text)
-        self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.zeros(()))  # log t
-        self.initialize_parameters()
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            if isinstance(config.vision, ResNetConfig):
+                self.visual = ModifiedResNet(config.vision, config.embed_dim)
+            else:
+                self.vision_model = VisionTower(config.vision)
+                self.visual_projection = nn.Linear(
+                    config.vision.width, config.embed_dim, bias=False
+                )
+            self.text_model = TextTower(config.text)
+            self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
+            self.logit_scale = nn.Parameter(torch.zeros(()))  # log t
+            self.initialize_parameters()
+
+    @classmethod
+    def from_pretrained(
+        cls, where: str | os.PathLike, *, run_code_in_file: bool = False, **options: Any
+    ) -> CLIP:
+        """Load a model, ready for inference (in eval mode).
+
+        Args:
+            where: "ViT-B/32" and the other ViTs of `list_models`, from Hugging Face; else as for
+                `siglip_lab.SigLIP.from_pretrained`. A file is a state dict with OpenAI's names, as
+                OpenAI's own and open_clip's.
+            run_code_in_file: Load a TorchScript archive, as OpenAI's own downloads are. Such a
+                file can carry code, and loading it runs that code: do so only with a file that you
+                trust. Without this, no code from a file is ever run.
+            options: `device`, `dtype`, `config`, `revision`, as there. Weights of a file become
+                float32 unless another type is asked for. Give `config` where the file is not
+                OpenAI's own and the model was trained with QuickGELU: no file holds activation and
+                number of heads.
+
+        Raises:
+            CheckpointError: As there; also if activation and number of heads are not known.
+        """
+        return load(cls, where, run_code_in_file=run_code_in_file, **options)
 
     def encode_image(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Images `[B, 3, S, S]` to unit vectors `[B, E]`, at least float32.

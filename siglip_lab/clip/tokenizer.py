@@ -98,6 +98,14 @@ class Tokenizer:
         """Number of pieces; ids run from 0 to one less."""
         return len(self._ids)
 
+    def files(self) -> dict[str, bytes]:
+        """Give the content of ``vocab.json`` and ``merges.txt``, as Hugging Face has them."""
+        merges = ["#version: 0.2", *map(" ".join, self._ranks)]
+        return {
+            "vocab.json": json.dumps(self._ids, ensure_ascii=False).encode(),
+            "merges.txt": ("\n".join(merges) + "\n").encode(),
+        }
+
     def __call__(self, texts: str | list[str] | tuple[str, ...], truncate: bool = False) -> Tensor:
         """Turn texts into the ids that a CLIP text tower takes.
 
