@@ -29,7 +29,7 @@ from siglip_lab import (
 )
 from siglip_lab.checks import shown
 from siglip_lab.configs import get_config
-from siglip_lab.counting import compare
+from siglip_lab.counts import compare
 from siglip_lab.loading.folder import save_checkpoint
 from siglip_lab.loading.foreign import load_file
 from siglip_lab.loading.hubs import SOURCES, download

@@ -142,6 +142,10 @@ class SigLIPConfig:
             )
 
 
+TowerConfig = VisionConfig | TextConfig
+SigLIPConfig.embed_dim = property(lambda self: self.vision.width)
+
+
 def differences(found, wanted) -> str:
     """Where one config differs from another, in the first part that does."""
     values = [(f.name, getattr(found, f.name), getattr(wanted, f.name)) for f in fields(found)]
