@@ -21,7 +21,7 @@ def configs(draw):
     vision = VisionConfig(size, patch, **shape(draw(st.integers(1, 4))))
     text = shape(draw(st.integers(1, 4)))
     vocab, length = draw(st.integers(2, 50)), draw(st.integers(1, 12))
-    return SigLIPConfig(vision, TextConfig(vocab, length, **text, embed_dim=vision.width))
+    return SigLIPConfig(vision, TextConfig(vocab, length, **text))
 
 
 def meta(build):

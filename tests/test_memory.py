@@ -75,7 +75,7 @@ def test_activations_are_what_autograd_saves(config, batch, maps, dtype):
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),
 )
 def test_activations_of_clips_are_what_autograd_saves(config, batch, maps, dtype):
-    config = clip.CLIPConfig(config.vision, config.text)
+    config = clip.CLIPConfig(config.vision, config.text, config.vision.width)
     model = clip.CLIP(config).to(dtype)
     pixels, ids = inputs(config, batch, batch)
     options = {"training": True, "attention_maps": maps}

@@ -29,7 +29,7 @@ def count_bytes(
 
     >>> from siglip_lab import clip
     >>> memory = count_bytes(clip.get_config("ViT-B/32"), training=True)
-    >>> memory["weights"].total, memory["activations"].text["mask"].total
+    >>> memory["weights"].total, memory["activations"].text["head"].total
     (605109252, 23716)
     """
     if not isinstance(config, CLIPConfig):
@@ -66,7 +66,6 @@ class _TextBytes(_TowerBytes):
     def ends(self) -> dict[str, int]:
         end_of_text = self.batch * (self.config.width * self.size + 2 * 8)  # and its two indices
         return {
-            "mask": 0 if self.maps else self.n**2 * self.size,
             "final norm": self.norm(outputs=0),
             "head": end_of_text + self.normalised(),
         }
