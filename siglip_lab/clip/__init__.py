@@ -13,7 +13,6 @@ from siglip_lab.clip.resnet import ModifiedResNet
 from siglip_lab.clip.tokenizer import Tokenizer, tokenize
 
 __all__ = [
-    "CLIP", "CLIPConfig", "ModifiedResNet", "Processor", "ResNetConfig", "Tokenizer", "build_attention_mask",
-    "get_config", "list_models", "preprocess", "quick_gelu",
-    "tokenize",
+    "CLIP", "CLIPConfig", "ModifiedResNet", "Processor", "ResNetConfig", "Tokenizer",
+    "build_attention_mask", "get_config", "list_models", "preprocess", "quick_gelu", "tokenize",
 ]  # fmt: skip

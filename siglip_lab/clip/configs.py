@@ -94,8 +94,8 @@ class CLIPConfig:
 
 
 def _published(vision, embed_dim, text_width):
-    heads, mlp_dim = text_width // 64, 4 * text_width
-    return CLIPConfig(vision, TextConfig(49_408, 77, text_width, 12, heads, mlp_dim), embed_dim)
+    shape = {"width": text_width, "depth": 12, "num_heads": text_width // 64}
+    return CLIPConfig(vision, TextConfig(49_408, 77, **shape, mlp_dim=4 * text_width), embed_dim)
 
 
 _BASE = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.checks import CheckpointError, differences, shown
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
 from siglip_lab.clip.preprocessing import MEAN, STD
 from siglip_lab.clip.tokenizer import END, START
-from siglip_lab.configs import TextConfig, VisionConfig, differences
+from siglip_lab.configs import TextConfig, VisionConfig
 from siglip_lab.loading.folder import Settings, read_tower, tower_shape, tower_values
 from siglip_lab.loading.pretrained import Format
 from siglip_lab.loading.weights import check_names, check_type

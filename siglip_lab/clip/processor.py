@@ -15,15 +15,9 @@ __all__ = ["Processor"]
 
 
 class Processor(SigLIPProcessor):
-    """Turns images and texts into a CLIP's inputs.
+    """Turns images and texts into a CLIP's inputs."""
 
-    Args:
-        tokenizer: Turns texts into ids.
-        image_size: Side of the model's images, in pixels.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, image_size: int):
-        super().__init__(tokenizer, image_size, preprocess)
+    preprocess = staticmethod(preprocess)
 
     @classmethod
     def from_pretrained(

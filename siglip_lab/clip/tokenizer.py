@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from siglip_lab.tokenizer import check_context_length, check_text, list_of
+from siglip_lab.checks import as_list, check_context_length, check_text
 
 __all__ = ["END", "START", "Tokenizer", "clean", "tokenize"]
 
@@ -121,7 +121,7 @@ class Tokenizer:
             ValueError: If the list is empty, or a text is too long and `truncate` is false, or
                 cannot be written in UTF-8.
         """
-        texts, length = list_of(texts), self.context_length
+        texts, length = as_list(texts), self.context_length
         rows = torch.zeros(len(texts), length, dtype=torch.int64)
         for index, text in enumerate(texts):
             ids = self.encode(text)

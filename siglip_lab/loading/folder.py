@@ -411,7 +411,7 @@ def _check_settings(path: Path, settings: dict[str, Any], accepted: Settings) ->
 
 
 def write_files(folder: Path, files: Mapping[str, Any]) -> None:
-    """Write files into a folder so that at every moment it loads as before, as after, or not at all.
+    """Write files into a folder that at every moment loads as before, as after, or not at all.
 
     All are written beside, in a folder ".new-…" that only a kill leaves behind, then renamed in
     the given order. The config has to come last: between it and the weights, another shape is

@@ -35,12 +35,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import CheckpointError, check_size, shown
+from siglip_lab.checks import CheckpointError, check_size, differences, shown
 from siglip_lab.configs import (
     SigLIPConfig,
     TextConfig,
     VisionConfig,
-    differences,
     get_config,
     list_models,
 )
@@ -368,7 +367,7 @@ def read_text_file(
 
 
 def _rearranged(path: Path, tensors: Tensors, rows: Iterable[Row]) -> Tensors:
-    """The file's tensors under our names and in our shapes, if all are known and none is missing."""
+    """The tensors under our names and in our shapes, if all are known and none is missing."""
     rows = list(rows)
     uses = Counter(name for _, theirs, _ in rows for name in theirs)
     check_names(path, uses.keys(), tensors.keys())

@@ -1,4 +1,4 @@
-"""Files to tensors, and tensors into a model: strict, memory-mapped, and no code from a file is run.
+"""Files to tensors, and tensors into a model: strict, memory-mapped, and no code is run.
 
 Every name and shape must agree, or nothing is loaded. A model is built on the meta device first,
 without memory and without random numbers; then the file's tensors become its parameters.
