@@ -116,9 +116,7 @@ class VisionEmbeddings(patches.VisionEmbeddings):
 
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         kernel, positions = self.patch_embedding.weight, self.position_embedding.weight
-        check_pixel_values(
-            pixel_values, kernel, None if interpolate_pos_encoding else self.image_size
-        )
+        check_pixel_values(pixel_values, kernel, self.image_size, interpolate_pos_encoding)
         x = self.patch_embedding(pixel_values.to(kernel.dtype))  # [B, D, rows, columns]
         if interpolate_pos_encoding:
             stretched = interpolate_positions(positions[1:], *x.shape[2:])
