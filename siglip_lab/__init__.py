@@ -13,12 +13,8 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig, VisionConf
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.images import load_image
 from siglip_lab.inference import embed_images, embed_texts, retrieve, zero_shot
-from siglip_lab.losses import (
-    clip_loss,
-    distributed_sigmoid_loss,
-    sigmoid_loss,
-    soft_target_loss,
-)
+from siglip_lab.losses import clip_loss, soft_target_loss
+from siglip_lab.losses_at_scale import distributed_sigmoid_loss, sigmoid_loss
 from siglip_lab.memory import count_bytes
 from siglip_lab.model import SigLIP
 from siglip_lab.pairs import default_device
