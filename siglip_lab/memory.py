@@ -158,6 +158,10 @@ class TowerBytes:
         """Kept of the MLP: before and after the GELU."""
         return 2 * self.hidden
 
+    def mlp_gradients(self) -> int:
+        """Alive at once in the MLP's backward, less what has been freed by then."""
+        return 2 * self.tokens
+
     def layer(self) -> int:
         """Kept of a layer, attention's output among it."""
         return 2 * self.norm() + self.attention(self.n) + self.tokens + self.mlp()
@@ -185,7 +189,7 @@ class TowerBytes:
         """Alive at once in a layer's backward, less what has been freed by then."""
         maps = 2 * self.scores - 6 * self.tokens - self.mlp()
         again = self.layer() - self.tokens if checkpointing else 0
-        return again + max(2 * self.tokens, maps if self.maps else 0)
+        return again + max(self.mlp_gradients(), maps if self.maps else 0)
 
 
 class _VisionBytes(TowerBytes):

@@ -50,6 +50,10 @@ class _TowerBytes(TowerBytes):
         """Kept of x * sigmoid(1.702 x): both factors, and the product for what follows."""
         return 3 * self.hidden
 
+    def mlp_gradients(self) -> int:
+        """Alive at once: the gradients of both factors."""
+        return max(super().mlp_gradients(), 2 * self.hidden)
+
 
 class _VisionBytes(_TowerBytes):
     def ends(self) -> dict[str, int]:
