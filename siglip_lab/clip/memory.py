@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from siglip_lab.activations import TowerBytes
 from siglip_lab.checks import shown
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
 from siglip_lab.clip.counting import count_parameters
 from siglip_lab.counts import Count
-from siglip_lab.memory import TowerBytes, batch_bytes
+from siglip_lab.memory import batch_bytes
 
 __all__ = ["count_bytes"]
 
