@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from pictures import raises
+from PIL import Image
 from transformers import CLIPImageProcessorPil
 
 import siglip_lab as sl
