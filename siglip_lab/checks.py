@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import operator
-import os
 import re
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 
 import numpy as np
-from PIL import Image
+import torch
 from torch import Tensor
 
 __all__ = [
-    "CheckpointError", "check_array", "check_background", "check_image", "check_integer",
-    "check_path", "check_picture", "check_pixel_count", "check_side", "check_sides", "check_size",
-    "quoted", "shown",
+    "CheckpointError", "as_list", "check_batch", "check_context_length", "check_embeddings",
+    "check_ids", "check_input_ids", "check_integer", "check_pixel_values", "check_size",
+    "check_template", "check_text", "check_vocabulary", "differences", "shown",
 ]  # fmt: skip
 
 MOST_LAYERS = 500  # so many are built in a second, where nothing is allocated
@@ -48,6 +48,16 @@ def check_size(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at most {most:,}, got {shown(value)}")
 
 
+def differences(found, wanted) -> str:
+    """Where one config differs from another, in the first part that does."""
+    values = [(f.name, getattr(found, f.name), getattr(wanted, f.name)) for f in fields(found)]
+    values = [(name, one, other) for name, one, other in values if one != other]
+    for name, one, other in values:
+        if is_dataclass(one):
+            return f"{name} {differences(one, other)}"
+    return "; ".join(f"{name}={one}, not {other}" for name, one, other in values)
+
+
 class CheckpointError(ValueError):
     """A checkpoint cannot be fetched or loaded; the message says which, why and what to do.
 
@@ -59,141 +69,180 @@ class CheckpointError(ValueError):
         super().__init__(shown(message, 400))
 
 
-def quoted(path: str | os.PathLike) -> str:
-    """A path for a message."""
-    return shown(repr(os.fspath(path)), 60)
-
-
-def check_image(image: object, formats: tuple[str, ...]) -> None:
-    """Refuse what is no picture, or a PIL image whose decoder is not one of `formats`."""
-    if isinstance(image, (str, os.PathLike)):
-        check_path(image)
-    elif isinstance(image, Tensor):
+def check_batch(pixel_values: Tensor, patch_size: int) -> None:
+    """Refuse what is no batch of images `[B, C, H, W]` of at least one patch."""
+    if not isinstance(pixel_values, Tensor):
         raise TypeError(
-            f"got a torch tensor of shape {tuple(image.shape)}; if it holds preprocessed pixel "
-            "values, give it to the model as it is; if it holds levels [3, H, W], pass "
-            "tensor.permute(1, 2, 0).cpu().numpy()"
+            f"images are of type {type(pixel_values).__name__}; expected a tensor [B, C, H, W]: "
+            'use processor(images=...)["pixel_values"]'
         )
-    elif isinstance(image, io.TextIOBase):
-        raise TypeError(
-            f'{type(image).__name__} reads text; expected bytes: open the file with mode "rb"'
-        )
-    elif isinstance(image, Image.Image) and image.format not in (None, *formats):
+    if pixel_values.ndim != 4:
         raise ValueError(
-            f"PIL image is in the format {image.format}; expected one of {', '.join(formats)}: "
-            "pass image.copy() if you trust its decoder"
+            f"images have shape {tuple(pixel_values.shape)}; expected [B, C, H, W]: "
+            "add the batch dimension with images[None]"
         )
-    elif not isinstance(image, (bytes, bytearray, memoryview, np.ndarray, Image.Image)):
-        if not hasattr(image, "read"):
-            raise TypeError(
-                f"got {type(image).__name__}; expected a path, the bytes of an image file, an "
-                "open file, a PIL image, a NumPy array [H, W, C], or a list of these"
-            )
-
-
-def check_path(path: str | os.PathLike) -> None:
-    """Refuse what is no file that this user may read."""
-    name = quoted(path)
-    if "://" in str(path) or str(path).startswith("data:"):
-        raise ValueError(f"{name} is a URL; download it first and pass the bytes")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no file {name} in {quoted(os.getcwd())}")
-    if os.path.isdir(path):
-        raise ValueError(f"{name} is a folder; pass its image files as a list")
-    if not os.path.isfile(path):  # a pipe may never begin, a device may never end
-        raise ValueError(f"{name} is a pipe or a device; read it yourself and pass the bytes")
-    if not os.access(path, os.R_OK):
-        raise ValueError(f"{name} may not be read by this user; expected a readable image file")
-
-
-def check_array(array: np.ndarray) -> None:
-    """Refuse an array that is no image of levels, or whose levels would be misread."""
-    shape = array.shape
-    if len(shape) == 4:
-        raise ValueError(
-            f"the array has shape {shape}, a batch; expected one image [H, W, C]: "
-            "pass list(array) for a batch"
-        )
-    if len(shape) == 3 and shape[2] not in (1, 2, 3, 4) and shape[0] in (1, 2, 3, 4):
-        raise ValueError(
-            f"the array has shape {shape}, channels first; expected [H, W, C]: "
-            "transpose it with array.transpose(1, 2, 0)"
-        )
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 2, 3, 4)):
-        raise ValueError(
-            f"the array has shape {shape}; expected [H, W], or [H, W, C] with C = 1 (grey), "
-            "2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels"
-        )
-    check_sides(shape[1], shape[0])
-    if array.dtype.kind == "f":
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # or NaN
+    if min(pixel_values.shape[2:]) < patch_size:
+        if pixel_values.shape[3] == 3 != pixel_values.shape[1]:
             raise ValueError(
-                f"the float array lies in [{low:.4g}, {high:.4g}]; expected [0, 1]: divide levels "
-                "by 255, or cut small overshoots with array.clip(0, 1)"
+                f"images have shape {tuple(pixel_values.shape)}; expected [B, 3, H, W]: put the "
+                "channels first with images.permute(0, 3, 1, 2)"
             )
-    elif array.dtype.kind != "u" or array.dtype.itemsize > 2:
-        rest = " * 255" if array.dtype.kind == "b" else " if it holds levels"
+        raise ValueError(
+            f"images are {pixel_values.shape[2]}x{pixel_values.shape[3]}, smaller than one patch "
+            f"of {patch_size}x{patch_size}"
+        )
+
+
+def check_pixel_values(pixel_values: Tensor, kernel: Tensor, size: int | None) -> None:
+    """Refuse images that a tower's first convolution cannot or should not take.
+
+    Args:
+        pixel_values: What must be floating `[B, 3, H, W]`.
+        kernel: The convolution's weight `[D, 3, P, P]`.
+        size: Side that the images must have; None for any of at least P.
+    """
+    check_batch(pixel_values, kernel.shape[-1])
+    shape = tuple(pixel_values.shape)
+    if not pixel_values.is_floating_point():
         raise TypeError(
-            f"the array has dtype {array.dtype}; expected uint8 (0..255), uint16 (0..65535) or "
-            f"floats in [0, 1]: convert it with array.astype(np.uint8){rest}"
+            f"pixel_values are {pixel_values.dtype}; expected floating point, as the model's "
+            "preprocess makes them"
         )
-
-
-def check_sides(width: int, height: int) -> None:
-    """Refuse an image in which nothing can be seen once it is squashed to a square."""
-    if min(width, height) < 2:
+    half = (torch.float16, torch.bfloat16)
+    if pixel_values.dtype in half and kernel.dtype not in half:
+        raise TypeError(
+            f"pixel_values are {pixel_values.dtype}, the weights {kernel.dtype}: pass the float32 "
+            "images that preprocess makes, or load the model in half precision"
+        )
+    if shape[0] == 0 or shape[1] != 3:
+        raise ValueError(f"pixel_values have shape {shape}; expected [B, 3, H, W] with B >= 1")
+    if size is not None and shape[2:] != (size, size):
         raise ValueError(
-            f"the image is {width} pixels wide and {height} high; expected at least 2 each way"
+            f"pixel_values are {shape[2]}x{shape[3]}, the position table is made for "
+            f"{size}x{size}: preprocess with size={size}, or pass interpolate_pos_encoding=True"
         )
 
 
-def check_pixel_count(width: int, height: int, subject: str, cure: str = "shrink it") -> None:
-    """Refuse more pixels than Pillow's limit: up to twice as many, Pillow itself only warns."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
+def check_input_ids(input_ids: Tensor, context_length: int) -> None:
+    """Refuse what is no batch of token ids `[B, L]` that the positions reach."""
+    if not isinstance(input_ids, Tensor):
+        raise TypeError(
+            f"input_ids are of type {type(input_ids).__name__}; expected a tensor [B, L]: "
+            'use processor(text=...)["input_ids"]'
+        )
+    if input_ids.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"input_ids are {input_ids.dtype}; expected int64 ids: use a tokenizer")
+    shape = tuple(input_ids.shape)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"input_ids have shape {shape}; expected [B, L] with B, L >= 1")
+    if shape[1] > context_length:
         raise ValueError(
-            f"{subject} {width} x {height} pixels; expected at most {limit:,} in all: {cure}, or "
-            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{shape[1]} tokens a text, but the model has {context_length} positions: "
+            f"tokenize with context_length={context_length}"
         )
 
 
-def check_background(background: tuple[int, int, int]) -> None:
-    """Refuse what is no colour of three levels."""
-    levels = background if isinstance(background, (list, tuple)) else ()
-    if len(levels) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in levels):
+def check_vocabulary(input_ids: Tensor, vocab_size: int) -> None:
+    """Refuse ids outside the vocabulary. This reads them: for the doors, not for a `forward`."""
+    low, high = int(input_ids.min()), int(input_ids.max())
+    if low < 0 or high >= vocab_size:
         raise ValueError(
-            f"background is {background!r}; expected three levels 0..255, such as (255, 255, 255)"
+            f"input_ids reach from {low} to {high}, the vocabulary from 0 to {vocab_size - 1}: "
+            "the tokenizer belongs to another model"
         )
 
 
-def check_side(size: int) -> None:
-    """Refuse what is no side of a square, in pixels."""
+def check_context_length(length: int, least: int) -> int:
+    """The length as an integer that leaves room for the marks of start and end."""
     try:
-        side = operator.index(size)
+        length = operator.index(length)
     except TypeError:
-        side = None
-    if side is None or isinstance(size, bool):
+        raise TypeError(f"context_length is {length!r}; expected an integer, such as 64") from None
+    if length < least:
+        marks = "the end token" if least == 1 else "start and end"
+        raise ValueError(f"context_length is {length}; expected at least {least}, for {marks}")
+    return length
+
+
+def as_list(texts: str | list[str] | tuple[str, ...]) -> list[str]:
+    """One text or several as a list, each of them checked."""
+    if isinstance(texts, str):
+        texts = [texts]
+    if not isinstance(texts, (list, tuple)):
+        raise TypeError(f"got {type(texts).__name__}; expected a string or a list of strings")
+    if not texts:
+        raise ValueError("the list of texts is empty; expected at least one text")
+    for index, text in enumerate(texts):
+        check_text(text, f"texts[{index}]")
+    return list(texts)
+
+
+def check_text(text: str, name: str) -> None:
+    """Refuse what is no string, or cannot be written in UTF-8."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is a {type(text).__name__}; expected a string")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds half of a surrogate pair at position {error.start}; expected text that "
+            "UTF-8 can write: decode the bytes it came from again"
+        ) from None
+
+
+def check_ids(ids: Iterable[int] | Tensor, vocab_size: int) -> list[int]:
+    """Refuse what is no row of ids of the vocabulary; return it as a list."""
+    given = ids.tolist() if isinstance(ids, Tensor) else ids
+    row = list(given) if isinstance(given, Iterable) else [given, ""]
+    for i in row:
+        if not isinstance(i, int):
+            found = shown(repr(given))
+            raise TypeError(f"got {found}; expected the ids of one text, such as input_ids[0]")
+        if not 0 <= i < vocab_size:
+            raise ValueError(f"id {i} is not in the vocabulary of {vocab_size} pieces")
+    return row
+
+
+def check_template(labels: Iterable[str], template: str) -> list[str]:
+    """Refuse labels and a template that give no sentences; return the sentences."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise TypeError(f"labels is {shown(repr(labels))}; expected a list of strings")
+    labels = list(labels)
+    if not labels:
+        raise ValueError("labels is empty; give at least one")
+    for index, label in enumerate(labels):
+        check_text(label, f"labels[{index}]")
+    check_text(template, "template")
+    if "{}" not in template:
+        raise ValueError(f"template {shown(repr(template))} has no {{}} to put the label in")
+    return [template.replace("{}", label) for label in labels]
+
+
+def check_embeddings(image_embeds: Tensor | np.ndarray, size: int) -> Tensor:
+    """Refuse what is no unit vectors `[n_img, size]`; return them as a tensor."""
+    embeds = torch.tensor(image_embeds) if isinstance(image_embeds, np.ndarray) else image_embeds
+    if not isinstance(embeds, Tensor):
         raise TypeError(
-            f"size is {size!r}; expected one integer, such as 384: the model's images are square"
+            f"image_embeds are of type {type(embeds).__name__}; expected a tensor "
+            "[n_img, D]: use embed_images(model, processor, images)"
         )
-    if side < 1:
-        raise ValueError(f"size is {size}; expected at least 1 pixel")
-
-
-def check_picture(pixel_values: Tensor) -> None:
-    """Refuse what are not the pixel values of one image, floating `[3, H, W]` in [-1, 1]."""
-    if not isinstance(pixel_values, Tensor) or not pixel_values.is_floating_point():
-        got = f"{type(pixel_values).__name__} of {getattr(pixel_values, 'dtype', 'no numbers')}"
-        raise TypeError(f"got a {got}; expected a floating-point tensor [3, H, W] in [-1, 1]")
-    if pixel_values.ndim != 3 or pixel_values.shape[0] != 3 or 0 in pixel_values.shape:
+    shape = tuple(embeds.shape)
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != size:
         raise ValueError(
-            f"pixel values have shape {tuple(pixel_values.shape)}; expected [3, H, W]: "
-            "take one image of a batch with pixel_values[0]"
+            f"image_embeds have shape {shape}; expected [n_img, {size}] with n_img >= 1: "
+            "use embed_images(model, processor, images) of the same model"
         )
-    low, high = pixel_values.min().item(), pixel_values.max().item()
-    if not (low >= -1 and high <= 1):  # or NaN
+    if not embeds.is_floating_point():
+        raise TypeError(
+            f"image_embeds are {embeds.dtype}; expected floating point, as embed_images makes"
+            " them: turn stored integers back into unit vectors first"
+        )
+    lengths = torch.linalg.vector_norm(embeds.float(), dim=1)
+    wrong = ~((lengths - 1).abs() <= 0.01)  # half precision is off by less; NaN is wrong, too
+    if wrong.any():
+        index = int(wrong.int().argmax())
         raise ValueError(
-            f"pixel values lie in [{low:.4g}, {high:.4g}]; expected [-1, 1]: "
-            "cut what lies outside with pixel_values.clamp(-1, 1)"
+            f"image_embeds[{index}] has length {lengths[index]:.4g}; expected unit vectors: use "
+            "embed_images, or torch.nn.functional.normalize(image_embeds, dim=-1)"
         )
+    return embeds

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from siglip_lab.checks import (
+from siglip_lab.image_checks import (
     check_array,
     check_background,
     check_image,

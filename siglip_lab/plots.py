@@ -89,7 +89,7 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
         ("cut into pieces, pad", [n, text.context_length]),
         ("look up, add positions", [n, text.context_length, text.width]),
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, normalise", [n, text.embed_dim]),
+        ("last token, normalise", [n, config.embed_dim]),
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
     return _two_sides(photo, captions, left, right, *end)
@@ -1301,7 +1301,7 @@ class ParameterMap:
                 ],
                 "text": [
                     text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
-                    text.embed_dim,
+                    config.embed_dim,
                 ],
             }  # fmt: skip
         count = count_parameters(self.configs[self.model])
@@ -1519,7 +1519,7 @@ class ShapeExplorer:
                 text = config.text
                 data[name]["text"] = [
                     text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
-                    text.embed_dim,
+                    config.embed_dim,
                 ]  # fmt: skip
             # Any text tower will do: only the image tower is counted.
             text = TextConfig(1, 1, *numbers[2:])

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.checks import check_background, check_picture, check_side
+from siglip_lab.image_checks import check_background, check_picture, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
 __all__ = ["preprocess", "resize", "to_image", "to_pixel_values", "transform", "transform_all"]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import siglip_lab.preprocessing as siglip
-from siglip_lab.checks import check_pixel_count, check_side
+from siglip_lab.image_checks import check_pixel_count, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
 __all__ = [
