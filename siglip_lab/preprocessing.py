@@ -72,7 +72,7 @@ def to_pixel_values(image: Image.Image) -> Tensor:
     """
     if image.mode != "RGB":
         raise ValueError(f"the image has mode {image.mode}; expected RGB: use load_image first")
-    x = np.stack([np.asarray(channel) for channel in image.split()]).astype(np.float32)  # [3, H, W]
+    x = np.asarray(image).transpose(2, 0, 1).astype(np.float32, order="C")  # [3, H, W]
     x /= 127.5  # the same to the bit, with one step less: doubling and halving lose nothing
     x -= 1
     return torch.from_numpy(x)
