@@ -64,8 +64,7 @@ class AttentionPool2d(nn.Module):
     def __init__(self, grid_size: int, width: int, num_heads: int, embed_dim: int | None = None):
         super().__init__()
         self.num_heads = num_heads
-        positions = torch.randn(grid_size**2 + 1, width) / width**0.5
-        self.positional_embedding = nn.Parameter(positions)
+        self.positional_embedding = nn.Parameter(torch.zeros(grid_size**2 + 1, width))
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
