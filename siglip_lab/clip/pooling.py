@@ -80,7 +80,7 @@ class AttentionPool2d(nn.Module):
     def __init__(self, grid_size: int, width: int, num_heads: int, embed_dim: int | None = None):
         super().__init__()
         self.num_heads = num_heads
-        positions = torch.randn(grid_size**2 + 1, width) / width**0.5
+        positions = nn.init.normal_(torch.empty(grid_size**2 + 1, width)) / width**0.5
         self.positional_embedding = nn.Parameter(positions)
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
@@ -88,11 +88,7 @@ class AttentionPool2d(nn.Module):
         self.c_proj = nn.Linear(width, embed_dim or width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shapes as for the class.
-
-        Raises:
-            ValueError: If the feature map is not of the size that the positions are for.
-        """
+        """Pool a feature map of the size that the positions are for."""
         tokens = features.flatten(2).transpose(1, 2)  # [B, G * G, D]
         positions, width = self.positional_embedding.shape
         if tokens.shape[1:] != (positions - 1, width):
