@@ -82,8 +82,10 @@ def _missing(folder: Path, weights: bool) -> str:
 
 def _advice(error: BaseException | None) -> str:
     """What to do, by the first answer or error number that led to an error."""
+    error = next(iter(getattr(error, "failed_files", {}).values()), error)  # modelscope's
     while error is not None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+        answer = getattr(error, "response", None) or error
+        status = getattr(answer, "status_code", None)
         if status in (401, 403):
             return f"HTTP {status}: check the name, accept the licence on its page, and log in"
         if status == 404:
