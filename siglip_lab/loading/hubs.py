@@ -80,10 +80,10 @@ def _missing(folder: Path, weights: bool) -> str:
     return " and no ".join(name for name in wanted if not (folder / name).exists())
 
 
-def _advice(error: BaseException | None) -> str:
+def _advice(error: BaseException) -> str:
     """What to do, by the first answer or error number that led to an error."""
     error = next(iter(getattr(error, "failed_files", {}).values()), error)  # modelscope's
-    while error is not None:
+    for _ in range(20):  # the chain can bite its own tail
         answer = getattr(error, "response", None) or error
         status = getattr(answer, "status_code", None)
         if status in (401, 403):
@@ -94,7 +94,7 @@ def _advice(error: BaseException | None) -> str:
             return "the disk is full: make room in the client's cache"
         if isinstance(error, PermissionError | NotADirectoryError):
             return "its cache cannot be written: change its permissions or place"
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or error.__context__ or error
     return "check the network and the endpoint, and try again: complete files are kept"
 
 
