@@ -23,7 +23,7 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> plt.Figure:
         ("cut into pieces, pad", [n, text.context_length]),
         ("look up, add positions", [n, text.context_length, text.width]),
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, normalise", [n, vision.width]),
+        ("last token, normalise", [n, config.embed_dim]),
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
     return walk_map(photo, captions, left, right, *end)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from siglip_lab.counting import Count
+from siglip_lab.counts import Count
 from siglip_lab.figures.style import CENTRED, IMAGE, TEXT, WIDTH, styled
 
 __all__ = ["parameter_areas"]

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from siglip_lab.counting import Count
+from siglip_lab.counts import Count
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
