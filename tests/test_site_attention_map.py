@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 import siglip_lab as sl
-from siglip_lab import plots
 from siglip_lab.encoder import split_heads
+from siglip_lab.figures import touch
 from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
@@ -98,7 +98,7 @@ def test_the_keyboard_moves_the_patch(page):
 def test_a_single_query(browser, root):
     """The probe of a pooling head: the mark names a key, the query stays."""
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4]).reshape(1, 1, 1, 4).repeat(2, 1, 1, 1)
-    element = plots.attention_map(
+    element = touch.attention_map(
         Image.new("RGB", (12, 12)), weights, patch_size=6, query=1, layers=["one", "two"]
     )
     script = (root / "book/_static/js/attention-map.js").read_text("utf-8")

@@ -11,9 +11,26 @@ import torch
 from parity import NoFloat64
 from PIL import Image
 
-from siglip_lab import clip, plots
+from siglip_lab import clip
 from siglip_lab.configs import VisionConfig, get_config
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
+from siglip_lab.figures import (
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+    ch12,
+    ch13,
+    ch14,
+    style,
+    touch,
+)
 from siglip_lab.patches import patchify
 
 matplotlib.use("Agg")
@@ -27,16 +44,16 @@ def words(figure):
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "siglip_lab.plots")
+    monkeypatch.delitem(sys.modules, "siglip_lab.figures.style")
     with pytest.raises(
         ModuleNotFoundError, match=r"pip install 'siglip-lab\[notebooks\]'"
     ) as error:
-        importlib.import_module("siglip_lab.plots")
+        importlib.import_module("siglip_lab.figures.style")
     assert error.value.name == "matplotlib"
 
 
 def test_walk_carries_the_shapes_of_its_config():
-    found = words(plots.walk(get_config("siglip-so400m-patch14-224"), RED, ["a", "b", "c"]))
+    found = words(ch01.walk(get_config("siglip-so400m-patch14-224"), RED, ["a", "b", "c"]))
     for shape in ("[1, 3, 224, 224]", "[1, 256, 1152]", "[3, 16]", "[3, 16, 1152]", "[1, 3]"):
         assert shape in found
     assert "16 × 16 patches → tokens" in found
@@ -44,7 +61,7 @@ def test_walk_carries_the_shapes_of_its_config():
 
 
 def test_clips_walk_carries_the_shapes_of_its_config():
-    found = words(plots.clip_walk(clip.get_config("ViT-L/14"), RED, ["a", "b", "c"]))
+    found = words(ch12.clip_walk(clip.get_config("ViT-L/14"), RED, ["a", "b", "c"]))
     for shape in ("[1, 3, 224, 224]", "[1, 257, 1024]", "[3, 77]", "[3, 77, 768]", "[3, 768]"):
         assert shape in found
     assert "class token + 256 patches" in found
@@ -53,7 +70,7 @@ def test_clips_walk_carries_the_shapes_of_its_config():
 
 def test_merge_steps_carry_the_states_and_show_one_word_without_scripts():
     words = {"at": ([(["a", "t</w>"], [7]), (["at</w>"], [])], [3]), "b": ([(["b</w>"], [])], [4])}
-    html = plots.MergeSteps(words, "at")._repr_html_()
+    html = touch.MergeSteps(words, "at")._repr_html_()
     data = json.loads(unescape(re.search(r'data-words="(.*?)"', html)[1]))
     assert data["at"] == {"states": [[["a", "t</w>"], [7]], [["at</w>"], []]], "ids": [3]}
     assert "<td>a t&lt;/w&gt;</td></tr><tr><th scope='row'>1</th><td>at&lt;/w&gt;</td>" in html
@@ -61,19 +78,19 @@ def test_merge_steps_carry_the_states_and_show_one_word_without_scripts():
 
 
 def test_minimap_lights_one_step():
-    boxes = plots.minimap("text").findobj(matplotlib.patches.FancyBboxPatch)
+    boxes = style.minimap("text").findobj(matplotlib.patches.FancyBboxPatch)
     filled = [box for box in boxes if box.get_facecolor()[3] == 1]
     assert len(boxes) == 6
     assert len(filled) == 1
-    after = plots.minimap("loss")
+    after = style.minimap("loss")
     assert len(after.findobj(matplotlib.patches.FancyBboxPatch)) == 7
     assert words(after).count("loss") == 1
     with pytest.raises(ValueError, match="no step 'words'; the steps are preprocess"):
-        plots.minimap("words")
+        style.minimap("words")
 
 
 def test_patch_grid_marks_what_is_dropped():
-    figure = plots.patch_grid(Image.new("RGB", (384, 384)), patch_size=14)
+    figure = ch01.patch_grid(Image.new("RGB", (384, 384)), patch_size=14)
     (axes,) = figure.axes
     verticals, horizontals = axes.collections
     assert len(verticals.get_segments()) == len(horizontals.get_segments()) == 28
@@ -84,14 +101,14 @@ def test_patch_grid_marks_what_is_dropped():
 
 def test_probabilities_draws_every_value():
     values = torch.tensor([[0.25, 0.5], [0.75, 1.0]])
-    figure = plots.probabilities([RED, RED], ["one", "two"], values)
+    figure = style.probabilities([RED, RED], ["one", "two"], values)
     widths = [bar.get_width() for axes in figure.axes[1::2] for bar in axes.patches]
     assert widths == [0.25, 0.5, 0.75, 1.0]
     assert {"25.0%", "50.0%", "75.0%", "100.0%"} <= set(words(figure))
 
 
 def test_histograms_count_every_pixel():
-    figure = plots.histograms(
+    figure = ch02.histograms(
         {"a": torch.rand(3, 8, 8), "b": torch.rand(3, 8, 8)}, ["x", "y"], [(0, 1), (-1, 1)]
     )
     assert len(figure.axes) == 2
@@ -102,8 +119,8 @@ def test_histograms_count_every_pixel():
 
 
 def test_images_are_drawn_to_one_scale():
-    assert len(plots.images([RED, RED, RED], list("abc"), columns=2).axes) == 4
-    figure = plots.images([RED, RED.resize((60, 60))], ["a", "b"])
+    assert len(style.images([RED, RED, RED], list("abc"), columns=2).axes) == 4
+    figure = style.images([RED, RED.resize((60, 60))], ["a", "b"])
     figure.canvas.draw()
     widths = [axes.get_window_extent().width for axes in figure.axes]
     assert widths[1] / widths[0] == pytest.approx(60 / 45, rel=0.01)
@@ -111,37 +128,37 @@ def test_images_are_drawn_to_one_scale():
 
 def test_curves():
     x = np.arange(3)
-    curves = plots.curves(x, {"one": x, "two": x**2}, "x", "y").axes[0]
+    curves = style.curves(x, {"one": x, "two": x**2}, "x", "y").axes[0]
     assert {"one", "two"} <= {line.get_label() for line in curves.lines}
 
 
 def test_shares_tell_the_good_from_the_mistakes():
-    axes = plots.shares({"fine": 0.5, "wrong": 0.125}, good="fine").axes[0]
+    axes = style.shares({"fine": 0.5, "wrong": 0.125}, good="fine").axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.5, 0.125]
-    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.NEUTRAL)
-    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.MISTAKE)
+    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(style.NEUTRAL)
+    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(style.MISTAKE)
 
 
 def test_triangle_writes_levels_and_weights():
-    found = words(plots.triangle([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2))
+    found = words(ch02.triangle([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2))
     assert [word for word in found if word.endswith("/8")] == ["1/8", "3/8", "3/8", "1/8"]
     assert found.count("240") == 3
 
 
 def test_shares_with_several_good_names():
-    axes = plots.shares({"a": 0.5, "b": 0.4, "c": 0.1}, good=("a", "b")).axes[0]
-    grey = matplotlib.colors.to_rgba(plots.NEUTRAL)
+    axes = style.shares({"a": 0.5, "b": 0.4, "c": 0.1}, good=("a", "b")).axes[0]
+    grey = matplotlib.colors.to_rgba(style.NEUTRAL)
     assert [bar.get_facecolor() == grey for bar in axes.patches] == [True, True, False]
 
 
 def test_token_row_has_a_square_for_each_place():
-    figure = plots.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16)
+    figure = ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16)
     assert len(figure.axes[0].patches) == 3 + 16 + 1  # pieces, places, the frame of the last
     assert {"“a cat”", "▁cat", "232", "16 places"} <= set(words(figure))
 
 
 def test_cosine_map_shows_cosines_and_lengths():
-    figure = plots.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
+    figure = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
     left, right = figure.axes[:2]
     np.testing.assert_allclose(left.images[0].get_array(), [[1, 0.96], [0.96, 1]], atol=1e-6)
     assert [bar.get_height() for bar in right.patches] == [5, 5]
@@ -149,9 +166,9 @@ def test_cosine_map_shows_cosines_and_lengths():
 
 
 def test_columns_tell_the_good_from_the_mistakes():
-    axes = plots.columns([9, 16], [0.2, 0.96], 16, "places").axes[0]
+    axes = ch03.columns([9, 16], [0.2, 0.96], 16, "places").axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0.2, 0.96]
-    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(plots.NEUTRAL)
+    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(style.NEUTRAL)
 
 
 def test_text_cleaner_carries_its_vocabulary():
@@ -162,7 +179,7 @@ def test_text_cleaner_carries_its_vocabulary():
         def encode(self, text):
             return [3, 1]
 
-    cleaner = plots.TextCleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
+    cleaner = touch.TextCleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
     html = cleaner._repr_html_()
     assert 'data-vocabulary="▁&lt;b&gt; -0.5 x -0.333333333"' in html
     assert "<td>▁&lt;b&gt;</td><td>&lt;/s&gt;</td>" in html
@@ -172,7 +189,7 @@ def test_text_cleaner_carries_its_vocabulary():
 def test_attention_map_writes_weights_and_a_picture_for_readers_without_scripts():
     picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
     weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)
-    figure = plots.attention_map(picture, weights, patch_size=6, query=4)
+    figure = touch.attention_map(picture, weights, patch_size=6, query=4)
     assert repr(figure) == "AttentionMap(2 layers, 4 heads, 9 queries, 9 keys)"
     html = figure._repr_html_()
     data = dict(re.findall(r'data-(\w+)="([^"]*)"', html))
@@ -181,20 +198,20 @@ def test_attention_map_writes_weights_and_a_picture_for_readers_without_scripts(
     assert data["layers"] == "layer 0|layer 1"
     assert html.count('class="am-veil"') == html.count('class="am-number"') == 9
     assert 'd="M18 0H20V20H0V18H18Z"' in html
-    single = plots.attention_map(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")
+    single = touch.attention_map(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")
     assert 'data-layers="&lt;head&gt;"' in single._repr_html_()
     for wrong in (weights[0], weights[:, :, :2], torch.rand(1, 1, 4, 4)):
         with pytest.raises(ValueError, match=r"expected \[layers, heads, 9 or 1, 9\]"):
-            plots.attention_map(picture, wrong, patch_size=6)
+            touch.attention_map(picture, wrong, patch_size=6)
 
 
 def test_figures_are_closed_so_that_a_notebook_shows_them_once():
-    plots.minimap("text")
+    style.minimap("text")
     assert matplotlib.pyplot.get_fignums() == []
 
 
 def test_angles_keeps_directions_and_marks_each_caption():
-    figure = plots.angles([1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], t=10, b=-9)
+    figure = ch07.angles([1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], t=10, b=-9)
     dots = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     found = [(float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) for dot in dots]
     assert found[0] == pytest.approx((0.96, 1 / (1 + np.exp(-0.6))))
@@ -203,7 +220,7 @@ def test_angles_keeps_directions_and_marks_each_caption():
 
 
 def test_probability_curves_mark_one_half():
-    figure = plots.probability_curves({"one": (100.0, -10.0), "far": (10.0, -10.0)}, (0, 0.25))
+    figure = style.probability_curves({"one": (100.0, -10.0), "far": (10.0, -10.0)}, (0, 0.25))
     (axes,) = figure.axes
     dots = [line for line in axes.lines if line.get_marker() == "o"]
     assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(0.1, 0.5)]
@@ -212,7 +229,7 @@ def test_probability_curves_mark_one_half():
 
 def test_cosines_are_shares_of_each_kind():
     own, other = torch.full((4,), 0.15), torch.full((9, 9), -0.4)
-    figure = plots.cosines(own, other, half=0.09, foreign=0.25)
+    figure = ch07.cosines(own, other, half=0.09, foreign=0.25)
     heights = sorted(bar.get_height() for bar in figure.axes[0].patches if bar.get_height() > 0)
     assert heights[-2:] == pytest.approx([1, 1])
     assert {"one half\nat 0.090", "0.25, made for\nanother model"} <= set(words(figure))
@@ -220,7 +237,7 @@ def test_cosines_are_shares_of_each_kind():
 
 def test_two_answers_draws_both():
     values = torch.tensor([[0.25, 0.5]])
-    figure = plots.two_answers([RED], ["one", "two"], values, values * 2)
+    figure = ch07.two_answers([RED], ["one", "two"], values, values * 2)
     bars = [[bar.get_width() for bar in axes.patches] for axes in figure.axes[1:]]
     assert bars == [[0.25, 0.5], [0.5, 1.0]]
     assert {"25%", "50%", "100%"} <= set(words(figure))
@@ -228,7 +245,7 @@ def test_two_answers_draws_both():
 
 def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
     picture = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
-    figure = plots.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
+    figure = ch04.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
     numbers, token = (axes.images[0].get_array().flatten() for axes in figure.axes[-2:])
     patches = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
     assert numbers.tolist() == patchify(patches, 4)[0, 5].tolist()
@@ -238,7 +255,7 @@ def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
 
 def test_cosine_maps_compare_every_place_with_the_chosen_ones():
     table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
-    figure = plots.cosine_maps({"four": table, "again": table}, tiles=2)
+    figure = ch04.cosine_maps({"four": table, "again": table}, tiles=2)
     shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
     assert shown.shape == (5, 5)
     np.testing.assert_allclose(shown[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
@@ -249,7 +266,7 @@ def test_cosine_maps_compare_every_place_with_the_chosen_ones():
 def test_heat_maps_write_the_largest_share():
     weights = torch.full((2, 3, 4), 0.25)
     weights[1, 2] = torch.tensor([0.1, 0.2, 0.1, 0.6])
-    figure = plots.heat_maps([RED.resize((40, 40))] * 2, weights, 18, ["one", "two", "three"])
+    figure = ch06.heat_maps([RED.resize((40, 40))] * 2, weights, 18, ["one", "two", "three"])
     assert len(figure.axes) == 8
     assert {"one", "two", "three", "25%", "60%"} <= set(words(figure))
     veil = figure.axes[-1].images[1].get_array()[..., 3]
@@ -257,7 +274,7 @@ def test_heat_maps_write_the_largest_share():
 
 
 def test_tower_outputs_names_what_leaves_each_part():
-    found = words(plots.tower_outputs(get_config("siglip-so400m-patch14-384").vision))
+    found = words(ch07.tower_outputs(get_config("siglip-so400m-patch14-384").vision))
     for name in ("layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"):
         assert name in found
 
@@ -265,23 +282,23 @@ def test_tower_outputs_names_what_leaves_each_part():
 def test_questions_fill_what_is_asked():
     cells = [[0, 1], [0, 1]]
     asked = {"a caption": cells, "none": [[0, 0], [0, 0]]}
-    figure = plots.questions(["cat", "dog"], ["cat", "dog"], asked)
+    figure = ch08.questions(["cat", "dog"], ["cat", "dog"], asked)
     faces = [[square.get_facecolor() for square in axes.patches] for axes in figure.axes]
     assert [[face[3] == 1 for face in panel] for panel in faces] == [[False, True] * 2, [False] * 4]
-    assert faces[0][3] == matplotlib.colors.to_rgba(plots.JOINT)  # its own
-    assert faces[0][1] == matplotlib.colors.to_rgba(plots.NEUTRAL)
+    assert faces[0][3] == matplotlib.colors.to_rgba(style.JOINT)  # its own
+    assert faces[0][1] == matplotlib.colors.to_rgba(style.NEUTRAL)
     assert {"“cat”", "dog", "a caption", "own"} <= set(words(figure))
 
 
 def test_pair_gradients_write_every_number():
     values = torch.tensor([[-0.5, 0.25], [0.1, -0.31]])
-    figure = plots.pair_gradients(["cat", "dog"], ["cat", "dog"], {"SigLIP": values})
+    figure = ch08.pair_gradients(["cat", "dog"], ["cat", "dog"], {"SigLIP": values})
     assert {"−0.50", "+0.25", "+0.10", "−0.31", "SigLIP"} <= set(words(figure))
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), values.numpy())
 
 
 def test_first_losses_mark_the_least_and_the_starts():
-    figure = plots.first_losses([128, 16_384], [-10, 0])
+    figure = ch08.first_losses([128, 16_384], [-10, 0])
     assert {"−4.84", "−9.70", "b = −10: 10.7", "b = 0: 11,356.5"} <= set(words(figure))
     dashed = figure.axes[0].lines[0]
     b, loss = dashed.get_data()
@@ -290,7 +307,7 @@ def test_first_losses_mark_the_least_and_the_starts():
 
 def test_drift_draws_both_means():
     history = torch.tensor([[0.0, 0.0], [0.5, -0.5]])
-    left, right = plots.drift({"one": history, "two": history}).axes
+    left, right = ch08.drift({"one": history, "two": history}).axes
     curves = {line.get_label(): list(line.get_ydata()) for line in left.lines}
     assert curves["own"] == [0, 0.5] and curves["others"] == [0, -0.5]
     assert right.get_title() == "two"
@@ -304,7 +321,7 @@ def areas(figure, axes=0):
 def test_parameter_areas_are_proportional_to_the_numbers():
     config = get_config("siglip-base-patch16-224")
     count = count_parameters(config)
-    figure = plots.parameter_areas({"base": count})
+    figure = ch10.parameter_areas({"base": count})
     found = areas(figure)
     assert len(found) == 2 * 12 * 3 + 4 + 2 + 4 + 1  # layers, embeddings, norms, MAP head, head
     numbers = [
@@ -323,7 +340,7 @@ def test_parameter_areas_of_two_models_have_one_scale():
         "CLIP": count_parameters(clip.get_config("ViT-B/16")),
         "SigLIP": count_parameters(get_config("siglip-base-patch16-224")),
     }
-    figure = plots.parameter_areas(counts)
+    figure = ch10.parameter_areas(counts)
     left, right = (sum(areas(figure, i)) for i in (0, 1))
     assert left / right == pytest.approx(149_620_737 / 203_155_970, rel=1e-6)
     assert words(figure).count("12 layers") == 4
@@ -331,7 +348,7 @@ def test_parameter_areas_of_two_models_have_one_scale():
 
 
 def test_parameter_map_carries_shapes_and_a_table_for_readers_without_scripts():
-    shown = plots.ParameterMap(
+    shown = touch.ParameterMap(
         {
             "siglip2-giant-opt-patch16-256": get_config("siglip2-giant-opt-patch16-256"),
             "ViT-B/16": clip.get_config("ViT-B/16"),
@@ -349,7 +366,7 @@ def test_parameter_map_carries_shapes_and_a_table_for_readers_without_scripts():
 
 
 def test_loss_to_scale_draws_areas_in_proportion():
-    figure = plots.loss_to_scale(n=32_768, width=1152, chunk=512)
+    figure = ch09.loss_to_scale(n=32_768, width=1152, chunk=512)
     logits, images, texts, block = (
         patch.get_width() * patch.get_height() for patch in figure.axes[0].patches[:4]
     )
@@ -360,8 +377,8 @@ def test_loss_to_scale_draws_areas_in_proportion():
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_ring_scores_every_block_once(world):
-    figure = plots.ring(world)
-    dark = matplotlib.colors.to_rgba(plots.JOINT)
+    figure = ch09.ring(world)
+    dark = matplotlib.colors.to_rgba(style.JOINT)
     scored = []
     for axes in figure.axes[world:]:
         now = [p.get_xy() for p in axes.patches if p.get_facecolor() == dark]
@@ -376,14 +393,14 @@ def test_memory_curves_end_where_nothing_fits():
         {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
         {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
     ]
-    ours, other = plots.memory_curves(rows).axes[0].lines
+    ours, other = ch09.memory_curves(rows).axes[0].lines
     assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
-    assert ours.get_color() == plots.JOINT and other.get_color() == plots.NEUTRAL
+    assert ours.get_color() == style.JOINT and other.get_color() == style.NEUTRAL
 
 
 def test_batch_sizes_leaves_out_what_was_not_measured():
     one = {512: (50.0, 40.0), 2**15: (60.0, None)}
-    figure = plots.batch_sizes({"a": one, "b": {8: (1.0, 2.0)}})
+    figure = ch09.batch_sizes({"a": one, "b": {8: (1.0, 2.0)}})
     _, sigmoid, softmax = figure.axes[0].lines
     assert list(sigmoid.get_ydata()) == [50.0, 60.0] and list(softmax.get_xdata()) == [512]
     assert {"512", "32k"} <= set(words(figure))
@@ -393,7 +410,7 @@ def test_layer_costs_draws_areas_in_proportion():
     config = get_config("siglip-so400m-patch14-384")
     flops = count_flops(config)
     layers = {"image": (flops.vision["layer 0"], 729), "text": (flops.text["layer 0"], 64)}
-    figure = plots.layer_costs(layers)
+    figure = ch11.layer_costs(layers)
     areas = [box.get_width() * box.get_height() * 1e6 for box in figure.axes[0].patches]
     order = ("mlp", "attention", "attention map")
     expected = [layer[part].total for layer, _ in layers.values() for part in order]
@@ -404,7 +421,7 @@ def test_layer_costs_draws_areas_in_proportion():
 
 def test_cost_curves_stack_their_parts():
     parts = {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}
-    figure = plots.cost_curves([100, 200], parts, {150: "here"})
+    figure = ch11.cost_curves([100, 200], parts, {150: "here"})
     (bottom, top) = figure.axes[0].collections
     assert bottom.get_paths()[0].vertices[:, 1].max() == 4
     assert top.get_paths()[0].vertices[:, 1].max() == 12
@@ -412,9 +429,9 @@ def test_cost_curves_stack_their_parts():
 
 
 def test_rooflines_put_parts_under_the_roof():
-    parts = {"small": (1.0, plots.NEUTRAL), "large": (500.0, plots.IMAGE)}
-    machines = {"a": (100e9, 1e9, parts), "b": (10e9, 1e9, {"one": (2.0, plots.TEXT)})}
-    above, below = plots.rooflines(machines).axes
+    parts = {"small": (1.0, style.NEUTRAL), "large": (500.0, style.IMAGE)}
+    machines = {"a": (100e9, 1e9, parts), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}
+    above, below = ch11.rooflines(machines).axes
     roof, ridge, small, large = above.lines
     assert roof.get_ydata().max() == 100 and ridge.get_xdata()[0] == 100
     assert (small.get_ydata()[0], large.get_ydata()[0]) == (1, 100)
@@ -426,16 +443,16 @@ def test_training_memory_bars_end_at_the_total():
         name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
         for name in "ab"
     }
-    bars = plots.training_memory(counts).axes[0].patches
+    bars = ch11.training_memory(counts).axes[0].patches
     ends = [max(bar.get_x() + bar.get_width() for bar in bars[i : i + 6]) for i in (0, 6)]
     assert ends == pytest.approx([count.total / 1e9 for count in counts.values()])
-    assert bars[3].get_facecolor() == matplotlib.colors.to_rgba(plots.IMAGE)
+    assert bars[3].get_facecolor() == matplotlib.colors.to_rgba(style.IMAGE)
 
 
 def test_star_sweep_marks_the_best_of_each_budget():
     values = np.array([1.0, 2.0, 4.0])
     errors = np.array([[1.0, 0.5, 1.0], [1.0, 0.6, 0.2]])
-    figure = plots.star_sweep({"width": (values, errors, np.array([2.0, 4.0]))})
+    figure = ch11.star_sweep({"width": (values, errors, np.array([2.0, 4.0]))})
     (axes,) = figure.axes
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1::2]]
     assert np.allclose(dots, [(2.0, 0.5), (4.0, 0.2)])
@@ -445,18 +462,18 @@ def test_star_sweep_marks_the_best_of_each_budget():
 def test_shape_explorer_carries_shapes_and_a_table():
     config = get_config("siglip-base-patch16-224")
     shapes = {"base <b>": config, "alone": VisionConfig(28, 14, 8, 2, 2, 16)}
-    html = plots.ShapeExplorer(shapes, "alone")._repr_html_()
+    html = touch.ShapeExplorer(shapes, "alone")._repr_html_()
     data = json.loads(unescape(re.search('data-shapes="([^"]*)"', html)[1]))
     assert data["base <b>"]["image"] == [224, 16, 768, 12, 12, 3072]
     assert data["base <b>"]["text"] == [32000, 64, 768, 12, 3072, 768]
     assert data["alone"] == {"image": [28, 14, 8, 2, 2, 16], "text": None}
     assert "<td>92,884,224</td><td>35.42</td>" in html and "base &lt;b&gt;" in html
-    assert repr(plots.ShapeExplorer(shapes, "alone")) == "ShapeExplorer(2 shapes, 'alone')"
+    assert repr(touch.ShapeExplorer(shapes, "alone")) == "ShapeExplorer(2 shapes, 'alone')"
 
 
 def test_differences_shows_two_boxes_or_one():
-    steps = {"mask": ("causal", "none", plots.TEXT), "layers": ("12", "12", plots.IMAGE)}
-    figure = plots.differences(steps)
+    steps = {"mask": ("causal", "none", style.TEXT), "layers": ("12", "12", style.IMAGE)}
+    figure = ch13.differences(steps)
     boxes = figure.findobj(matplotlib.patches.FancyBboxPatch)
     assert len(boxes) == 3
     assert boxes[0].get_width() < boxes[2].get_width() / 2
@@ -466,7 +483,7 @@ def test_differences_shows_two_boxes_or_one():
 
 def test_fair_race_has_error_bars_and_names_the_steps():
     losses = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
-    figure = plots.fair_race({"seen": losses, "held out": losses}, {16: 256, 64: 64})
+    figure = ch13.fair_race({"seen": losses, "held out": losses}, {16: 256, 64: 64})
     for axes in figure.axes[:2]:
         first, second = axes.containers
         assert first.lines[0].get_ydata() == pytest.approx([50, 25])
@@ -481,19 +498,19 @@ def test_fair_race_has_error_bars_and_names_the_steps():
 
 def test_probability_curves_mark_captions_on_the_first_curve():
     marks = {"cats": 0.1, "dogs": 0.0}
-    figure = plots.probability_curves({"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), marks)
+    figure = style.probability_curves({"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), marks)
     assert {"cats  50.0%", "dogs  26.9%"} <= set(words(figure))
-    assert len(plots.probability_curves({"a": (10.0, -1.0)}, (0, 0.2)).axes[0].lines) == 3
+    assert len(style.probability_curves({"a": (10.0, -1.0)}, (0, 0.2)).axes[0].lines) == 3
 
 
 def test_reliability_needs_no_float64_on_the_device():
     with NoFloat64():
-        plots.reliability({"one": torch.tensor([[100, 0.05, 0.0]], requires_grad=True)})
+        ch14.reliability({"one": torch.tensor([[100, 0.05, 0.0]], requires_grad=True)})
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():
     bins = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
-    figure = plots.reliability({"before": bins, "after": bins[:1], "third": bins})
+    figure = ch14.reliability({"before": bins, "after": bins[:1], "third": bins})
     assert [axes.get_title() for axes in figure.axes] == ["before", "after", "third"]
     dots = figure.axes[0].collections[-1]
     np.testing.assert_allclose(dots.get_offsets(), bins[:, 1:].numpy(), atol=1e-6)

@@ -1,0 +1,37 @@
+"""The figures of the chapter "CLIP, line by line"."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from siglip_lab.clip.configs import CLIPConfig
+from siglip_lab.figures.style import two_sides
+
+__all__ = ["clip_walk"]
+
+
+def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Figure:
+    """The same map for a CLIP whose image tower is a ViT.
+
+    Args:
+        config: The model whose shapes are written on the map.
+        photo: A PIL image for the first station of the image side.
+        captions: Texts for the first station of the text side.
+    """
+    vision, text, n = config.vision, config.text, len(captions)
+    tokens = [1, 1 + vision.num_patches, vision.width]
+    words = [n, text.context_length, text.width]
+    left = [
+        ("resize, cut, scale", [1, 3, vision.image_size, vision.image_size]),
+        (f"class token + {vision.num_patches} patches", tokens),
+        (f"{vision.depth} encoder layers", tokens),
+        ("class token × matrix", [1, config.embed_dim]),
+    ]
+    right = [
+        ("byte pairs, start, end", words[:2]),
+        ("look up, add positions", words),
+        (f"{text.depth} layers with a mask", words),
+        ("end token × matrix", [n, config.embed_dim]),
+    ]
+    end = ("cosine × t, then softmax", "shares of one: which caption is it?")
+    return two_sides(photo, captions, left, right, *end)
