@@ -10,7 +10,7 @@ from siglip_lab.losses import _pass_on
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/09_loss_at_scale.html"
-READY = "ring-steps td.rs-now"
+READY = "siglip-ring-steps td.rs-now"
 
 
 def owners_by_step(rank):
@@ -23,7 +23,7 @@ def owners_by_step(rank):
 
 
 def move_to(page, step):
-    page.locator("ring-steps input[name=step]").evaluate(
+    page.locator("siglip-ring-steps input[name=step]").evaluate(
         "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", step
     )
 
@@ -35,7 +35,8 @@ def holders(page):
 def blocks(page, kind):
     """(rank, owner of the texts) of the cells of a kind, and what is written in them."""
     return page.evaluate(
-        """(kind) => [...document.querySelectorAll("ring-steps tbody tr")].flatMap((row, i) =>
+        """(kind) => [...document.querySelectorAll("siglip-ring-steps tbody tr")]
+        .flatMap((row, i) =>
         [...row.querySelectorAll("td")].map((cell, j) => [i, j, cell])
         .filter(([, , cell]) => cell.className === kind)
         .map(([i, j, cell]) => [i, j, cell.textContent]))""",
@@ -69,11 +70,11 @@ def test_texts_are_where_the_library_has_them(page, world):
 
 
 def test_keyboard_moves_the_ring(page):
-    page.locator("ring-steps input[name=step]").focus()
+    page.locator("siglip-ring-steps input[name=step]").focus()
     page.keyboard.press("ArrowRight")
     assert holders(page) == [3, 0, 1, 2]
     page.keyboard.press("End")
-    assert "home" in page.locator("ring-steps output").inner_text()
+    assert "home" in page.locator("siglip-ring-steps output").inner_text()
     page.get_by_role("button", name="2 ranks").focus()
     page.keyboard.press("Enter")
     assert holders(page) == [0, 1]
@@ -81,9 +82,10 @@ def test_keyboard_moves_the_ring(page):
 
 def test_nothing_is_wider_than_a_phone(phone):
     phone.get_by_role("button", name="8 ranks").click()
-    table, frame = (phone.locator(s).bounding_box() for s in ("ring-steps table", "ring-steps"))
+    frame = phone.locator("siglip-ring-steps").bounding_box()
+    table = phone.locator("siglip-ring-steps table").bounding_box()
     assert table["x"] + table["width"] <= frame["x"] + frame["width"] <= 390
 
 
 def test_a_table_stays_for_readers_without_scripts(without_scripts):
-    assert "step 3" in without_scripts.locator("ring-steps").inner_text()
+    assert "step 3" in without_scripts.locator("siglip-ring-steps").inner_text()
