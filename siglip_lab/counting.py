@@ -94,7 +94,7 @@ def count_parameters(config: SigLIPConfig | CLIPConfig) -> Count:
     _check_config(config)
     clip, vision, text = isinstance(config, CLIPConfig), config.vision, config.text
     if isinstance(vision, ResNetConfig):
-        image_tower = _resnet_parameters(vision, text.embed_dim)
+        image_tower = _resnet_parameters(vision, config.embed_dim)
     else:
         d, patch_values = vision.width, 3 * vision.patch_size**2
         embeddings = {"patches": patch_values * d + d, "positions": vision.num_patches * d}
@@ -107,7 +107,7 @@ def count_parameters(config: SigLIPConfig | CLIPConfig) -> Count:
                 "positions": (1 + vision.num_patches) * d,
                 "norm": 2 * d,
             }
-            head = d * text.embed_dim  # no bias
+            head = d * config.embed_dim  # no bias
         layers = _layers(vision, _layer_parameters(vision))
         image_tower = {"embeddings": embeddings, **layers, "final norm": 2 * d, "head": head}
     d = text.width
@@ -115,7 +115,7 @@ def count_parameters(config: SigLIPConfig | CLIPConfig) -> Count:
         "embeddings": {"tokens": text.vocab_size * d, "positions": text.context_length * d},
         **_layers(text, _layer_parameters(text)),
         "final norm": 2 * d,
-        "head": d * text.embed_dim + (0 if clip else text.embed_dim),
+        "head": d * config.embed_dim + (0 if clip else config.embed_dim),
     }
     scalars = {"logit scale": 1} if clip else {"logit scale": 1, "logit bias": 1}
     content = {"vision": image_tower, "text": text_tower, "scalars": scalars}
@@ -212,7 +212,7 @@ def count_flops(
     check_integer("texts", texts, least=0)
     clip, vision, text = isinstance(config, CLIPConfig), config.vision, config.text
     if isinstance(vision, ResNetConfig):
-        part, first, image_tower = "stem", "convolution 0", _resnet_flops(vision, text.embed_dim)
+        part, first, image_tower = "stem", "convolution 0", _resnet_flops(vision, config.embed_dim)
     else:
         part, first = "embeddings", "patches"
         n, d, m = vision.num_patches, vision.width, vision.mlp_dim
@@ -224,17 +224,17 @@ def count_flops(
         image_tower = {
             "embeddings": {"patches": n * 2 * 3 * vision.patch_size**2 * d},
             **_layers(vision, _layer_flops(vision, n + 1 if clip else n)),  # a class token
-            "head": 2 * d * text.embed_dim if clip else head,
+            "head": 2 * d * config.embed_dim if clip else head,
         }
     text_tower = {
         **_layers(text, _layer_flops(text, text.context_length)),
-        "head": 2 * text.width * text.embed_dim,  # one token's
+        "head": 2 * text.width * config.embed_dim,  # one token's
     }
     passes = 3 if training else 1
     content = {
         "vision": _times(image_tower, images * passes),
         "text": _times(text_tower, texts * passes),
-        "logits": passes * images * texts * 2 * text.embed_dim,
+        "logits": passes * images * texts * 2 * config.embed_dim,
     }
     if training:
         content["vision"][part][first] = 2 * images * image_tower[part][first]

@@ -6,27 +6,38 @@ works with SigLIP and with CLIP.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from typing import Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from siglip_lab.checks import check_integer
-from siglip_lab.model import SigLIP, TwoTowers, plain_model
-from siglip_lab.processor import Processor
-from siglip_lab.tokenizer import check_text, list_of
+from siglip_lab.checks import (
+    as_list,
+    check_embeddings,
+    check_integer,
+    check_template,
+    check_vocabulary,
+)
+from siglip_lab.images import ImageLike
+from siglip_lab.model import TwoTowers
+from siglip_lab.processor import Batches, Processor
 
-__all__ = ["zero_shot", "embed_images", "embed_texts", "retrieve"]
+__all__ = ["embed_images", "embed_texts", "plain_model", "retrieve", "zero_shot"]
+
+Images = ImageLike | Iterable[ImageLike]
 
 
+@torch.no_grad()
 def zero_shot(
     model: TwoTowers,
     processor: Processor,
-    images,
+    images: Images,
     labels: Iterable[str],
     template: str = "This is a photo of {}.",
+    batch_size: int = 32,
 ) -> Tensor:
     """The probability of each label for each image.
 
@@ -37,45 +48,33 @@ def zero_shot(
     Args:
         model: The model.
         processor: Its processor.
-        images: One image or a list, as `preprocess` takes them.
+        images: One image or several, as `preprocess` takes them.
         labels: What could be in the images.
         template: Sentence into which a label is put at ``{}``. The default is the one of
             transformers' pipeline; "{}" takes labels as they are.
+        batch_size: Images to compute at once.
 
     Returns:
         Probabilities `[n_img, n_labels]`, float32, on the CPU.
 
     Raises:
-        TypeError: If labels is a single string, or a label or the template is no string, or the
-            model or the processor is none of this library's.
+        TypeError: If labels is a single string, or a label or the template is no string.
         ValueError: If there is no label, or no ``{}`` in the template.
 
     >>> import siglip_lab as sl
-    >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
+    >>> model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
     >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
-    model = _checked(model, processor)
-    if isinstance(labels, str):
-        raise TypeError(f"labels is one string, {labels!r}; expected a list of strings")
-    if not isinstance(labels, Iterable):
-        raise TypeError(f"labels is {labels!r}; expected a list of strings")
-    labels = list(labels)
-    if not labels:
-        raise ValueError("labels is empty; give at least one")
-    for index, label in enumerate(labels):
-        check_text(label, f"labels[{index}]")
-    check_text(template, "template")
-    if "{}" not in template:
-        raise ValueError(f"template {template!r} has no {{}} to put the label in")
-    texts = [template.replace("{}", label) for label in labels]
-    with torch.no_grad():
-        text_embeds = embed_texts(model, processor, texts)
-        image_embeds = embed_images(model, processor, images)
-        return model.probabilities(model.logits(image_embeds, text_embeds)).cpu()
+    model = plain_model(model)
+    texts = check_template(labels, template)
+    text_embeds = embed_texts(model, processor, texts)
+    image_embeds = embed_images(model, processor, images, batch_size)
+    return model.to_probabilities(model.logits(image_embeds, text_embeds)).cpu()
 
 
+@torch.no_grad()
 def retrieve(
     model: TwoTowers,
     processor: Processor,
@@ -89,7 +88,7 @@ def retrieve(
         model: The model.
         processor: Its processor.
         texts: One text or several.
-        image_embeds: Embeddings `[n_img, D]` of the images, from `embed_images`, which can be
+        image_embeds: Unit vectors `[n_img, E]` of the images, from `embed_images`, which can be
             kept: a search then costs one pass of the text tower.
         k: How many images to return for each text. Default: 5, or all where there are fewer.
 
@@ -98,120 +97,128 @@ def retrieve(
         those of the text's choice among all the images.
 
     Raises:
-        TypeError: If the embeddings are no tensor or array of floating point, or k is no integer,
-            or the model or the processor is none of this library's.
-        ValueError: If the embeddings are not `[n_img, D]`, D being the model's, or no unit
+        TypeError: If the embeddings are no tensor or array of floating point, or k is no integer.
+        ValueError: If the embeddings are not `[n_img, E]`, E being the model's, or no unit
             vectors, or k is not between 1 and the number of images.
     """
-    model = _checked(model, processor)
-    if isinstance(image_embeds, np.ndarray):
-        image_embeds = torch.tensor(image_embeds)
-    if not isinstance(image_embeds, Tensor):
-        raise TypeError(
-            f"image_embeds are of type {type(image_embeds).__name__}; expected a tensor "
-            "[n_img, D]: use embed_images(model, processor, images)"
-        )
-    shape, size = tuple(image_embeds.shape), model.config.text.embed_dim
-    if len(shape) != 2 or shape[0] == 0 or shape[1] != size:
-        raise ValueError(
-            f"image_embeds have shape {shape}; expected [n_img, {size}] with n_img >= 1: "
-            "use embed_images(model, processor, images) of the same model"
-        )
-    if not image_embeds.is_floating_point():
-        raise TypeError(
-            f"image_embeds are {image_embeds.dtype}; expected floating point, as embed_images makes"
-            " them: turn stored integers back into unit vectors first"
-        )
-    k = min(5, len(image_embeds)) if k is None else k
+    model = plain_model(model)
+    embeds = check_embeddings(image_embeds, model.config.embed_dim)
+    k = min(5, len(embeds)) if k is None else k
     check_integer("k", k)
-    if k > len(image_embeds):
-        raise ValueError(f"k is {k}, but there are {len(image_embeds)} images")
-    _check_lengths(image_embeds)
-    with torch.no_grad():
-        text_embeds = embed_texts(model, processor, texts)
-        # In the texts' dtype, too: NumPy's is float64, which an Apple GPU has not.
-        logits = model.logits(image_embeds.to(text_embeds), text_embeds)
-        probabilities, indices = model.probabilities(logits.T).topk(k)
-        return probabilities.cpu(), indices.cpu()
+    if k > len(embeds):
+        raise ValueError(f"k is {k}, but there are {len(embeds)} images")
+    text_embeds = embed_texts(model, processor, texts)
+    # In the texts' dtype, too: NumPy's is float64, which an Apple GPU has not.
+    logits = model.logits(embeds.to(text_embeds), text_embeds)
+    probabilities, indices = model.to_probabilities(logits.T).topk(k)
+    return probabilities.cpu(), indices.cpu()
 
 
-def embed_images(model: TwoTowers, processor: Processor, images, batch_size: int = 32) -> Tensor:
-    """Images to unit vectors `[n_img, D]`, `batch_size` at a time, without gradients.
+@overload
+def embed_images(
+    model: TwoTowers, processor: Processor, images: Images, batch_size: int = 32,
+    num_workers: int = 0, on_error: Literal["raise"] = "raise",
+) -> Tensor: ...  # fmt: skip
+@overload
+def embed_images(
+    model: TwoTowers, processor: Processor, images: Images, batch_size: int = 32,
+    num_workers: int = 0, *, on_error: Literal["skip"],
+) -> tuple[Tensor, dict[int, str]]: ...  # fmt: skip
+@torch.no_grad()
+def embed_images(model, processor, images, batch_size=32, num_workers=0, on_error="raise"):
+    """Embed images, `batch_size` at a time, without gradients.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        images: One image or several, as `preprocess` takes them.
+        batch_size: Images to compute at once.
+        num_workers: Processes that read and prepare the next batches meanwhile. 0: none.
+        on_error: What to do with an image that cannot be read: "raise", or "skip".
+
+    Returns:
+        Unit vectors `[n_img, E]`, on the model's device. With "skip", without those that were
+        skipped, and beside them a dict: the index of each skipped image, and why.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: As `preprocess`, or if the batch size is no
-            integer, or below 1, or the model or the processor is none of this library's.
+        TypeError, ValueError, FileNotFoundError: As `preprocess`; the message names the image.
     """
-    model = _checked(model, processor)
+    model = plain_model(model)
+    _check_processor(processor)
     check_integer("batch_size", batch_size)
-    if not isinstance(images, (list, tuple)):
-        images = [images]
+    check_integer("num_workers", num_workers, least=0)
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error is {on_error!r}; expected "raise" or "skip"')
+    one = isinstance(images, (str, bytes, np.ndarray)) or hasattr(images, "read")
+    images = list(images) if isinstance(images, Iterable) and not one else [images]
     if not images:
-        raise ValueError("nothing to embed: the list is empty")
+        raise ValueError("nothing to embed: there is no image")
+    loader = DataLoader(
+        Batches(processor, images, batch_size),
+        batch_size=None,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # else the loader would draw from the caller's
+    )
+    embeds, skipped = [torch.empty(0, model.config.embed_dim, device=model.logit_scale.device)], {}
+    for pixel_values, errors in loader:
+        for index, error in errors.items():
+            if on_error == "raise":
+                raise error
+            skipped[index] = str(error)
+        if len(pixel_values):
+            embeds.append(model.encode_image(pixel_values.to(model.logit_scale.device)))
+    return (torch.cat(embeds), skipped) if on_error == "skip" else torch.cat(embeds)
 
-    def prepare(batch: slice) -> Tensor:
-        try:
-            return processor(images=images[batch])["pixel_values"]
-        except (TypeError, ValueError, FileNotFoundError) as error:
-            # The index in the message counts from the batch's first image.
-            message = re.sub(
-                r"^images\[(\d+)\]", lambda n: f"images[{batch.start + int(n[1])}]", str(error)
-            )
-            raise type(error)(message) from error.__cause__
 
-    return _embed(model.encode_image, prepare, model, len(images), batch_size)
-
-
+@torch.no_grad()
 def embed_texts(
     model: TwoTowers, processor: Processor, texts: str | Iterable[str], batch_size: int = 256
 ) -> Tensor:
-    """Texts to unit vectors `[n_txt, D]`, `batch_size` at a time, without gradients.
+    """Embed texts, `batch_size` at a time, without gradients.
+
+    Returns:
+        Unit vectors `[n_txt, E]`, on the model's device.
 
     Raises:
-        TypeError: If a text is no string, or the batch size no integer, or the model or the
-            processor is none of this library's.
-        ValueError: If there is no text, or the batch size is below 1, or the processor is another
-            model's.
+        TypeError: If a text is no string, or the batch size no integer.
+        ValueError: If there is no text, or the processor is another model's.
     """
-    model = _checked(model, processor)
+    model = plain_model(model)
+    _check_processor(processor)
     check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
-    input_ids = processor(text=list_of(texts))["input_ids"]
-    model.text_model.embeddings.check_values(input_ids)
+    input_ids = processor(text=as_list(texts))["input_ids"]
+    check_vocabulary(input_ids, model.config.text.vocab_size)
     length = model.config.text.context_length
-    # CLIP's causal mask hides the padding; SigLIP was trained to read it.
-    if isinstance(model, SigLIP) and input_ids.shape[1] != length:
+    if input_ids.shape[1] != length:
         raise ValueError(
             f"the processor pads texts to {input_ids.shape[1]} tokens, the model reads {length}: "
-            "take the processor of the same model, as load_processor gives it"
+            "take the processor of the same model, Processor.from_pretrained(NAME)"
         )
-    return _embed(model.encode_text, input_ids.__getitem__, model, len(input_ids), batch_size)
-
-
-@torch.no_grad()
-def _embed(encode, prepare, model: TwoTowers, count: int, batch_size: int) -> Tensor:
     device = model.logit_scale.device
-    batches = (slice(start, start + batch_size) for start in range(0, count, batch_size))
-    return torch.cat([encode(prepare(batch).to(device)) for batch in batches])
+    return torch.cat([model.encode_text(ids.to(device)) for ids in input_ids.split(batch_size)])
 
 
-def _checked(model: TwoTowers, processor: Processor) -> TwoTowers:
+def _check_processor(processor: Processor) -> None:
     if not isinstance(processor, Processor):
         raise TypeError(
             f"processor is a {type(processor).__name__}; expected the model and its Processor: "
-            "load_processor(NAME) gives one, Processor(tokenizer, image_size) makes one"
+            "Processor.from_pretrained(NAME) gives one, Processor(tokenizer, image_size) makes one"
         )
-    return plain_model(model)
 
 
-@torch.no_grad()
-def _check_lengths(image_embeds: Tensor) -> None:
-    lengths = torch.linalg.vector_norm(image_embeds.float(), dim=1)
-    wrong = ~((lengths - 1).abs() <= 0.01)  # half precision is off by less; NaN is wrong, too
-    if wrong.any():
-        index = int(wrong.int().argmax())
-        raise ValueError(
-            f"image_embeds[{index}] has length {lengths[index]:.4g}; expected unit vectors: use "
-            "embed_images, or torch.nn.functional.normalize(image_embeds, dim=-1)"
-        )
+def plain_model(model: nn.Module) -> TwoTowers:
+    """The model itself, also where torch.compile holds it.
+
+    Raises:
+        TypeError: If it is no model of this library, or one in a wrapper.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, TwoTowers):
+        return model
+    wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
+    raise TypeError(
+        f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
+        + ("pass model.module" if wrapped else "SigLIP.from_pretrained(NAME) gives one")
+    )

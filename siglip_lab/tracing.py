@@ -14,7 +14,9 @@ from html import escape
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.model import TwoTowers, plain_model
+from siglip_lab.checks import check_vocabulary
+from siglip_lab.inference import plain_model
+from siglip_lab.model import TwoTowers
 
 __all__ = ["Trace", "TraceRow", "trace"]
 
@@ -131,7 +133,7 @@ def trace(
                 f"{name} are of type {type(value).__name__}; expected a tensor: "
                 "use trace(model, **processor(text=..., images=...))"
             )
-    model.text_model.embeddings.check_values(input_ids)
+    check_vocabulary(input_ids, model.config.text.vocab_size)
     rows = []
 
     def record(name: str, kind: str, parameters: int, tensor: Tensor) -> None:
@@ -169,7 +171,7 @@ def trace(
             record(name, "output", 0, getattr(output, name))
         scalars = sum(name.startswith("logit_") for name, _ in model.named_parameters())
         record("logits_per_image", "output", scalars, output.logits_per_image)
-        record("probabilities", "output", 0, model.probabilities(output.logits_per_image))
+        record("probabilities", "output", 0, model.to_probabilities(output.logits_per_image))
     finally:
         for handle in handles:
             handle.remove()

@@ -24,7 +24,7 @@ from siglip_lab.loading.folder import (
 
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70, embed_dim=48),
+    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 TINY_IMAGE = Image.new("RGB", (60, 40), "red")
 PREPROCESSING = {
@@ -138,7 +138,7 @@ def test_loading_maps_the_file_instead_of_copying_it(tmp_path, dtype, most):
     pytest.importorskip("resource")
     config = SigLIPConfig(
         VisionConfig(28, 14, width=64, depth=1, num_heads=2, mlp_dim=64),
-        TextConfig(8, 8, width=512, depth=44, num_heads=8, mlp_dim=1200, embed_dim=64),
+        TextConfig(8, 8, width=512, depth=44, num_heads=8, mlp_dim=1200),
     )
     twin(random_model(config)).save_pretrained(tmp_path)
     size = (tmp_path / "model.safetensors").stat().st_size

@@ -23,7 +23,7 @@ from siglip_lab.loading.foreign import load_file, load_vision_tower
 
 TWO_SIZES = SigLIPConfig(  # the towers differ, as in giant-opt; the patches do not fill the image
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70, embed_dim=48),
+    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 NO_HEAD = SigLIPConfig(
     VisionConfig(24, 8, width=24, depth=1, num_heads=3, mlp_dim=40),

@@ -12,7 +12,7 @@ from siglip_lab.model import SigLIP
 
 SMALL = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(99, 8, width=32, depth=3, num_heads=4, mlp_dim=70, embed_dim=48),
+    TextConfig(99, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 
 

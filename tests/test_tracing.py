@@ -9,7 +9,7 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=4, num_heads=2, mlp_dim=100),
-    TextConfig(99, 8, width=32, depth=2, num_heads=4, mlp_dim=70, embed_dim=48),
+    TextConfig(99, 8, width=32, depth=2, num_heads=4, mlp_dim=70),
 )
 
 

@@ -74,33 +74,28 @@ class CLIPConfig:
     Args:
         vision: `VisionConfig` for a ViT (with a class token in front of the patches), or
             `ResNetConfig`.
-        text: Shape of the text tower; its `embed_dim` is that of both embeddings.
+        text: Shape of the text tower.
+        embed_dim: Size of an image or text embedding.
 
     Raises:
-        TypeError: If a tower's config is of another class.
-        ValueError: If the text tower has an identity head, which CLIP has not.
+        TypeError: If a tower's config is of another class, or the size is no integer.
     """
 
     vision: VisionConfig | ResNetConfig
     text: TextConfig
+    embed_dim: int
 
     def __post_init__(self):
         if not isinstance(self.vision, (VisionConfig, ResNetConfig)):
             raise TypeError(f"vision must be a VisionConfig or ResNetConfig, got {self.vision!r}")
         if not isinstance(self.text, TextConfig):
             raise TypeError(f"text must be a TextConfig, got {self.text!r}")
-        if self.text.identity_head:
-            raise ValueError("CLIP's text tower ends in a projection: identity_head must be False")
-
-    @property
-    def embed_dim(self) -> int:
-        """Size of an image or text embedding."""
-        return self.text.embed_dim
+        check_size("embed_dim", self.embed_dim)
 
 
 def _published(vision, embed_dim, text_width):
-    heads, mlp_dim = text_width // 64, 4 * text_width
-    return CLIPConfig(vision, TextConfig(49_408, 77, text_width, 12, heads, mlp_dim, embed_dim))
+    shape = {"width": text_width, "depth": 12, "num_heads": text_width // 64}
+    return CLIPConfig(vision, TextConfig(49_408, 77, **shape, mlp_dim=4 * text_width), embed_dim)
 
 
 _BASE = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}

@@ -7,29 +7,29 @@ ResNets, which transformers does not have, keep OpenAI's.
 from __future__ import annotations
 
 import math
+import os
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from siglip_lab import encoder, patches
+from siglip_lab.checks import check_pixel_values
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
+from siglip_lab.clip.loading import CLIP_FORMAT
+from siglip_lab.clip.pooling import class_token, end_of_text
 from siglip_lab.clip.resnet import ModifiedResNet
-from siglip_lab.configs import TextConfig, VisionConfig
-from siglip_lab.encoder import Encoder
-from siglip_lab.model import (
-    TextEmbeddings,
-    TowerOutput,
-    TwoTowers,
-    scaled_cosines,
-    unit_vectors,
-)
-from siglip_lab.patches import interpolate_positions, to_weights
-from siglip_lab.pooling import class_token, end_of_text
+from siglip_lab.configs import TextConfig, TowerConfig, VisionConfig
+from siglip_lab.loading.pretrained import load
+from siglip_lab.model import TwoTowers, similarity
+from siglip_lab.patches import interpolate_positions
+from siglip_lab.towers import TextEmbeddings, TowerOutput
 
 __all__ = [
-    "CLIP", "TextTower", "VisionEmbeddings", "VisionTower", "build_attention_mask", "quick_gelu",
+    "CLIP", "MLP", "CausalAttention", "Encoder", "EncoderLayer", "TextTower",
+    "VisionEmbeddings", "VisionTower", "build_attention_mask", "quick_gelu",
 ]  # fmt: skip
-
-EPS = 1e-5  # PyTorch's default for LayerNorm
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -63,52 +63,91 @@ def build_attention_mask(
     return torch.full((length, length), -math.inf, device=device, dtype=dtype).triu(1)
 
 
-class VisionEmbeddings(nn.Module):
-    """Patches without bias, a class token in front, positions: `[B, 3, S, S]` to `[B, 1 + N, D]`.
+class CausalAttention(encoder.Attention):
+    """Self-attention that hides from each token those after it."""
 
-    Args:
-        config: Shape of the image tower.
-    """
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, L, d]
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        x = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # as `build_attention_mask`
+        return self.out_proj(x.transpose(1, 2).flatten(2))  # [B, L, D]
+
+
+class MLP(encoder.MLP):
+    """SigLIP's, with the quick GELU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(quick_gelu(self.fc1(x)))
+
+
+class EncoderLayer(encoder.EncoderLayer):
+    """SigLIP's, with the quick GELU and PyTorch's epsilon, and for texts with the causal mask."""
+
+    def __init__(self, config: TowerConfig, causal: bool):
+        nn.Module.__init__(self)  # all parts are CLIP's own
+        attention = CausalAttention if causal else encoder.Attention
+        self.layer_norm1 = nn.LayerNorm(config.width)
+        self.self_attn = attention(config.width, config.num_heads)
+        self.layer_norm2 = nn.LayerNorm(config.width)
+        self.mlp = MLP(config.width, config.mlp_dim)
+
+
+class Encoder(encoder.Encoder):
+    """SigLIP's, of CLIP's layers."""
+
+    def __init__(self, config: TowerConfig, causal: bool = False):
+        nn.Module.__init__(self)
+        self.grad_checkpointing = False
+        self.layers = nn.ModuleList(EncoderLayer(config, causal) for _ in range(config.depth))
+
+
+class VisionEmbeddings(patches.VisionEmbeddings):
+    """Patches without bias, a class token, positions: `[B, 3, S, S]` to `[B, 1 + N, D]`."""
 
     def __init__(self, config: VisionConfig):
-        super().__init__()
-        self.config = config
-        patch = config.patch_size
-        self.class_embedding = nn.Parameter(torch.zeros(config.width))
-        self.patch_embedding = nn.Conv2d(3, config.width, patch, stride=patch, bias=False)
-        self.position_embedding = nn.Embedding(1 + config.num_patches, config.width)
+        nn.Module.__init__(self)
+        p, n, d = config.patch_size, config.num_patches, config.width
+        self.image_size = config.image_size
+        self.class_embedding = nn.Parameter(torch.zeros(d))
+        self.patch_embedding = nn.Conv2d(3, d, kernel_size=p, stride=p, bias=False)
+        self.position_embedding = nn.Embedding(1 + n, d)
 
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """Arguments and errors as for `siglip_lab.patches.VisionEmbeddings.forward`."""
-        size = None if interpolate_pos_encoding else self.config.image_size
-        x = self.patch_embedding(to_weights(pixel_values, self.patch_embedding.weight, size))
-        rows, columns = x.shape[-2:]  # x: [B, D, rows, columns]
-        x = x.flatten(2).transpose(1, 2)  # [B, N, D]
-        token = self.class_embedding.expand(x.shape[0], 1, -1)
-        x = torch.cat([token, x], dim=1)  # [B, 1 + N, D]
-        table = self.position_embedding.weight
-        return x + torch.cat([table[:1], interpolate_positions(table[1:], rows, columns)])
+        kernel, positions = self.patch_embedding.weight, self.position_embedding.weight
+        check_pixel_values(
+            pixel_values, kernel, None if interpolate_pos_encoding else self.image_size
+        )
+        x = self.patch_embedding(pixel_values.to(kernel.dtype))  # [B, D, rows, columns]
+        if interpolate_pos_encoding:
+            stretched = interpolate_positions(positions[1:], *x.shape[2:])
+            positions = torch.cat([positions[:1], stretched])
+        token = self.class_embedding.expand(x.shape[0], 1, -1)  # [B, 1, D]
+        return torch.cat([token, x.flatten(2).transpose(1, 2)], dim=1) + positions
 
 
 class VisionTower(nn.Module):
-    """Images `[B, 3, S, S]` to tokens `[B, 1 + N, D]` and one vector `[B, D]`: the class token's.
-
-    Args:
-        config: Shape of the tower.
-    """
+    """Images `[B, 3, S, S]` to tokens `[B, 1 + N, D]` and a vector `[B, D]`: the class token's."""
 
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.embeddings = VisionEmbeddings(config)
-        self.pre_layrnorm = nn.LayerNorm(config.width, EPS)  # the published files spell it so
-        self.encoder = Encoder(config, quick_gelu, EPS)
-        self.post_layernorm = nn.LayerNorm(config.width, EPS)
+        self.pre_layrnorm = nn.LayerNorm(config.width)  # the published files spell it so
+        self.encoder = Encoder(config)
+        self.post_layernorm = nn.LayerNorm(config.width)
 
-    def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> TowerOutput:
-        """Arguments and errors as for `VisionEmbeddings.forward`."""
-        x = self.embeddings(pixel_values, interpolate_pos_encoding)  # [B, 1 + N, D]
-        x = self.encoder(self.pre_layrnorm(x))
-        return TowerOutput(x, self.post_layernorm(class_token(x)))
+    def forward(
+        self,
+        pixel_values: Tensor,
+        interpolate_pos_encoding: bool = False,
+        output_hidden_states: bool = False,
+    ) -> TowerOutput:
+        """Arguments and errors as for `siglip_lab.patches.VisionEmbeddings.forward`."""
+        x = self.pre_layrnorm(self.embeddings(pixel_values, interpolate_pos_encoding))
+        states = [x] if output_hidden_states else None
+        x = self.encoder(x, states)  # [B, 1 + N, D]
+        return TowerOutput(x, self.post_layernorm(class_token(x)), states and tuple(states))
 
 
 class TextTower(nn.Module):
@@ -116,23 +155,20 @@ class TextTower(nn.Module):
 
     A causal mask hides from each token those after it, so that padding, which comes after the end
     of text, changes nothing.
-
-    Args:
-        config: Shape of the tower.
     """
 
     def __init__(self, config: TextConfig):
         super().__init__()
         self.embeddings = TextEmbeddings(config)
-        self.encoder = Encoder(config, quick_gelu, EPS)
-        self.final_layer_norm = nn.LayerNorm(config.width, EPS)
+        self.encoder = Encoder(config, causal=True)
+        self.final_layer_norm = nn.LayerNorm(config.width)
 
-    def forward(self, input_ids: Tensor) -> TowerOutput:
-        """Arguments and errors as for `siglip_lab.model.TextEmbeddings.forward`."""
+    def forward(self, input_ids: Tensor, output_hidden_states: bool = False) -> TowerOutput:
+        """Arguments and errors as for `siglip_lab.towers.TextEmbeddings.forward`."""
         x = self.embeddings(input_ids)  # [B, L, D]
-        mask = build_attention_mask(x.shape[1], x.device, x.dtype)  # [L, L]
-        x = self.final_layer_norm(self.encoder(x, mask))
-        return TowerOutput(x, end_of_text(x, input_ids))
+        states = [x] if output_hidden_states else None
+        x = self.final_layer_norm(self.encoder(x, states))
+        return TowerOutput(x, end_of_text(x, input_ids), states and tuple(states))
 
 
 class CLIP(TwoTowers):
@@ -141,7 +177,7 @@ class CLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j)``; the softmax of a row says which of
     the texts belongs to image i (CLIP paper, figure 3). There is no bias.
 
-    A new model has random weights, drawn as by OpenAI; `load_model` gives trained ones.
+    A new model has random weights, drawn as by OpenAI; `from_pretrained` gives trained ones.
 
     Args:
         config: Shape of the model.
@@ -155,49 +191,66 @@ class CLIP(TwoTowers):
     torch.Size([1, 512])
     """
 
-    def __init__(self, config: CLIPConfig):
+    format = CLIP_FORMAT
+
+    def __init__(self, config: CLIPConfig, seed: int | None = None):
         if not isinstance(config, CLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a CLIPConfig: "
-                "clip.get_config(NAME) gives one, clip.load_model(NAME) a trained model"
+                "clip.get_config(NAME) gives one, CLIP.from_pretrained(PATH) a trained model"
             )
         super().__init__()
         self.config = config
-        if isinstance(config.vision, ResNetConfig):
-            self.visual = ModifiedResNet(config.vision, config.embed_dim)
-        else:
-            self.vision_model = VisionTower(config.vision)
-            self.visual_projection = nn.Linear(config.vision.width, config.embed_dim, bias=False)
-        self.text_model = TextTower(config.text)
-        self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.zeros(()))  # log t
-        self.initialize_parameters()
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            if isinstance(config.vision, ResNetConfig):
+                self.vision_model = ModifiedResNet(config.vision, config.embed_dim)
+                self.visual_projection = nn.Identity()
+            else:
+                self.vision_model = VisionTower(config.vision)
+                self.visual_projection = nn.Linear(
+                    config.vision.width, config.embed_dim, bias=False
+                )
+            self.text_model = TextTower(config.text)
+            self.text_projection = nn.Linear(config.text.width, config.embed_dim, bias=False)
+            self.logit_scale = nn.Parameter(torch.zeros(()))  # log t
+            self.initialize_parameters()
 
-    def encode_image(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """Images `[B, 3, S, S]` to unit vectors `[B, E]`, at least float32.
+    @classmethod
+    def from_pretrained(
+        cls, where: str | os.PathLike, *, run_code_in_file: bool = False, **options: Any
+    ) -> CLIP:
+        """Load a model, ready for inference (in eval mode).
 
-        Arguments and errors as for `VisionEmbeddings.forward`; a ResNet takes no other size.
+        Args:
+            where: "ViT-B/32" and the other ViTs of `list_models`, from Hugging Face; else as for
+                `siglip_lab.SigLIP.from_pretrained`. A file is a state dict with OpenAI's names, as
+                OpenAI's own and open_clip's.
+            run_code_in_file: Load a TorchScript archive, as OpenAI's own downloads are. Such a
+                file can carry code, and loading it runs that code: do so only with a file that you
+                trust. Without this, no code from a file is ever run.
+            options: `device`, `dtype`, `config`, `revision`, as there. Weights of a file become
+                float32 unless another type is asked for. Give `config` where the file is not
+                OpenAI's own and the model was trained with QuickGELU: no file holds activation and
+                number of heads.
+
+        Raises:
+            CheckpointError: As there; also if activation and number of heads are not known.
         """
-        if not isinstance(self.config.vision, ResNetConfig):
-            pooled = self.vision_model(pixel_values, interpolate_pos_encoding).pooler_output
-            return unit_vectors(self.visual_projection(pooled))
-        if interpolate_pos_encoding:
-            raise ValueError("CLIP's ResNets take no other size than their own")
-        return unit_vectors(self.visual(pixel_values))
+        return load(cls, where, run_code_in_file=run_code_in_file, **options)
 
-    def encode_text(self, input_ids: Tensor) -> Tensor:
-        """Ids `[B, L]` to unit vectors `[B, E]`, at least float32.
+    def project_image(self, pooled: Tensor) -> Tensor:
+        return self.visual_projection(pooled)
 
-        Arguments and errors as for `siglip_lab.model.TextEmbeddings.forward`.
-        """
-        return unit_vectors(self.text_projection(self.text_model(input_ids).pooler_output))
+    def project_text(self, pooled: Tensor) -> Tensor:
+        return self.text_projection(pooled)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """Logits `[n_img, n_txt]` of unit vectors `[n_img, E]` and `[n_txt, E]`."""
-        return scaled_cosines(image_embeds, text_embeds, self.logit_scale)
+        return similarity(image_embeds, text_embeds, self.logit_scale)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """What the logits mean: a choice among all that stand in a row, whose sum is one."""
+    def to_probabilities(self, logits: Tensor) -> Tensor:
+        """A choice among all that stand in a row, whose sum is one."""
         return logits.softmax(dim=-1)
 
     @torch.no_grad()
@@ -211,7 +264,7 @@ class CLIP(TwoTowers):
         Source: openai/CLIP, ``clip/model.py``, ``initialize_parameters`` and the constructors.
         """
         if isinstance(self.config.vision, ResNetConfig):
-            self.visual.initialize_parameters()
+            self.vision_model.initialize_parameters()
         else:
             self._initialize_vision()
         self._initialize_text()

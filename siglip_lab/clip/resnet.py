@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siglip_lab.checks import check_pixel_values
 from siglip_lab.clip.configs import ResNetConfig
-from siglip_lab.patches import to_weights
-from siglip_lab.pooling import AttentionPool2d
+from siglip_lab.clip.pooling import AttentionPool2d
+from siglip_lab.towers import TowerOutput
 
 __all__ = ["Bottleneck", "ModifiedResNet"]
 
@@ -87,27 +88,24 @@ class ModifiedResNet(nn.Module):
             config.grid_size, config.feature_dim, config.num_heads, embed_dim
         )
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """Shapes as for the class.
-
-        Raises:
-            TypeError: If the images are no tensor, or integers, or in half precision while the
-                weights are not.
-            ValueError: If their shape does not fit.
-        """
-        x = to_weights(pixel_values, self.conv1.weight, None)
-        size, shape = self.config.image_size, tuple(x.shape)
-        if shape[2:] != (size, size):
-            raise ValueError(
-                f"pixel_values have shape {shape}; expected [B, 3, {size}, {size}]: preprocess "
-                f"with size={size}"
-            )
+    def forward(
+        self,
+        pixel_values: Tensor,
+        interpolate_pos_encoding: bool = False,
+        output_hidden_states: bool = False,
+    ) -> TowerOutput:
+        """Arguments as for a ViT; no other size than its own, and no hidden states."""
+        if interpolate_pos_encoding or output_hidden_states:
+            raise ValueError("CLIP's ResNets take no other size, and have no layers of tokens")
+        check_pixel_values(pixel_values, self.conv1.weight, self.config.image_size)
+        x = pixel_values.to(self.conv1.weight.dtype)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
             x = F.relu(norm(conv(x)))
         x = self.avgpool(x)  # [B, W, S/4, S/4]
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
-        return self.attnpool(x)  # x was [B, 32 W, S/32, S/32]
+        tokens = x.flatten(2).transpose(1, 2)  # of [B, 32 W, S/32, S/32]
+        return TowerOutput(tokens, self.attnpool(x))
 
     @torch.no_grad()
     def initialize_parameters(self) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from siglip_lab.tokenizer import check_context_length, check_text, list_of
+from siglip_lab.checks import as_list, check_context_length, check_text
 
 __all__ = ["END", "START", "Tokenizer", "clean", "tokenize"]
 
@@ -98,6 +98,14 @@ class Tokenizer:
         """Number of pieces; ids run from 0 to one less."""
         return len(self._ids)
 
+    def files(self) -> dict[str, bytes]:
+        """Give the content of ``vocab.json`` and ``merges.txt``, as Hugging Face has them."""
+        merges = ["#version: 0.2", *map(" ".join, self._ranks)]
+        return {
+            "vocab.json": json.dumps(self._ids, ensure_ascii=False).encode(),
+            "merges.txt": ("\n".join(merges) + "\n").encode(),
+        }
+
     def __call__(self, texts: str | list[str] | tuple[str, ...], truncate: bool = False) -> Tensor:
         """Turn texts into the ids that a CLIP text tower takes.
 
@@ -113,7 +121,7 @@ class Tokenizer:
             ValueError: If the list is empty, or a text is too long and `truncate` is false, or
                 cannot be written in UTF-8.
         """
-        texts, length = list_of(texts), self.context_length
+        texts, length = as_list(texts), self.context_length
         rows = torch.zeros(len(texts), length, dtype=torch.int64)
         for index, text in enumerate(texts):
             ids = self.encode(text)

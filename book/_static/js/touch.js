@@ -33,7 +33,7 @@ export const radios = (name, words, chosen = 0, around = (word) => `<span>${word
     .map((word, i) => {
       const checked = i === chosen ? " checked" : "";
       const input = `<input type="radio" name="${name}" value="${i}"${checked}>`;
-      return `<label>${input}${around(word, i)}</label>`;
+      return `<label>${input} ${around(word, i)}</label>`;
     })
     .join("");
 
