@@ -17,7 +17,7 @@ from siglip_lab.configs import (
     get_config,
     list_models,
 )
-from siglip_lab.counting import count_bytes, count_flops, count_parameters
+from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.images import load_image
 from siglip_lab.inference import embed_images, embed_texts, retrieve, zero_shot
 from siglip_lab.losses import (
@@ -26,6 +26,7 @@ from siglip_lab.losses import (
     sigmoid_loss,
     soft_target_loss,
 )
+from siglip_lab.memory import count_bytes
 from siglip_lab.model import SigLIP
 from siglip_lab.patches import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead

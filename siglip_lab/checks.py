@@ -13,8 +13,8 @@ from torch import Tensor
 
 __all__ = [
     "CheckpointError", "as_list", "check_batch", "check_context_length", "check_embeddings",
-    "check_input_ids", "check_integer", "check_pixel_values", "check_size", "check_template",
-    "check_text", "check_vocabulary", "differences", "shown",
+    "check_ids", "check_input_ids", "check_integer", "check_pixel_values", "check_size",
+    "check_template", "check_text", "check_vocabulary", "differences", "shown",
 ]  # fmt: skip
 
 MOST_LAYERS = 500  # so many are built in a second, where nothing is allocated
@@ -188,6 +188,19 @@ def check_text(text: str, name: str) -> None:
             f"{name} holds half of a surrogate pair at position {error.start}; expected text that "
             "UTF-8 can write: decode the bytes it came from again"
         ) from None
+
+
+def check_ids(ids: Iterable[int] | Tensor, vocab_size: int) -> list[int]:
+    """Refuse what is no row of ids of the vocabulary; return it as a list."""
+    given = ids.tolist() if isinstance(ids, Tensor) else ids
+    row = list(given) if isinstance(given, Iterable) else [given, ""]
+    for i in row:
+        if not isinstance(i, int):
+            found = shown(repr(given))
+            raise TypeError(f"got {found}; expected the ids of one text, such as input_ids[0]")
+        if not 0 <= i < vocab_size:
+            raise ValueError(f"id {i} is not in the vocabulary of {vocab_size} pieces")
+    return row
 
 
 def check_template(labels: Iterable[str], template: str) -> list[str]:

@@ -29,10 +29,11 @@ from siglip_lab import (
 )
 from siglip_lab.checks import shown
 from siglip_lab.configs import get_config
-from siglip_lab.counting import compare
+from siglip_lab.counts import compare
 from siglip_lab.loading.folder import save_checkpoint
 from siglip_lab.loading.foreign import load_file
 from siglip_lab.loading.hubs import SOURCES, download
+from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show
 
 _NO_NUMBERS = (
@@ -173,13 +174,19 @@ def _models(options) -> None:
     if options.json:
         _print_json(rows)
         return
-    for row in [{key: key for key in rows[0]}, *rows]:
-        print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
+    show(table([list(rows[0]), *(list(row.values()) for row in rows)]))
 
 
 def _count(options) -> None:
-    counting = count_flops if options.flops else count_parameters
-    counts = {name: counting(_config(name)) for name in options.name}
+    siglips, clips = (
+        (count_flops, clip.count_flops)
+        if options.flops
+        else (count_parameters, clip.count_parameters)
+    )
+    counts = {
+        name: (clips if name in clip.list_models() else siglips)(_config(name))
+        for name in options.name
+    }
     if options.json:
         _print_json({name: count.to_dict() for name, count in counts.items()})
     else:

@@ -17,12 +17,13 @@ from torch.utils.data import DataLoader
 from siglip_lab.checks import (
     as_list,
     check_embeddings,
+    check_input_ids,
     check_integer,
     check_template,
     check_vocabulary,
 )
 from siglip_lab.images import ImageLike
-from siglip_lab.model import TwoTowers
+from siglip_lab.model import SigLIP, TwoTowers
 from siglip_lab.processor import Batches, Processor
 
 __all__ = ["embed_images", "embed_texts", "plain_model", "retrieve", "zero_shot"]
@@ -48,7 +49,7 @@ def zero_shot(
     Args:
         model: The model.
         processor: Its processor.
-        images: One image or several, as `preprocess` takes them.
+        images: One image or several, each as `load_image` takes it.
         labels: What could be in the images.
         template: Sentence into which a label is put at ``{}``. The default is the one of
             transformers' pipeline; "{}" takes labels as they are.
@@ -57,17 +58,13 @@ def zero_shot(
     Returns:
         Probabilities `[n_img, n_labels]`, float32, on the CPU.
 
-    Raises:
-        TypeError: If labels is a single string, or a label or the template is no string.
-        ValueError: If there is no label, or no ``{}`` in the template.
-
     >>> import siglip_lab as sl
     >>> model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
     >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
-    model = plain_model(model)
+    model = _checked(model, processor)
     texts = check_template(labels, template)
     text_embeds = embed_texts(model, processor, texts)
     image_embeds = embed_images(model, processor, images, batch_size)
@@ -87,7 +84,7 @@ def retrieve(
     Args:
         model: The model.
         processor: Its processor.
-        texts: One text or several.
+        texts: What to look for: one text or several.
         image_embeds: Unit vectors `[n_img, E]` of the images, from `embed_images`, which can be
             kept: a search then costs one pass of the text tower.
         k: How many images to return for each text. Default: 5, or all where there are fewer.
@@ -95,16 +92,11 @@ def retrieve(
     Returns:
         Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`. CLIP's are
         those of the text's choice among all the images.
-
-    Raises:
-        TypeError: If the embeddings are no tensor or array of floating point, or k is no integer.
-        ValueError: If the embeddings are not `[n_img, E]`, E being the model's, or no unit
-            vectors, or k is not between 1 and the number of images.
     """
-    model = plain_model(model)
+    model = _checked(model, processor)
+    check_integer("k", 5 if k is None else k)
     embeds = check_embeddings(image_embeds, model.config.embed_dim)
     k = min(5, len(embeds)) if k is None else k
-    check_integer("k", k)
     if k > len(embeds):
         raise ValueError(f"k is {k}, but there are {len(embeds)} images")
     text_embeds = embed_texts(model, processor, texts)
@@ -131,7 +123,7 @@ def embed_images(model, processor, images, batch_size=32, num_workers=0, on_erro
     Args:
         model: The model.
         processor: Its processor.
-        images: One image or several, as `preprocess` takes them.
+        images: One image or several, each as `load_image` takes it.
         batch_size: Images to compute at once.
         num_workers: Processes that read and prepare the next batches meanwhile. 0: none.
         on_error: What to do with an image that cannot be read: "raise", or "skip".
@@ -139,12 +131,8 @@ def embed_images(model, processor, images, batch_size=32, num_workers=0, on_erro
     Returns:
         Unit vectors `[n_img, E]`, on the model's device. With "skip", without those that were
         skipped, and beside them a dict: the index of each skipped image, and why.
-
-    Raises:
-        TypeError, ValueError, FileNotFoundError: As `preprocess`; the message names the image.
     """
-    model = plain_model(model)
-    _check_processor(processor)
+    model = _checked(model, processor)
     check_integer("batch_size", batch_size)
     check_integer("num_workers", num_workers, least=0)
     if on_error not in ("raise", "skip"):
@@ -174,24 +162,17 @@ def embed_images(model, processor, images, batch_size=32, num_workers=0, on_erro
 def embed_texts(
     model: TwoTowers, processor: Processor, texts: str | Iterable[str], batch_size: int = 256
 ) -> Tensor:
-    """Embed texts, `batch_size` at a time, without gradients.
-
-    Returns:
-        Unit vectors `[n_txt, E]`, on the model's device.
-
-    Raises:
-        TypeError: If a text is no string, or the batch size no integer.
-        ValueError: If there is no text, or the processor is another model's.
-    """
-    model = plain_model(model)
-    _check_processor(processor)
+    """Embed texts, `batch_size` at a time, without gradients: unit vectors `[n_txt, E]`."""
+    model = _checked(model, processor)
     check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
-    input_ids = processor(text=as_list(texts))["input_ids"]
-    check_vocabulary(input_ids, model.config.text.vocab_size)
     length = model.config.text.context_length
-    if input_ids.shape[1] != length:
+    input_ids = processor(text=as_list(texts))["input_ids"]
+    check_input_ids(input_ids, length)
+    check_vocabulary(input_ids, model.config.text.vocab_size)
+    # CLIP's causal mask hides the padding; SigLIP was trained to read it.
+    if isinstance(model, SigLIP) and input_ids.shape[1] != length:
         raise ValueError(
             f"the processor pads texts to {input_ids.shape[1]} tokens, the model reads {length}: "
             "take the processor of the same model, Processor.from_pretrained(NAME)"
@@ -200,20 +181,17 @@ def embed_texts(
     return torch.cat([model.encode_text(ids.to(device)) for ids in input_ids.split(batch_size)])
 
 
-def _check_processor(processor: Processor) -> None:
+def _checked(model: nn.Module, processor: Processor) -> TwoTowers:
     if not isinstance(processor, Processor):
         raise TypeError(
             f"processor is a {type(processor).__name__}; expected the model and its Processor: "
-            "Processor.from_pretrained(NAME) gives one, Processor(tokenizer, image_size) makes one"
+            "Processor.from_pretrained(NAME) gives one"
         )
+    return plain_model(model)
 
 
 def plain_model(model: nn.Module) -> TwoTowers:
-    """The model itself, also where torch.compile holds it.
-
-    Raises:
-        TypeError: If it is no model of this library, or one in a wrapper.
-    """
+    """The model itself, also where torch.compile holds it; refuse other wrappers."""
     model = getattr(model, "_orig_mod", model)
     if isinstance(model, TwoTowers):
         return model

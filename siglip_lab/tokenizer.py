@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import as_list, check_context_length, check_text
+from siglip_lab.checks import as_list, check_context_length, check_ids, check_text
 from siglip_lab.loading.vocabulary import END, END_ID, UNKNOWN, read_sentencepiece
 
 __all__ = ["Tokenizer", "canonicalize"]
@@ -111,7 +111,7 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
         """Turn the ids of one text back into its canonical text; an unknown piece reads " ⁇ "."""
-        return self._model.decode(ids.tolist() if isinstance(ids, Tensor) else list(ids))
+        return self._model.decode(check_ids(ids, self.vocab_size))
 
     def _split(self, text: str) -> list[str]:
         # SentencePiece strips a leading space; "<unk>" in front protects it and is cut off again.

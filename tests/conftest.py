@@ -16,6 +16,11 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 
 import browser as chromium
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's, not the code's.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 

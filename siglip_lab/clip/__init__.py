@@ -6,6 +6,8 @@
 """
 
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
+from siglip_lab.clip.counting import count_flops, count_parameters
+from siglip_lab.clip.memory import count_bytes
 from siglip_lab.clip.model import CLIP, build_attention_mask, quick_gelu
 from siglip_lab.clip.preprocessing import preprocess
 from siglip_lab.clip.processor import Processor
@@ -14,5 +16,6 @@ from siglip_lab.clip.tokenizer import Tokenizer, tokenize
 
 __all__ = [
     "CLIP", "CLIPConfig", "ModifiedResNet", "Processor", "ResNetConfig", "Tokenizer",
-    "build_attention_mask", "get_config", "list_models", "preprocess", "quick_gelu", "tokenize",
+    "build_attention_mask", "count_bytes", "count_flops", "count_parameters", "get_config",
+    "list_models", "preprocess", "quick_gelu", "tokenize",
 ]  # fmt: skip

@@ -114,12 +114,10 @@ def loadable(folder: Path, model: nn.Module, expected: dict[str, Tensor]) -> dic
         CheckpointError: If names or shapes are not those of the model's config, tensors share
             memory, are no floats, or hold NaN.
     """
-    tensors = {
-        name: getattr(tensor, "full_tensor", lambda tensor=tensor: tensor)().contiguous()
-        for name, tensor in model.state_dict().items()
-    }
+    found = model.state_dict()
     what = "model.config (merge LoRA, remove parametrizations, or rebuild)"
-    check_names(folder, expected.keys(), tensors.keys(), what)
+    check_names(folder, expected.keys(), found.keys(), what)
+    tensors = {name: _whole(tensor).contiguous() for name, tensor in found.items()}
     for name, tensor in tensors.items():
         check_shape(folder, name, tensor.shape, expected[name].shape, "model.config asks")
         check_type(folder, name, tensor.dtype)
@@ -132,6 +130,11 @@ def loadable(folder: Path, model: nn.Module, expected: dict[str, Tensor]) -> dic
             )
     check_finite(folder, tensors)
     return tensors
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A tensor, gathered if it is spread over processes."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 # ---- config.json ---------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ __all__ = [
 EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
 _MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 _GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 Model = TypeVar("Model", bound="Pretrained")
 Built = TypeVar("Built")
