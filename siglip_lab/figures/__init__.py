@@ -1,5 +1,13 @@
-"""The book's figures, drawn with matplotlib (the extra "notebooks").
+"""The book's figures: tensors in, a matplotlib `Figure` out; only the book needs them.
 
-`chNN` has the figures of chapter NN, `style` the look of all and the figures of several chapters,
-`touch` the elements to touch. Nothing else in the package imports this one.
+`chNN` draws what chapter NN shows, `style` what several chapters show, and the look of all;
+`touch` has the elements that a reader can touch. Needs the extra "notebooks".
 """
+
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:
+    raise ModuleNotFoundError(
+        "siglip_lab.figures draws with matplotlib: pip install 'siglip-lab[notebooks]'",
+        name="matplotlib",
+    )

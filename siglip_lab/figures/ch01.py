@@ -1,17 +1,16 @@
 """The figures of the chapter "Start here"."""
 
-from __future__ import annotations
-
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 
 from siglip_lab.configs import SigLIPConfig
-from siglip_lab.figures.style import MISTAKE, drawing, plt, two_sides
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, styled
 
-__all__ = ["walk", "patch_grid"]
+__all__ = ["siglip_walk", "walk_map", "patch_grid"]
 
 
-def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
-    """The map of the whole walk, with the shape of every station.
+def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> plt.Figure:
+    """Draw the map of the whole walk, with the shape of every station.
 
     Args:
         config: The model whose shapes are written on the map.
@@ -30,14 +29,54 @@ def walk(config: SigLIPConfig, photo, captions: list[str]) -> Figure:
         ("cut into pieces, pad", [n, text.context_length]),
         ("look up, add positions", [n, text.context_length, text.width]),
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, normalise", [n, text.embed_dim]),
+        ("last token, normalise", [n, vision.width]),
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
-    return two_sides(photo, captions, left, right, *end)
+    return walk_map(photo, captions, left, right, *end)
 
 
-def patch_grid(picture, patch_size: int) -> Figure:
-    """A picture under its grid of patches; the margin that no patch covers is marked in red.
+@styled
+def walk_map(photo, captions: list[str], left, right, meeting: str, ending: str) -> plt.Figure:
+    """Draw the stations of the image side and of the text side, and where the two meet.
+
+    Args:
+        photo: A PIL image on top of the image side.
+        captions: Texts on top of the text side.
+        left: Label and shape of each of the four stations of the image side.
+        right: The same for the text side.
+        meeting: What joins the two sides.
+        ending: What comes of it.
+    """
+    figure, axes = style.blank(5.0, 4.9, (0, 100), (-5, 100))
+    for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
+        for i, (label, shape) in enumerate(stations):
+            y = 72 - 16 * i
+            style.arrow(axes, (x, y + 10.5), (x, y + 5.5))
+            _station(axes, (x, y), 48, label, shape, colour)
+        style.arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
+    _station(axes, (50, 6), 62, meeting, [1, len(captions)], JOINT)
+    axes.text(50, -2.6, ending, color=JOINT, **CENTRED)
+    inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
+    inset.imshow(photo)
+    inset.axis("off")
+    middle = (len(captions) - 1) / 2
+    gap = min(7, 5.8 / max(middle, 0.5))
+    for i, caption in enumerate(captions):
+        axes.text(75, 91.5 + gap * (middle - i), f"“{caption}”", color=TEXT, **CENTRED)
+    return figure
+
+
+def _station(axes, centre, width, label, shape, colour) -> None:
+    x, y = centre
+    style.box(axes, centre, width, 10, colour, bright=True)
+    axes.text(x, y + 2.1, label, color="white", **CENTRED)
+    numbers = "[" + ", ".join(map(str, shape)) + "]"
+    axes.text(x, y - 2.5, numbers, color="white", family="monospace", fontsize=9.5, **CENTRED)
+
+
+@styled
+def patch_grid(picture, patch_size: int) -> plt.Figure:
+    """Draw the grid of patches on a picture; the margin that no patch covers is red.
 
     Args:
         picture: A PIL image.
@@ -45,18 +84,16 @@ def patch_grid(picture, patch_size: int) -> Figure:
     """
     width, height = picture.size
     right, bottom = (side - side % patch_size for side in (width, height))
-    with drawing():
-        figure, axes = plt.subplots(figsize=(4.2, 4.2))
-        axes.imshow(picture, extent=(0, width, height, 0))
-        lines = {"color": "white", "linewidth": 0.5}
-        axes.vlines(range(0, right + 1, patch_size), 0, bottom, **lines)
-        axes.hlines(range(0, bottom + 1, patch_size), 0, right, **lines)
-        axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
-        axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
-        axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
-        axes.set_xticks([width], minor=True, labels=[f"\n{width}"])
-        axes.set_yticks([height], minor=True, labels=[f"\n{height}"])
-        axes.set(xlabel="pixels", ylabel="pixels")
-        axes.spines[:].set_visible(False)
-        figure.tight_layout()
+    figure, axes = plt.subplots(figsize=(4.2, 4.2))
+    axes.imshow(picture, extent=(0, width, height, 0))
+    axes.vlines(range(0, right + 1, patch_size), 0, bottom, color="white", linewidth=0.5)
+    axes.hlines(range(0, bottom + 1, patch_size), 0, right, color="white", linewidth=0.5)
+    axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
+    axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
+    axes.set_xticks([width], minor=True, labels=[f"\n{width}"])
+    axes.set_yticks([height], minor=True, labels=[f"\n{height}"])
+    axes.set(xlabel="pixels", ylabel="pixels")
+    axes.spines[:].set_visible(False)
+    figure.tight_layout()
     return figure

@@ -1,68 +1,66 @@
 """The figures of the chapter "Preprocessing"."""
 
-from __future__ import annotations
-
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 from torch import Tensor
 
-from siglip_lab.figures.style import IMAGE, NEUTRAL, WIDTH, drawing, plt
+from siglip_lab.figures.style import CENTRED, IMAGE, NEUTRAL, WIDTH, styled
 
-__all__ = ["histograms", "triangle"]
+__all__ = ["channel_histograms", "triangle_filter"]
 
 
-def histograms(groups: dict[str, Tensor], xlabels: list[str], limits: list[tuple]) -> Figure:
-    """How often each value occurs, channel by channel; one panel for each tensor.
+@styled
+def channel_histograms(
+    groups: dict[str, Tensor], xlabels: list[str], limits: list[tuple]
+) -> plt.Figure:
+    """Draw how often each value occurs, channel by channel; one panel for each tensor.
 
     Args:
         groups: Title to tensor `[3, H, W]` (red, green, blue).
         xlabels: The unit of each panel.
         limits: The smallest and the largest value that each panel shows.
     """
-    with drawing():
-        figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 2.6))
-        for axes, (title, tensor), xlabel, ends in zip(
-            panels, groups.items(), xlabels, limits, strict=True
-        ):
-            for name, channel, line in zip("RGB", tensor, ("-", "--", ":"), strict=True):
-                counts, edges, _ = axes.hist(
-                    channel.flatten().numpy(), bins=40, range=ends,
-                    histtype="step", color=IMAGE, linestyle=line,
-                )  # fmt: skip
-                peak = counts.argmax()
-                axes.text(edges[peak], counts[peak] * 1.03, name, ha="center")
-            axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends)
-            axes.margins(y=0.15)
-        panels[0].set_ylabel("pixels")
-        figure.tight_layout()
+    figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 2.6))
+    for axes, title, xlabel, ends in zip(panels, groups, xlabels, limits, strict=True):
+        for name, channel, line in zip("RGB", groups[title], ("-", "--", ":"), strict=True):
+            counts, edges, _ = axes.hist(
+                channel.flatten().numpy(), bins=40, range=ends,
+                histtype="step", color=IMAGE, linestyle=line,
+            )  # fmt: skip
+            peak = counts.argmax()
+            axes.text(edges[peak], counts[peak] * 1.03, name, ha="center")
+        axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends)
+        axes.margins(y=0.15)
+    panels[0].set_ylabel("pixels")
+    figure.tight_layout()
     return figure
 
 
-def triangle(row, centre: float, reach: float) -> Figure:
-    """A row of pixels under the triangle that one new pixel looks through.
+@styled
+def triangle_filter(row: list[int], centre: float, reach: float) -> plt.Figure:
+    """Draw a row of pixels under the triangle that one new pixel looks through.
 
     Args:
         row: Levels `[n]`, 0 to 255.
         centre: Centre of the new pixel, in old pixels from the left edge.
         reach: Half of the triangle's foot, in old pixels.
     """
-    with drawing():
-        figure, axes = plt.subplots(figsize=(WIDTH, 2.2))
-        frame = (0, len(row), -0.6, 0)
-        axes.imshow(np.asarray(row)[None], cmap="gray", extent=frame, vmin=0, vmax=255)
-        axes.axhline(0, color=NEUTRAL, linewidth=1)
-        axes.axhline(-0.6, color=NEUTRAL, linewidth=1)
-        foot = [centre - reach, centre, centre + reach]
-        axes.fill(foot, [0, 1, 0], color=IMAGE, alpha=0.25, linewidth=0)
-        for i, level in enumerate(row):
-            ink = "white" if level < 128 else "black"
-            axes.text(i + 0.5, -0.3, str(level), ha="center", va="center", color=ink)
-            weight = 1 - abs(i + 0.5 - centre) / reach
-            if weight > 0:
-                axes.plot([i + 0.5, i + 0.5], [0, weight], color=IMAGE)
-                share = f"{weight / reach * 8:.0f}/8"
-                axes.text(i + 0.5, weight + 0.06, share, ha="center", color=IMAGE)
-        axes.set(xlim=(0, len(row)), ylim=(-0.62, 1.1), aspect="auto")
-        axes.axis("off")
-        figure.tight_layout()
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.2))
+    frame = (0, len(row), -0.6, 0)
+    axes.imshow(np.asarray(row)[None], cmap="gray", extent=frame, vmin=0, vmax=255)
+    axes.axhline(0, color=NEUTRAL, linewidth=1)
+    axes.axhline(-0.6, color=NEUTRAL, linewidth=1)
+    foot = [centre - reach, centre, centre + reach]
+    axes.fill(foot, [0, 1, 0], color=IMAGE, alpha=0.25, linewidth=0)
+    for i, level in enumerate(row):
+        x = i + 0.5
+        axes.text(x, -0.3, str(level), color="white" if level < 128 else "black", **CENTRED)
+        weight = 1 - abs(x - centre) / reach
+        if weight > 0:
+            axes.plot([x, x], [0, weight], color=IMAGE)
+            share = f"{weight / reach * 8:.0f}/8"
+            axes.text(x, weight + 0.06, share, ha="center", color=IMAGE)
+    axes.set(xlim=(0, len(row)), ylim=(-0.62, 1.1), aspect="auto")
+    axes.axis("off")
+    figure.tight_layout()
     return figure

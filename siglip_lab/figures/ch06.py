@@ -1,18 +1,17 @@
 """The figures of the chapter "Pooling heads"."""
 
-from __future__ import annotations
-
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 from torch import Tensor
 
-from siglip_lab.figures.style import WIDTH, drawing, plt
+from siglip_lab.figures.style import WIDTH, styled
 
 __all__ = ["heat_maps"]
 
 
-def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> Figure:
-    """Each picture beside its attention maps: the brighter a patch, the more is taken from it.
+@styled
+def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> plt.Figure:
+    """Draw each picture beside its attention maps: the brighter a patch, the larger its share.
 
     Under each map stands the largest share; every map is drawn relative to its own largest.
 
@@ -22,29 +21,25 @@ def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> 
         patch_size: Side of a patch in pixels.
         titles: One for each map.
     """
-    with drawing():
-        count, maps, patches = weights.shape
-        side = WIDTH / (maps + 1)
-        figure, grid = plt.subplots(
-            count, maps + 1, figsize=(WIDTH, (side + 0.22) * count + 0.2), squeeze=False
-        )
-        for row, picture, shares in zip(grid, pictures, weights.tolist(), strict=True):
-            for axes, share in zip(row, [None, *shares], strict=True):
-                size = picture.width
-                axes.imshow(picture, extent=(0, size, size, 0))
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-                if share is not None:
-                    seen = size - size % patch_size
-                    veil = 0.8 * (1 - np.reshape(share, (seen // patch_size, -1)) / max(share))
-                    black = np.zeros_like(veil)
-                    axes.imshow(
-                        np.dstack([black, black, black, veil]), extent=(0, seen, seen, 0),
-                        interpolation="nearest",
-                    )  # fmt: skip
-                    axes.set_xlabel(f"{max(share):.0%}", labelpad=3)
-                    axes.set(xlim=(0, size), ylim=(size, 0))
-        for axes, title in zip(grid[0, 1:], titles, strict=True):
-            axes.set_title(title)
-        figure.tight_layout(pad=0.3, w_pad=0.6)
+    count, maps, _ = weights.shape
+    height = (WIDTH / (maps + 1) + 0.22) * count + 0.2
+    figure, grid = plt.subplots(count, maps + 1, figsize=(WIDTH, height), squeeze=False)
+    for row, picture, shares in zip(grid, pictures, weights.tolist(), strict=True):
+        size = picture.width
+        seen = size - size % patch_size
+        for axes, share in zip(row, [None, *shares], strict=True):
+            axes.imshow(picture, extent=(0, size, size, 0))
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            if share is None:
+                continue
+            veil = 0.8 * (1 - np.reshape(share, (seen // patch_size, -1)) / max(share))
+            black = np.zeros((*veil.shape, 3))
+            veiled = np.dstack([black, veil])
+            axes.imshow(veiled, extent=(0, seen, seen, 0), interpolation="nearest")
+            axes.set_xlabel(f"{max(share):.0%}", labelpad=3)
+            axes.set(xlim=(0, size), ylim=(size, 0))
+    for axes, title in zip(grid[0, 1:], titles, strict=True):
+        axes.set_title(title)
+    figure.tight_layout(pad=0.3, w_pad=0.6)
     return figure

@@ -1,17 +1,16 @@
-"""The figures of the chapter "Counting parameters"."""
+"""The figure of the chapter "Counting parameters"."""
 
-from __future__ import annotations
-
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 
 from siglip_lab.counting import Count
-from siglip_lab.figures.style import IMAGE, TEXT, WIDTH, drawing, plt
+from siglip_lab.figures.style import CENTRED, IMAGE, TEXT, WIDTH, styled
 
 __all__ = ["parameter_areas"]
 
 
-def parameter_areas(counts: dict[str, Count]) -> Figure:
-    """Models as rectangles in which area is parameters, to the same scale.
+@styled
+def parameter_areas(counts: dict[str, Count]) -> plt.Figure:
+    """Draw models as rectangles in which area is parameters, to the same scale.
 
     Each tower is a column; its parts lie in the order in which a token meets them, from top to
     bottom, and a layer's attention beside its MLP. The scale and the bias are left out.
@@ -20,24 +19,22 @@ def parameter_areas(counts: dict[str, Count]) -> Figure:
         counts: Title to what `count_parameters` gave, of models without a ResNet.
     """
     most = max(count.total for count in counts.values())
-    with drawing():
-        figure, panels = plt.subplots(
-            1, len(counts), figsize=(WIDTH, 5.0), squeeze=False, layout="constrained"
-        )
-        for axes, (title, count) in zip(panels[0], counts.items(), strict=True):
-            towers = [(count.vision, "image", IMAGE), (count.text, "text", TEXT)]
-            total, left = count.vision.total + count.text.total, 0.0
-            height = total / most
-            for tower, name, colour in towers:
-                width = tower.total / total
-                _tower_areas(axes, tower, left, width, height, colour, len(counts) == 1)
-                words = f"{name} tower\n{tower.total / 1e6:.1f} M"
-                axes.text(left + width / 2, -0.01, words, ha="center", va="bottom", color=colour)
-                left += width
-            axes.set(xlim=(0, 1), ylim=(1, -0.12))
-            axes.axis("off")
-            if len(counts) > 1:
-                axes.set_title(f"{title}: {count.total / 1e6:.1f} M")
+    figure, panels = plt.subplots(
+        1, len(counts), figsize=(WIDTH, 5.0), squeeze=False, layout="constrained"
+    )
+    for axes, (title, count) in zip(panels[0], counts.items(), strict=True):
+        towers = [(count.vision, "image", IMAGE), (count.text, "text", TEXT)]
+        total, left = count.vision.total + count.text.total, 0.0
+        for tower, name, colour in towers:
+            width = tower.total / total
+            _tower_areas(axes, tower, left, width, total / most, colour, len(counts) == 1)
+            words = f"{name} tower\n{tower.total / 1e6:.1f} M"
+            axes.text(left + width / 2, -0.01, words, ha="center", va="bottom", color=colour)
+            left += width
+        axes.set(xlim=(0, 1), ylim=(1, -0.12))
+        axes.axis("off")
+        if len(counts) > 1:
+            axes.set_title(f"{title}: {count.total / 1e6:.1f} M")
     return figure
 
 
@@ -50,9 +47,12 @@ def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
         for cell in list(part) or [part]:
             breadth = width * cell.total / part.total
             shade = {"attention": "AA", "mlp": "DD", "tokens": "FF"}.get(cell.name, "77")
-            box = plt.Rectangle((x, top), breadth, depth, linewidth=0.5, edgecolor="white")
-            box.set_facecolor(colour + ("FF" if part.name == "head" else shade))
-            axes.add_patch(box)
+            face = colour + ("FF" if part.name == "head" else shade)
+            axes.add_patch(
+                plt.Rectangle(
+                    (x, top), breadth, depth, facecolor=face, linewidth=0.5, edgecolor="white"
+                )
+            )
             at = (x + breadth / 2, top + depth / 2)
             if cell.name == "tokens":
                 _name_area(axes, at, "token table", None)
@@ -69,5 +69,5 @@ def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
 
 
 def _name_area(axes, at, words, ground) -> None:
-    box = ground and {"facecolor": ground, "edgecolor": "none", "pad": 2}
-    axes.text(*at, words, ha="center", va="center", color="white", bbox=box, fontsize=9.5)
+    bbox = ground and {"facecolor": ground, "edgecolor": "none", "pad": 2}
+    axes.text(*at, words, color="white", bbox=bbox, fontsize=9.5, **CENTRED)

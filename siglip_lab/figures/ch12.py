@@ -1,17 +1,15 @@
-"""The figures of the chapter "CLIP, line by line"."""
+"""The figure of the chapter "CLIP, line by line"."""
 
-from __future__ import annotations
-
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 
 from siglip_lab.clip.configs import CLIPConfig
-from siglip_lab.figures.style import two_sides
+from siglip_lab.figures.ch01 import walk_map
 
 __all__ = ["clip_walk"]
 
 
-def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Figure:
-    """The same map for a CLIP whose image tower is a ViT.
+def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> plt.Figure:
+    """Draw the map of the walk through a CLIP whose image tower is a ViT.
 
     Args:
         config: The model whose shapes are written on the map.
@@ -34,4 +32,4 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Figure:
         ("end token × matrix", [n, config.embed_dim]),
     ]
     end = ("cosine × t, then softmax", "shares of one: which caption is it?")
-    return two_sides(photo, captions, left, right, *end)
+    return walk_map(photo, captions, left, right, *end)

@@ -1,35 +1,30 @@
-"""The look of the book's figures, and the figures that several chapters use.
+"""The look of the book's figures, and the figures that more than one chapter shows.
 
 One visual language: blue is the image side, orange the text side, green what joins them, red a
 mistake, grey the rest.
 """
 
-from __future__ import annotations
-
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
-try:
-    from matplotlib import pyplot as plt
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        'siglip_lab.figures draws with matplotlib, which the extra "notebooks" brings: '
-        f"pip install 'siglip-lab[notebooks]' ({error})",
-        name=error.name,
-    ) from error
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
-
 __all__ = [
-    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "WIDTH", "arrow", "box", "curves", "drawing",
-    "images", "minimap", "plt", "probabilities", "probability_curves", "shares", "sigmoid",
-    "two_sides",
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "CENTRED",
+    "ABOVE", "styled", "blank", "box", "arrow", "minus", "sigmoid", "minimap",
+    "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
+INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
+WIDTH = 5.6  # inches; the site shows 600 pixels
+PERCENT = [0, 0.5, 1], ["0 %", "50 %", "100 %"]  # ticks and their labels
+CENTRED = {"ha": "center", "va": "center"}  # a text around its point
+ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top of its axes
 
 _STYLE = {
     "figure.dpi": 150, "savefig.dpi": 150, "figure.facecolor": "white", "font.size": 11,
@@ -38,42 +33,58 @@ _STYLE = {
     "legend.frameon": False,
 }  # fmt: skip
 
-
-WIDTH = 5.6  # inches; the site shows 600 pixels
-
-
-@contextmanager
-def drawing():
-    """The book's look; the figure is handed over closed, so that a notebook shows it once."""
-    with plt.rc_context(_STYLE):
-        yield
-    plt.close("all")
+P = ParamSpec("P")
 
 
-def two_sides(photo, captions, left, right, meeting: str, ending: str) -> Figure:
-    """Stations of the image side and of the text side, and where they meet."""
-    with drawing():
-        figure, axes = plt.subplots(figsize=(5.0, 4.9))
-        axes.set(xlim=(0, 100), ylim=(-5, 100))
-        axes.axis("off")
-        for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
-            for i, (label, shape) in enumerate(stations):
-                y = 72 - 16 * i
-                arrow(axes, (x, y + 10.5), (x, y + 5.5))
-                _station(axes, (x, y), 48, label, shape, colour)
-            arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-        _station(axes, (50, 6), 62, meeting, [1, len(captions)], JOINT)
-        axes.text(50, -2.6, ending, ha="center", va="center", color=JOINT)
-        inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
-        inset.imshow(photo)
-        inset.axis("off")
-        middle = (len(captions) - 1) / 2
-        gap = min(7, 5.8 / max(middle, 0.5))
-        for i, caption in enumerate(captions):
-            y = 91.5 + gap * (middle - i)
-            axes.text(75, y, f"“{caption}”", ha="center", va="center", color=TEXT)
-        figure.subplots_adjust(0, 0, 1, 1)
-    return figure
+def styled(draw: Callable[P, plt.Figure]) -> Callable[P, plt.Figure]:
+    """Give what a function draws the book's look, and close it: a notebook shows it once."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> plt.Figure:
+        with plt.rc_context(_STYLE):
+            figure = draw(*args, **kwargs)
+        plt.close(figure)
+        return figure
+
+    return wrapper
+
+
+def blank(width: float, height: float, xlim: tuple, ylim: tuple):
+    """A figure of one drawing area without axes, from edge to edge; sizes in inches."""
+    figure, axes = plt.subplots(figsize=(width, height))
+    axes.set(xlim=xlim, ylim=ylim)
+    axes.axis("off")
+    figure.subplots_adjust(0, 0, 1, 1)
+    return figure, axes
+
+
+def box(axes, centre, width, height, colour, bright) -> None:
+    """Draw a box with round corners, filled with its colour or with a pale one."""
+    x, y = centre
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2), width, height, edgecolor=colour, linewidth=1.2,
+            facecolor=colour if bright else colour + "22", mutation_aspect=1,
+            boxstyle="round,pad=0,rounding_size=1.5",
+        )
+    )  # fmt: skip
+
+
+def arrow(axes, start, end) -> None:
+    """Draw an arrow in grey."""
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=NEUTRAL, linewidth=1)
+    )
+
+
+def minus(words: str) -> str:
+    """Print numbers with the minus sign of the axes."""
+    return words.replace("-", "−")
+
+
+def sigmoid(logit):
+    """Turn logits, a number or an array, into probabilities."""
+    return 1 / (1 + np.exp(-logit))
 
 
 _STEPS = {  # name -> centre, width, colour, label on the small map
@@ -87,12 +98,13 @@ _STEPS = {  # name -> centre, width, colour, label on the small map
 _AFTER = {"loss": ((130, 50), 18, JOINT, "loss")}  # what comes after the walk
 
 
-def minimap(lit: str) -> Figure:
-    """The chapters of the walk in one row, with one of them lit.
+@styled
+def minimap(lit: str) -> plt.Figure:
+    """Draw the steps of the walk in one row, with one of them lit.
 
     Args:
-        lit: One of preprocess, patchify, text, encoder, pooling, towers, loss. The last is no
-            step of the walk, and is drawn only when it is lit.
+        lit: preprocess, patchify, text, encoder, pooling, towers, or loss, which is no step of
+            the walk and is drawn only when it is lit.
 
     Raises:
         ValueError: If there is no such step.
@@ -100,46 +112,16 @@ def minimap(lit: str) -> Figure:
     steps = _STEPS | (_AFTER if lit in _AFTER else {})
     if lit not in steps:
         raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS | _AFTER)}")
-    with drawing():
-        figure, axes = plt.subplots(figsize=(WIDTH, 1.0))
-        axes.set(xlim=(0, 20 * len(steps)), ylim=(0, 100))
-        axes.axis("off")
-        for step, (centre, width, colour, label) in steps.items():
-            box(axes, centre, width, 36, colour, bright=step == lit)
-            ink = "white" if step == lit else "#374151"
-            axes.text(*centre, label, ha="center", va="center", color=ink, fontsize=10.5)
-        figure.subplots_adjust(0, 0, 1, 1)
+    figure, axes = blank(WIDTH, 1.0, (0, 20 * len(steps)), (0, 100))
+    for step, (centre, width, colour, label) in steps.items():
+        box(axes, centre, width, 36, colour, bright=step == lit)
+        axes.text(*centre, label, color="white" if step == lit else INK, fontsize=10.5, **CENTRED)
     return figure
 
 
-def _station(axes, centre, width, label, shape, colour) -> None:
-    x, y = centre
-    box(axes, centre, width, 10, colour, bright=True)
-    axes.text(x, y + 2.1, label, ha="center", va="center", color="white")
-    axes.text(
-        x, y - 2.5, "[" + ", ".join(map(str, shape)) + "]", ha="center", va="center",
-        color="white", family="monospace", fontsize=9.5,
-    )  # fmt: skip
-
-
-def box(axes, centre, width, height, colour, bright) -> None:
-    (x, y), face = centre, colour if bright else colour + "22"
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, facecolor=face, edgecolor=colour,
-            boxstyle="round,pad=0,rounding_size=1.5", mutation_aspect=1, linewidth=1.2,
-        )
-    )  # fmt: skip
-
-
-def arrow(axes, start, end) -> None:
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=NEUTRAL, linewidth=1)
-    )
-
-
-def images(pictures, titles, columns: int | None = None) -> Figure:
-    """Pictures side by side, each under its title, all of a row to the same scale.
+@styled
+def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.Figure:
+    """Draw pictures side by side, each under its title, all of a row to the same scale.
 
     Args:
         pictures: PIL images or arrays `[H, W]` or `[H, W, 3]`; grey arrays are shown in greys.
@@ -151,72 +133,72 @@ def images(pictures, titles, columns: int | None = None) -> Figure:
     sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
     height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
-    with drawing():
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(WIDTH, height * rows), width_ratios=widths, squeeze=False
-        )
-        for axes in grid.flat[len(pictures) :]:
-            axes.axis("off")
-        for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
-            axes.imshow(picture, cmap="gray", interpolation="auto")
-            axes.set(title=title, xticks=[], yticks=[])
-            axes.spines[:].set(visible=True, color="#D1D5DB")
-        figure.tight_layout()
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(WIDTH, height * rows), width_ratios=widths, squeeze=False
+    )
+    for axes in grid.flat[len(pictures) :]:
+        axes.axis("off")
+    for axes, picture, title in zip(grid.flat, pictures, titles, strict=False):
+        axes.imshow(picture, cmap="gray", interpolation="auto")
+        axes.set(title=title, xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=FRAME)
+    figure.tight_layout()
     return figure
 
 
-def probabilities(pictures, labels: list[str], values: Tensor) -> Figure:
-    """Each picture beside the probability of each label.
+@styled
+def probability_bars(pictures, labels: list[str], values: Tensor) -> plt.Figure:
+    """Draw each picture beside a bar for the probability of each label.
 
     Args:
         pictures: PIL images.
         labels: The labels, the same for all pictures.
         values: Probabilities `[n_img, n_labels]`.
     """
-    with drawing():
-        figure, grid = plt.subplots(
-                len(pictures), 2,
-            figsize=(WIDTH, 2.1 * len(pictures)), width_ratios=[1, 3], squeeze=False,
-        )  # fmt: skip
-        for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
-            left.imshow(picture)
-            left.axis("off")
-            right.barh(labels, row, color=JOINT)
-            right.invert_yaxis()
-            right.set(xlim=(0, 1.18))
-            right.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-            right.tick_params(axis="y", length=0, colors="black")
-            for i, value in enumerate(row):
-                right.text(value + 0.015, i, f"{value:.1%}", va="center")
-        grid[-1, 1].set_xlabel("probability")
-        figure.tight_layout()
+    n = len(pictures)
+    figure, grid = plt.subplots(
+        n, 2, figsize=(WIDTH, 2.1 * n), width_ratios=[1, 3], squeeze=False
+    )  # fmt: skip
+    for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
+        left.imshow(picture)
+        left.axis("off")
+        _bars(right, labels, row, JOINT, gap=0.015)
+        right.set_xlim(0, 1.18)
+    grid[-1, 1].set_xlabel("probability")
+    figure.tight_layout()
     return figure
 
 
-def shares(values: dict[str, float], good: str | tuple[str, ...]) -> Figure:
-    """Horizontal bars of shares from 0 to 1, from top to bottom.
+@styled
+def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Figure:
+    """Draw a bar for the share of drawings whose label is found; mistakes are red.
 
     Args:
-        values: Name to share.
+        shares: Name to share, from top to bottom.
         good: The name, or names, whose bar is no mistake.
     """
     good = (good,) if isinstance(good, str) else good
-    with drawing():
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(values) + 0.7))
-        colours = [NEUTRAL if name in good else MISTAKE for name in values]
-        axes.barh(list(values), list(values.values()), color=colours)
-        axes.invert_yaxis()
-        axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
-        axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-        axes.tick_params(axis="y", length=0, colors="black")
-        for i, value in enumerate(values.values()):
-            axes.text(value + 0.01, i, f"{value:.1%}", va="center")
-        figure.tight_layout()
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shares) + 0.7))
+    colours = [NEUTRAL if name in good else MISTAKE for name in shares]
+    _bars(axes, list(shares), list(shares.values()), colours, gap=0.01)
+    axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
+    figure.tight_layout()
     return figure
 
 
-def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str, colour: str = IMAGE) -> Figure:
-    """Curves over a common axis.
+def _bars(axes, labels, shares, colours, gap) -> None:
+    """Horizontal bars from the top down, each with its share in per cent."""
+    axes.barh(labels, shares, color=colours)
+    axes.invert_yaxis()
+    axes.set_xticks(*PERCENT)
+    axes.tick_params(axis="y", length=0, colors="black")
+    for i, share in enumerate(shares):
+        axes.text(share + gap, i, f"{share:.1%}", va="center")
+
+
+@styled
+def line_chart(x, ys: dict, xlabel: str, ylabel: str, colour: str = IMAGE) -> plt.Figure:
+    """Draw up to three curves against a common axis.
 
     Args:
         x: Values `[n]`.
@@ -225,51 +207,45 @@ def curves(x, ys: dict[str, np.ndarray], xlabel: str, ylabel: str, colour: str =
         ylabel: What the curves are, with their unit.
         colour: Of all of them.
     """
-    with drawing():
-        figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
-        for (name, y), line in zip(ys.items(), ("-", "--", ":"), strict=False):
-            axes.plot(x, y, line, color=colour, label=name)
-        axes.axhline(0, color=NEUTRAL, linewidth=0.6)
-        axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(ys))
-        figure.tight_layout()
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    for (name, y), line in zip(ys.items(), ("-", "--", ":"), strict=False):
+        axes.plot(x, y, line, color=colour, label=name)
+    axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+    axes.legend(**ABOVE, ncols=len(ys))
+    figure.tight_layout()
     return figure
 
 
+@styled
 def probability_curves(
     scalars: dict[str, tuple[float, float]], limits: tuple, marks: dict[str, float] | None = None
-) -> Figure:
-    """The probability over the cosine for several models; a dot where it is one half.
+) -> plt.Figure:
+    """Draw the probability against the cosine for several models; a dot where it is one half.
 
     Args:
         scalars: Name to logit scale t (not its log) and logit bias.
         limits: The smallest and the largest cosine shown.
         marks: Caption to its cosine, shown on the first model's curve.
     """
-    cosines = np.linspace(*limits, 400)
-    lines = ("-", "--", ":", "-.")
-    with drawing():
-        figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
-        axes.axhline(0.5, color=NEUTRAL, linewidth=0.8)
-        for i, (name, (t, b)) in enumerate(scalars.items()):
-            line = lines[i % len(lines)]
-            axes.plot(cosines, sigmoid(t * cosines + b), line, color=JOINT, label=name)
-            if limits[0] <= -b / t <= limits[1]:
-                axes.plot(-b / t, 0.5, "o", color=JOINT, markersize=5)
-        t, b = next(iter(scalars.values()))
-        for name, cosine in (marks or {}).items():
-            p = sigmoid(t * cosine + b)
-            axes.plot(cosine, p, "o", color=TEXT, markersize=8)
-            axes.annotate(
-                f"{name}  {p:.1%}", (cosine, p), (-10, 4), textcoords="offset points", ha="right"
-            )
-        axes.set(xlabel="cosine", ylabel="probability", xlim=limits, ylim=(0, 1.02))
-        axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=2)
-        figure.tight_layout()
+    x = np.linspace(*limits, 400)
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
+    axes.axhline(0.5, color=NEUTRAL, linewidth=0.8)
+    for i, (name, (t, b)) in enumerate(scalars.items()):
+        line = ("-", "--", ":", "-.")[i % 4]
+        axes.plot(x, sigmoid(t * x + b), line, color=JOINT, label=name)
+        if limits[0] <= -b / t <= limits[1]:
+            axes.plot(-b / t, 0.5, "o", color=JOINT, markersize=5)
+    t, b = next(iter(scalars.values()))
+    for name, cosine in (marks or {}).items():
+        p = sigmoid(t * cosine + b)
+        axes.plot(cosine, p, "o", color=TEXT, markersize=8)
+        axes.annotate(
+            f"{name}  {p:.1%}", (cosine, p), (-10, 4), textcoords="offset points", ha="right"
+        )
+    axes.set(xlabel="cosine", ylabel="probability", xlim=limits, ylim=(0, 1.02))
+    axes.set_yticks(*PERCENT)
+    axes.legend(**ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=2)
+    figure.tight_layout()
     return figure
-
-
-def sigmoid(logit):
-    return 1 / (1 + np.exp(-logit))
