@@ -37,7 +37,7 @@ def grainy(image: Image.Image) -> Image.Image:
 
 def count() -> dict[str, dict[str, list[int]]]:
     """Kind of drawings -> "wrong" and "right" -> answers in each step of the cosine."""
-    model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     every, known = all_combinations(), training_combinations()
     scenes = [random_scene(f"test {i}", known[i % len(known)]) for i in range(400)]
     texts = sl.embed_texts(model, processor, [f"This is a photo of {c.label}." for c in every])

@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 import siglip_lab as sl
-from siglip_lab.encoder import split_heads
 from siglip_lab.figures import touch
 from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
@@ -25,14 +24,17 @@ WORDS = (
 @pytest.fixture(scope="module")
 def weights():
     """`[layers, heads, queries, keys]` of tiny on the drawing of the page."""
-    tower = sl.load_model("tiny", dtype=torch.float64).vision_model
+    tower = sl.SigLIP.from_pretrained("tiny", dtype=torch.float64).vision_model
     stars = draw(random_scene(1, Combination(3, "red", "star"))).resize((40, 40))
     maps = []
     with torch.no_grad():
         x = tower.embeddings(sl.preprocess(stars, size=40).double())
         for layer in tower.encoder.layers:
             y, attn = layer.layer_norm1(x), layer.self_attn
-            q, k = (split_heads(proj(y), attn.num_heads) for proj in (attn.q_proj, attn.k_proj))
+            q, k = (
+                proj(y).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+                for proj in (attn.q_proj, attn.k_proj)
+            )
             maps.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
             x = layer(x)
     return torch.stack(maps)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab.encoder import split_heads
 from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
@@ -24,7 +23,7 @@ WORDS = (
 @pytest.fixture(scope="module")
 def weights():
     """`[drawings, heads, patches]` of tiny's head."""
-    tower = sl.load_model("tiny", dtype=torch.float64).vision_model
+    tower = sl.SigLIP.from_pretrained("tiny", dtype=torch.float64).vision_model
     pictures = [draw(random_scene(*scene)) for scene in SCENES]
     head = tower.head
     with torch.no_grad():
@@ -32,7 +31,10 @@ def weights():
         (w_q, w_k, _), (b_q, b_k, _) = (
             p.chunk(3) for p in (head.attention.in_proj_weight, head.attention.in_proj_bias)
         )
-        q, k = (split_heads(x, 4) for x in (head.probe @ w_q.T + b_q, tokens @ w_k.T + b_k))
+        q, k = (
+            x.unflatten(-1, (4, -1)).transpose(1, 2)
+            for x in (head.probe @ w_q.T + b_q, tokens @ w_k.T + b_k)
+        )
         return (q @ k.mT / 18**0.5).softmax(dim=-1)[:, :, 0]
 
 

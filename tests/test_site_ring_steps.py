@@ -5,7 +5,7 @@ import ranks
 import torch
 import torch.distributed as dist
 
-from siglip_lab.losses import _pass_on
+import siglip_lab as sl
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
@@ -13,13 +13,30 @@ PAGE = "notebooks/09_loss_at_scale.html"
 READY = "siglip-ring-steps td.rs-now"
 
 
-def owners_by_step(rank):
-    """Whose texts this rank holds in each step, and after the last."""
-    texts, found = torch.tensor([rank]), []
-    for _ in range(dist.get_world_size() + 1):
-        found.append(texts.item())
-        texts = _pass_on(texts, None)
-    return found
+def sources(rank):
+    """The ranks from which this one receives while it computes the loss."""
+    met = set()
+
+    class Spy(dist.P2POp):
+        def __new__(cls, op, tensor, peer, *rest):
+            if op is dist.irecv:
+                met.add(peer)
+            return super().__new__(cls, op, tensor, peer, *rest)
+
+    dist.P2POp = Spy
+    x = torch.eye(2)
+    sl.distributed_sigmoid_loss(x, x, torch.tensor(2.0), torch.tensor(-10.0))
+    return met
+
+
+def owners_by_step(world):
+    """Whose texts each rank holds in each step, and after the last: [rank][step]."""
+    before = [source for (source,) in ranks.run(world, sources)]
+    now, found = list(range(world)), []
+    for _ in range(world + 1):
+        found.append(now)
+        now = [now[source] for source in before]
+    return [list(steps) for steps in zip(*found, strict=True)]
 
 
 def move_to(page, step):
@@ -47,7 +64,7 @@ def blocks(page, kind):
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_texts_are_where_the_library_has_them(page, world):
     page.get_by_role("button", name=f"{world} ranks").click()
-    truth = ranks.run(world, owners_by_step)  # [rank][step]
+    truth = owners_by_step(world)
     done = []
     for step in range(world + 1):
         move_to(page, step)

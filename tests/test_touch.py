@@ -76,6 +76,7 @@ def test_parameter_map_carries_shapes_and_a_table():
     assert shape["vision"]["patch_size"] == 16 and shape["text"]["vocab_size"] == 256_000
     assert "embed_dim" not in shape and data["models"]["ViT-B/16"]["embed_dim"] == 512
     assert "1,871,393,906" in inside and "text tower: embeddings" in inside
+    assert "149,620,737" in parts(touch.ParameterMap(configs, "ViT-B/16"))[2]
 
 
 def test_shape_explorer_carries_shapes_and_a_table():

@@ -11,6 +11,7 @@ from io import BytesIO
 
 from torch import Tensor
 
+from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
@@ -223,13 +224,14 @@ class ParameterMap(Touchable):
 
     def data(self) -> dict:
         models = {name: asdict(config) for name, config in self.configs.items()}
-        for name, config in self.configs.items():
-            if isinstance(config, CLIPConfig):
-                models[name]["embed_dim"] = config.text.embed_dim
         return {"model": self.model, "models": models}
 
     def fallback(self) -> str:
-        count = count_parameters(self.configs[self.model])
+        config = self.configs[self.model]
+        if isinstance(config, CLIPConfig):
+            count = clip_counting.count_parameters(config)
+        else:
+            count = count_parameters(config)
         rows = {"whole model": count.total}
         for words, tower in (("image tower", count.vision), ("text tower", count.text)):
             layers = [part.total for part in tower if part.name.startswith("layer ")]
