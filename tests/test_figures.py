@@ -1,8 +1,5 @@
 import importlib
-import json
-import re
 import sys
-from html import unescape
 
 import matplotlib
 import numpy as np
@@ -12,7 +9,7 @@ from parity import NoFloat64
 from PIL import Image
 
 from siglip_lab import clip
-from siglip_lab.configs import VisionConfig, get_config
+from siglip_lab.configs import get_config
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
 from siglip_lab.figures import (
     ch01,
@@ -29,7 +26,6 @@ from siglip_lab.figures import (
     ch13,
     ch14,
     style,
-    touch,
 )
 from siglip_lab.patches import patchify
 
@@ -66,15 +62,6 @@ def test_clips_walk_carries_the_shapes_of_its_config():
         assert shape in found
     assert "class token + 256 patches" in found
     assert "[1, 3]" in found
-
-
-def test_merge_steps_carry_the_states_and_show_one_word_without_scripts():
-    words = {"at": ([(["a", "t</w>"], [7]), (["at</w>"], [])], [3]), "b": ([(["b</w>"], [])], [4])}
-    html = touch.MergeSteps(words, "at")._repr_html_()
-    data = json.loads(unescape(re.search(r'data-words="(.*?)"', html)[1]))
-    assert data["at"] == {"states": [[["a", "t</w>"], [7]], [["at</w>"], []]], "ids": [3]}
-    assert "<td>a t&lt;/w&gt;</td></tr><tr><th scope='row'>1</th><td>at&lt;/w&gt;</td>" in html
-    assert "b&lt;/w&gt;" not in html.split(">", 1)[1]
 
 
 def test_minimap_lights_one_step():
@@ -169,40 +156,6 @@ def test_columns_tell_the_good_from_the_mistakes():
     axes = ch03.columns([9, 16], [0.2, 0.96], 16, "places").axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0.2, 0.96]
     assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(style.NEUTRAL)
-
-
-def test_text_cleaner_carries_its_vocabulary():
-    class Words:
-        def pieces(self, text):
-            return ["▁<b>", "</s>"]
-
-        def encode(self, text):
-            return [3, 1]
-
-    cleaner = touch.TextCleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
-    html = cleaner._repr_html_()
-    assert 'data-vocabulary="▁&lt;b&gt; -0.5 x -0.333333333"' in html
-    assert "<td>▁&lt;b&gt;</td><td>&lt;/s&gt;</td>" in html
-    assert repr(cleaner) == "TextCleaner(2 pieces, '<b>')"
-
-
-def test_attention_map_writes_weights_and_a_picture_for_readers_without_scripts():
-    picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
-    weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)
-    figure = touch.attention_map(picture, weights, patch_size=6, query=4)
-    assert repr(figure) == "AttentionMap(2 layers, 4 heads, 9 queries, 9 keys)"
-    html = figure._repr_html_()
-    data = dict(re.findall(r'data-(\w+)="([^"]*)"', html))
-    written = torch.tensor([int(n) for n in data["weights"].split()]).reshape(2, 4, 9, 9)
-    assert (written - weights * 1000).abs().max() <= 0.5
-    assert data["layers"] == "layer 0|layer 1"
-    assert html.count('class="am-veil"') == html.count('class="am-number"') == 9
-    assert 'd="M18 0H20V20H0V18H18Z"' in html
-    single = touch.attention_map(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")
-    assert 'data-layers="&lt;head&gt;"' in single._repr_html_()
-    for wrong in (weights[0], weights[:, :, :2], torch.rand(1, 1, 4, 4)):
-        with pytest.raises(ValueError, match=r"expected \[layers, heads, 9 or 1, 9\]"):
-            touch.attention_map(picture, wrong, patch_size=6)
 
 
 def test_figures_are_closed_so_that_a_notebook_shows_them_once():
@@ -347,24 +300,6 @@ def test_parameter_areas_of_two_models_have_one_scale():
     assert "MAP head" in words(figure) and "CLIP: 149.6 M" in words(figure)
 
 
-def test_parameter_map_carries_shapes_and_a_table_for_readers_without_scripts():
-    shown = touch.ParameterMap(
-        {
-            "siglip2-giant-opt-patch16-256": get_config("siglip2-giant-opt-patch16-256"),
-            "ViT-B/16": clip.get_config("ViT-B/16"),
-        },
-        "siglip2-giant-opt-patch16-256",
-    )
-    assert repr(shown) == "ParameterMap(2 models, 'siglip2-giant-opt-patch16-256')"
-    html = shown._repr_html_()
-    models = json.loads(unescape(re.search(r'data-models="([^"]*)"', html)[1]))
-    giant = models["siglip2-giant-opt-patch16-256"]
-    assert giant["image"] == [256, 16, 1536, 40, 6144]
-    assert giant["text"] == [256_000, 64, 1152, 27, 4304, 1536]
-    assert (giant["clip"], models["ViT-B/16"]["clip"]) == (False, True)
-    assert "1,871,393,906" in html and "text tower: embeddings" in html
-
-
 def test_loss_to_scale_draws_areas_in_proportion():
     figure = ch09.loss_to_scale(n=32_768, width=1152, chunk=512)
     logits, images, texts, block = (
@@ -457,18 +392,6 @@ def test_star_sweep_marks_the_best_of_each_budget():
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1::2]]
     assert np.allclose(dots, [(2.0, 0.5), (4.0, 0.2)])
     assert axes.get_xlabel() == "width"
-
-
-def test_shape_explorer_carries_shapes_and_a_table():
-    config = get_config("siglip-base-patch16-224")
-    shapes = {"base <b>": config, "alone": VisionConfig(28, 14, 8, 2, 2, 16)}
-    html = touch.ShapeExplorer(shapes, "alone")._repr_html_()
-    data = json.loads(unescape(re.search('data-shapes="([^"]*)"', html)[1]))
-    assert data["base <b>"]["image"] == [224, 16, 768, 12, 12, 3072]
-    assert data["base <b>"]["text"] == [32000, 64, 768, 12, 3072, 768]
-    assert data["alone"] == {"image": [28, 14, 8, 2, 2, 16], "text": None}
-    assert "<td>92,884,224</td><td>35.42</td>" in html and "base &lt;b&gt;" in html
-    assert repr(touch.ShapeExplorer(shapes, "alone")) == "ShapeExplorer(2 shapes, 'alone')"
 
 
 def test_differences_shows_two_boxes_or_one():

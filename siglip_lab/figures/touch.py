@@ -4,35 +4,74 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import astuple
+from abc import ABC, abstractmethod
+from dataclasses import asdict
 from html import escape
 from io import BytesIO
 
 from torch import Tensor
 
+from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.figures.style import IMAGE, MISTAKE
 
 __all__ = [
+    "Touchable",
     "TextCleaner",
     "MergeSteps",
-    "attention_map",
     "AttentionMap",
     "ParameterMap",
     "ShapeExplorer",
 ]
 
 
-class TextCleaner:
-    """A field to type in, on the site: three ways to clean a text, its pieces, its row of ids.
+class Touchable(ABC):
+    """A figure of `book/_static/js`, as a cell's output; the site brings its script.
+
+    In Markdown the directive ``{touchable} tag`` puts the same on a page.
+    """
+
+    tag: str
+
+    @abstractmethod
+    def data(self) -> dict:
+        """What the script is given, as JSON."""
+
+    @abstractmethod
+    def fallback(self) -> str:
+        """HTML that is shown where no script runs."""
+
+    def _repr_html_(self) -> str:
+        data = json.dumps(self.data(), ensure_ascii=False, separators=(",", ":"))
+        return (
+            f'<siglip-{self.tag} class="touchable" data-json="{escape(data)}">\n'
+            f"{self.fallback()}\n</siglip-{self.tag}>"
+        )
+
+
+def _table(rows: dict, heading: str = "") -> str:
+    """A table without scripts: the name of each row, then its cells."""
+    lines = (
+        f"<tr><th scope='row'>{escape(str(name))}</th>"
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
+    return f"<table>{heading}{''.join(lines)}</table>"
+
+
+class TextCleaner(Touchable):
+    """A field to type in: three ways to clean a text, its pieces, its row of ids.
 
     Args:
         scores: Every piece with its log-probability, from id 3 on, in the order of the ids.
         tokenizer: The `Tokenizer` of the same vocabulary, for what is shown without scripts.
-        text: What stands in the field to begin with.
+        text: What the field holds to begin with.
     """
+
+    tag = "text-cleaner"
 
     def __init__(self, scores: dict[str, float], tokenizer, text: str):
         self.scores, self.text = scores, text
@@ -41,25 +80,17 @@ class TextCleaner:
     def __repr__(self) -> str:
         return f"TextCleaner({len(self.scores)} pieces, {self.text!r})"
 
-    def _repr_html_(self) -> str:
-        """The custom element around what is shown without scripts: the pieces of the text."""
+    def data(self) -> dict:
         vocabulary = " ".join(f"{piece} {score:.9g}" for piece, score in self.scores.items())
-        cells = [("piece", self.pieces), ("id", self.ids)]
-        rows = "".join(
-            f"<tr><th scope='row'>{name}</th>"
-            + "".join(f"<td>{escape(str(cell))}</td>" for cell in row)
-            + "</tr>"
-            for name, row in cells
-        )
-        return (
-            f'<text-cleaner class="touchable" data-vocabulary="{escape(vocabulary)}"'
-            f' data-text="{escape(self.text)}">\n<p>“{escape(self.text)}” becomes</p>\n'
-            f"<table>{rows}</table>\n</text-cleaner>"
-        )
+        return {"vocabulary": vocabulary, "text": self.text}
+
+    def fallback(self) -> str:
+        table = _table({"piece": self.pieces, "id": self.ids})
+        return f"<p>“{escape(self.text)}” becomes</p>\n{table}"
 
 
-class MergeSteps:
-    """Byte pairs that join to pieces, to touch: choose a word, then go from merge to merge.
+class MergeSteps(Touchable):
+    """Byte pairs that join to pieces: choose a word, then go from merge to merge.
 
     Args:
         words: A word to its states and its ids. A state is a list of pieces and, for each pair of
@@ -67,33 +98,26 @@ class MergeSteps:
         word: The word that is chosen to begin with.
     """
 
+    tag = "merge-steps"
+
     def __init__(self, words: dict[str, tuple[list[tuple[list[str], list]], list[int]]], word: str):
         self.words, self.word = words, word
 
     def __repr__(self) -> str:
         return f"MergeSteps({len(self.words)} words, {self.word!r})"
 
-    def _repr_html_(self) -> str:
-        """The custom element around what is shown without scripts: the states of one word."""
-        states = {
-            word: {"states": states, "ids": ids} for word, (states, ids) in self.words.items()
-        }
-        rows = "".join(
-            f"<tr><th scope='row'>{step}</th><td>{escape(' '.join(pieces))}</td></tr>"
-            for step, (pieces, _) in enumerate(self.words[self.word][0])
-        )
-        data = escape(json.dumps(states, separators=(",", ":")))
-        return (
-            f'<merge-steps class="touchable" data-word="{escape(self.word)}"'
-            f' data-words="{data}">\n<p>“{escape(self.word)}”, merge by merge</p>\n'
-            f"<table>{rows}</table>\n</merge-steps>"
-        )
+    def data(self) -> dict:
+        words = {word: {"states": states, "ids": ids} for word, (states, ids) in self.words.items()}
+        return {"word": self.word, "words": words}
+
+    def fallback(self) -> str:
+        states, _ = self.words[self.word]
+        table = _table({step: [" ".join(pieces)] for step, (pieces, _) in enumerate(states)})
+        return f"<p>“{escape(self.word)}”, merge by merge</p>\n{table}"
 
 
-def attention_map(
-    picture, weights: Tensor, patch_size: int, query: int = 0, layers=None, asker="the probe"
-) -> AttentionMap:
-    """Attention weights over a picture, to touch: choose the layer, the head and the query.
+class AttentionMap(Touchable):
+    """Attention weights over a picture: choose the layer, the head and the query.
 
     Args:
         picture: A PIL image as the model receives it; pixels that no patch covers turn red.
@@ -108,43 +132,39 @@ def attention_map(
     Raises:
         ValueError: If the weights do not fit the picture's patches.
     """
-    side = picture.width // patch_size
-    shape = tuple(weights.shape)
-    if len(shape) != 4 or shape[2] not in (1, side**2) or shape[3] != side**2:
-        raise ValueError(
-            f"weights have shape {shape}; expected [layers, heads, {side**2} or 1, {side**2}] "
-            f"for a picture of {picture.width} pixels and patches of {patch_size}"
-        )
-    layers = layers or [f"layer {i}" for i in range(shape[0])]
-    thousandths = (weights.detach().cpu() * 1000).round().int()
-    return AttentionMap(picture, thousandths, patch_size, query, layers, asker)
 
+    tag = "attention-map"
 
-class AttentionMap:
-    """What `attention_map` returns; shows itself in a notebook and, with buttons, on the site."""
-
-    def __init__(self, picture, thousandths, patch_size, query, layers, asker):
-        self.picture, self.thousandths, self.patch_size = picture, thousandths, patch_size
-        self.query, self.layers, self.asker = query, layers, asker
+    def __init__(
+        self, picture, weights: Tensor, patch_size: int, query: int = 0,
+        layers: list[str] | None = None, asker: str = "the probe",
+    ):  # fmt: skip
+        side = picture.width // patch_size
+        shape = tuple(weights.shape)
+        if len(shape) != 4 or shape[2] not in (1, side**2) or shape[3] != side**2:
+            raise ValueError(
+                f"weights have shape {shape}; expected [layers, heads, {side**2} or 1, {side**2}] "
+                f"for a picture of {picture.width} pixels and patches of {patch_size}"
+            )
+        self.picture, self.patch_size, self.query, self.asker = picture, patch_size, query, asker
+        self.thousandths = (weights.detach().cpu() * 1000).round().int()
+        self.layers = layers or [f"layer {i}" for i in range(shape[0])]
 
     def __repr__(self) -> str:
         counts = zip(self.thousandths.shape, ("layers", "heads", "queries", "keys"), strict=True)
         return f"AttentionMap({', '.join(f'{count} {name}' for count, name in counts)})"
 
-    def _repr_html_(self) -> str:
-        """The custom element around what is shown without scripts: layer 0, mean of the heads."""
-        data = {
-            "weights": " ".join(map(str, self.thousandths.flatten().tolist())),
-            "layers": "|".join(self.layers),
+    def data(self) -> dict:
+        return {
+            "weights": self.thousandths.flatten().tolist(),
+            "layers": self.layers,
             "heads": self.thousandths.shape[1],
             "query": self.query,
             "asker": self.asker,
         }
-        attributes = " ".join(f'data-{name}="{escape(str(data[name]))}"' for name in data)
-        return f'<attention-map class="touchable" {attributes}>\n{self._svg()}\n</attention-map>'
 
-    def _svg(self) -> str:
-        """The picture under its grid, each patch with its share in percent under a veil."""
+    def fallback(self) -> str:
+        """The picture under its grid, each patch with its share of layer 0's mean under a veil."""
         size, step = self.picture.width, self.patch_size
         seen = size - size % step
         mean = self.thousandths[0].float().mean(dim=0)  # [queries, keys]
@@ -186,13 +206,15 @@ def _bitmap(picture) -> str:
     return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-class ParameterMap:
-    """Where a model's parameters sit, to touch: choose the model, then a part of it.
+class ParameterMap(Touchable):
+    """Where a model's parameters sit: choose the model, then a part of it.
 
     Args:
         configs: Name to shape; the image tower is a ViT.
         model: The name that is chosen to begin with.
     """
+
+    tag = "parameter-map"
 
     def __init__(self, configs: dict[str, SigLIPConfig | CLIPConfig], model: str):
         self.configs, self.model = configs, model
@@ -200,49 +222,38 @@ class ParameterMap:
     def __repr__(self) -> str:
         return f"ParameterMap({len(self.configs)} models, {self.model!r})"
 
-    def _repr_html_(self) -> str:
-        """The custom element around what is shown without scripts: the parts of one model."""
-        shapes = {}
-        for name, config in self.configs.items():
-            image, text = config.vision, config.text
-            shapes[name] = {
-                "clip": isinstance(config, CLIPConfig),
-                "image": [
-                    image.image_size, image.patch_size, image.width, image.depth, image.mlp_dim
-                ],
-                "text": [
-                    text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
-                    text.embed_dim,
-                ],
-            }  # fmt: skip
-        count = count_parameters(self.configs[self.model])
-        rows = [("whole model", count.total)]
+    def data(self) -> dict:
+        models = {name: asdict(config) for name, config in self.configs.items()}
+        return {"model": self.model, "models": models}
+
+    def fallback(self) -> str:
+        config = self.configs[self.model]
+        if isinstance(config, CLIPConfig):
+            count = clip_counting.count_parameters(config)
+        else:
+            count = count_parameters(config)
+        rows = {"whole model": count.total}
         for words, tower in (("image tower", count.vision), ("text tower", count.text)):
-            layers = sum(part.total for part in tower if part.name.startswith("layer "))
-            rows += [(words, tower.total), (f"{words}: layers", layers)]
-            rows += [
-                (f"{words}: {part.name}", part.total)
+            layers = [part.total for part in tower if part.name.startswith("layer ")]
+            rows |= {words: tower.total, f"{words}: layers": sum(layers)}
+            rows |= {
+                f"{words}: {part.name}": part.total
                 for part in tower
                 if not part.name.startswith("layer ")
-            ]
-        table = "".join(
-            f"<tr><th scope='row'>{name}</th><td>{number:,}</td></tr>" for name, number in rows
-        )
-        data = escape(json.dumps(shapes, separators=(",", ":")))
-        return (
-            f'<parameter-map class="touchable" data-model="{escape(self.model)}"'
-            f' data-models="{data}">\n<p>{escape(self.model)}</p>\n'
-            f"<table>{table}</table>\n</parameter-map>"
-        )
+            }
+        table = _table({name: [f"{number:,}"] for name, number in rows.items()})
+        return f"<p>{escape(self.model)}</p>\n{table}"
 
 
-class ShapeExplorer:
-    """What a shape costs, to touch: depth, width, heads, MLP, patch and image size.
+class ShapeExplorer(Touchable):
+    """What a shape costs: depth, width, heads, MLP, patch and image size.
 
     Args:
         shapes: Name -> a model's shape, or an image tower's alone.
         shape: The name that is chosen to begin with.
     """
+
+    tag = "shape-explorer"
 
     def __init__(self, shapes: dict[str, SigLIPConfig | VisionConfig], shape: str):
         self.shapes, self.shape = shapes, shape
@@ -250,28 +261,19 @@ class ShapeExplorer:
     def __repr__(self) -> str:
         return f"ShapeExplorer({len(self.shapes)} shapes, {self.shape!r})"
 
-    def _repr_html_(self) -> str:
-        """The custom element around what is shown without scripts: a table of image towers."""
-        data, rows = {}, []
+    def data(self) -> dict:
+        shapes = {
+            name: {"vision": asdict(config)} if isinstance(config, VisionConfig) else asdict(config)
+            for name, config in self.shapes.items()
+        }
+        return {"shape": self.shape, "shapes": shapes}
+
+    def fallback(self) -> str:
+        rows = {}
         for name, config in self.shapes.items():
-            image = config if isinstance(config, VisionConfig) else config.vision
-            numbers = astuple(image)
-            data[name] = {"image": numbers, "text": None}
-            if isinstance(config, SigLIPConfig):
-                text = config.text
-                data[name]["text"] = [
-                    text.vocab_size, text.context_length, text.width, text.depth, text.mlp_dim,
-                    text.embed_dim,
-                ]  # fmt: skip
-            # Any text tower will do: only the image tower is counted.
-            text = TextConfig(1, 1, *numbers[2:])
-            whole = SigLIPConfig(image, text)
-            parameters, flops = count_parameters(whole).vision, count_flops(whole).vision
-            cells = f"<td>{parameters.total:,}</td><td>{flops.total / 1e9:,.2f}</td>"
-            rows.append(f"<tr><th scope='row'>{escape(name)}</th>{cells}</tr>")
-        heading = "<tr><th>image tower</th><th>parameters</th><th>GFLOPs</th></tr>"
-        shapes = escape(json.dumps(data, separators=(",", ":")))
-        return (
-            f'<shape-explorer class="touchable" data-shape="{escape(self.shape)}"'
-            f' data-shapes="{shapes}">\n<table>{heading}{"".join(rows)}</table>\n</shape-explorer>'
-        )
+            if isinstance(config, VisionConfig):  # any text tower will do: it is not counted
+                text = TextConfig(1, 1, width=config.width, depth=1, num_heads=1, mlp_dim=1)
+                config = SigLIPConfig(config, text)
+            parameters, flops = count_parameters(config).vision, count_flops(config).vision
+            rows[name] = [f"{parameters.total:,}", f"{flops.total / 1e9:,.2f}"]
+        return _table(rows, "<tr><th>image tower</th><th>parameters</th><th>GFLOPs</th></tr>")
