@@ -22,7 +22,7 @@ WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && ec
 help:
 	@echo 'make book       build the site, warnings are errors'
 	@echo 'make serve      show the site on http://localhost:$(PORT)'
-	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
+	@echo 'make test       style, types, unit tests, docstring examples, notebooks, site in a browser'
 	@echo 'make fast       the unit tests of the library without the slow ones, for every save'
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
@@ -59,6 +59,7 @@ serve: $(STAMP)
 
 test: $(STAMP) browser
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules --nbval --nbval-current-env siglip_lab tests notebooks
 
 fast: $(STAMP)

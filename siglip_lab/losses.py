@@ -3,8 +3,6 @@
 Training uses `siglip_lab.losses_at_scale`, held equal to `sigmoid_loss` in value and gradients.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

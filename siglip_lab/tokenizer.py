@@ -5,8 +5,6 @@ Chapter "Text". The ids equal those of transformers' `SiglipTokenizer` on the sa
 mask and reads its answer at the last position, so it was trained on padded rows only.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import string
@@ -15,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import as_list, check_context_length, check_ids, check_text
+from siglip_lab.checks import as_list, check_context_length, check_ids, check_lengths, check_text
 from siglip_lab.loading.vocabulary import END, END_ID, UNKNOWN, read_sentencepiece
 
 __all__ = ["Tokenizer", "canonicalize"]
@@ -81,12 +79,8 @@ class Tokenizer:
         """
         length = self.context_length
         rows = [self.encode(text) for text in as_list(texts)]
-        for index, row in enumerate(rows):
-            if len(row) > length and not truncate:
-                raise ValueError(
-                    f"texts[{index}] has {len(row)} tokens, the model reads {length}: shorten it, "
-                    "or pass truncate=True to cut it"
-                )
+        if not truncate:
+            check_lengths(rows, length)
         rows = [row[: length - 1] for row in rows]
         return torch.tensor([row + [END_ID] * (length - len(row)) for row in rows])  # [B, L]
 
@@ -102,7 +96,7 @@ class Tokenizer:
         the tokens themselves.
         """
         check_text(text, "the text")
-        pieces = []
+        pieces: list[str] = []
         for part in re.split(f"({END}|{UNKNOWN})", SPACE + text.replace(SPACE, " ")):
             pieces += [part] if part in (END, UNKNOWN) else self._split(canonicalize(part))
         if pieces[:1] == [SPACE] and pieces[1:2] in ([END], [UNKNOWN]):
