@@ -13,8 +13,9 @@ from torch.profiler import ProfilerActivity, profile
 
 import siglip_lab as sl
 from siglip_lab import clip, count_bytes
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.model import SigLIP
+from siglip_lab.published import get_config
 
 SO400M = get_config("siglip-so400m-patch14-384")
 
