@@ -205,7 +205,7 @@ def test_resnet_layer_by_layer(config):
 def test_parameter_counts(name):
     with torch.device("meta"):
         model = CLIP(clip.get_config(name))
-    assert sum(p.numel() for p in model.parameters()) == sl.count_parameters(model.config).total
+    assert sum(p.numel() for p in model.parameters()) == clip.count_parameters(model.config).total
 
 
 def test_resnets_have_openais_names():
