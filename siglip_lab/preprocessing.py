@@ -103,6 +103,7 @@ def transform_all(
     # holds one picture at full size.
     pixel_values = torch.empty(len(images), 3, size, size)
     with ThreadPoolExecutor(min(len(images), os.cpu_count() or 1, MAX_THREADS)) as pool:
-        for index, x in enumerate(pool.map(one, range(len(images)))):
+        run = pool.map if len(images) > 1 else map
+        for index, x in enumerate(run(one, range(len(images)))):
             pixel_values[index] = x
     return pixel_values
