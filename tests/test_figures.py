@@ -15,7 +15,6 @@ from PIL import Image
 import siglip_lab.figures
 from siglip_lab import clip
 from siglip_lab.clip.counting import count_parameters as count_clip
-from siglip_lab.configs import get_config
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.figures import (
     ch01,
@@ -35,6 +34,7 @@ from siglip_lab.figures import (
 )
 from siglip_lab.memory import count_bytes
 from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
 MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, style]
