@@ -1,16 +1,21 @@
+"""Each figure draws, with all of it inside the canvas, and shows the numbers that it is given."""
+
 import importlib
+import inspect
 import sys
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from parity import NoFloat64
 from PIL import Image
 
+import siglip_lab.figures
 from siglip_lab import clip
-from siglip_lab.configs import get_config
-from siglip_lab.counting import count_bytes, count_flops, count_parameters
+from siglip_lab.clip.counting import count_parameters as count_clip
+from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.figures import (
     ch01,
     ch02,
@@ -27,415 +32,298 @@ from siglip_lab.figures import (
     ch14,
     style,
 )
+from siglip_lab.memory import count_bytes
 from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
-RED = Image.new("RGB", (45, 30), "red")
+MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, style]
+DRAW = torch.Generator().manual_seed(0)
 
 
-def words(figure):
+def random(*shape):
+    return torch.rand(*shape, generator=DRAW)
+
+
+PHOTO = Image.fromarray((random(30, 45, 3) * 255).byte().numpy())
+SQUARE = PHOTO.resize((40, 40))
+BASE, SO400M = get_config("siglip-base-patch16-224"), get_config("siglip-so400m-patch14-384")
+FLOPS = count_flops(SO400M)
+LAYERS = {"image": (FLOPS.vision["layer 0"], 729), "text": (FLOPS.text["layer 0"], 64)}
+MEMORY = {
+    name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
+    for name in "ab"
+}
+PAIR = ["cat", "dog"]
+SIZES = {512: (50.0, 40.0), 2**15: (60.0, None), 2**18: (61.0, 58.0)}
+LOSSES = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
+SWEEP = (np.array([1.0, 2, 4]), np.array([[1, 0.5, 1], [1, 0.6, 0.2]]), np.array([2.0, 4]))
+BINS = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
+SAME = "12 layers: norm, attention, norm, MLP"
+ROWS = [
+    {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
+    {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
+]
+PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500.0, style.IMAGE)}
+
+EXAMPLES = [  # one call at least of every function that draws
+    (ch01.siglip_walk, SO400M, PHOTO, ["a cat", "a dog", "a boat"]),
+    (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
+    (ch01.patch_grid, SQUARE, 14),
+    (ch02.channel_histograms, {name: random(3, 8, 8) for name in "ab"}, ["x", "y"], [(0, 1)] * 2),
+    (ch02.triangle_filter, [0, 0, 0, 80, 160, 240, 240, 240], 3, 2),
+    (ch03.token_row, "a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], 16),
+    (ch03.cosine_map, random(16, 8), "place"),
+    (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
+    (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
+    (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3),
+    (ch04.cosine_maps, {"one": random(36, 8)}, 6),
+    (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
+    (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
+    (ch07.cosine_histogram, random(9) / 2, random(9, 9) - 1, 0.09, 0.25),
+    (ch07.two_answers, [PHOTO, SQUARE], PAIR, random(2, 2), random(2, 2)),
+    (ch07.tower_outputs, SO400M.vision),
+    (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
+    (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
+    (ch08.first_losses, [128, 16_384], [-10, 0]),
+    (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
+    (ch09.loss_to_scale, 32_768, 1152, 2048),
+    (ch09.ring_steps, 4),
+    (ch09.memory_curves, ROWS),
+    (ch09.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
+    (ch10.parameter_areas, {"base": count_parameters(BASE)}),
+    (ch10.parameter_areas, {n: count_clip(clip.get_config("ViT-B/16")) for n in "ab"}),
+    (ch11.layer_costs, LAYERS),
+    (ch11.cost_curves, [140, 1036], {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}, {384: "here"}),
+    (ch11.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
+    (ch11.training_memory, MEMORY),
+    (ch11.star_sweep, {"width": SWEEP, "depth": SWEEP}),
+    (ch12.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch13.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
+    (ch13.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
+    (ch14.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
+    *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
+    (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
+    (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
+    (style.share_bars, {"fine": 0.5, "good": 1.0, "wrong": 0.125}, ("fine", "good")),
+    (style.line_chart, range(3), {name: range(3) for name in "abcd"}, "x", "y"),
+    (style.probability_curves, {"one": (100.0, -10.0), "two": (9, -9)}, (0, 0.25), {"cats": 0.1}),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error::UserWarning")  # matplotlib's, of layouts and missing glyphs
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example[0].__name__)
+def test_a_figure_draws_without_warning_and_all_inside_its_canvas(example):
+    draw, *arguments = example
+    figure = draw(*arguments)
     figure.canvas.draw()
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    left, bottom, right, top = figure.get_tightbbox().extents  # inches
+    width, height = figure.get_size_inches()
+    assert min(left, bottom, width - right, height - top) > -0.01
+
+
+def test_every_figure_has_an_example():
+    drawn = {example[0] for example in EXAMPLES}
+    for module in MODULES:
+        for name in module.__all__:
+            function = getattr(module, name)
+            if getattr(function, "__annotations__", {}).get("return") is matplotlib.figure.Figure:
+                assert function in drawn, name
+
+
+def test_a_figure_is_closed_and_leaves_others_open():
+    mine = matplotlib.pyplot.figure()
+    style.minimap("text")  # a notebook would show twice what stays open
+    assert matplotlib.pyplot.get_fignums() == [mine.number]
+    matplotlib.pyplot.close(mine)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "siglip_lab.figures.style")
-    with pytest.raises(
-        ModuleNotFoundError, match=r"pip install 'siglip-lab\[notebooks\]'"
-    ) as error:
-        importlib.import_module("siglip_lab.figures.style")
+    with pytest.raises(ModuleNotFoundError, match=r"siglip-lab\[notebooks\]") as error:
+        importlib.reload(siglip_lab.figures)
     assert error.value.name == "matplotlib"
 
 
-def test_walk_carries_the_shapes_of_its_config():
-    found = words(ch01.walk(get_config("siglip-so400m-patch14-224"), RED, ["a", "b", "c"]))
-    for shape in ("[1, 3, 224, 224]", "[1, 256, 1152]", "[3, 16]", "[3, 16, 1152]", "[1, 3]"):
-        assert shape in found
-    assert "16 × 16 patches → tokens" in found
-    assert "“c”" in found
-
-
-def test_clips_walk_carries_the_shapes_of_its_config():
-    found = words(ch12.clip_walk(clip.get_config("ViT-L/14"), RED, ["a", "b", "c"]))
-    for shape in ("[1, 3, 224, 224]", "[1, 257, 1024]", "[3, 77]", "[3, 77, 768]", "[3, 768]"):
-        assert shape in found
-    assert "class token + 256 patches" in found
-    assert "[1, 3]" in found
-
-
-def test_minimap_lights_one_step():
-    boxes = style.minimap("text").findobj(matplotlib.patches.FancyBboxPatch)
-    filled = [box for box in boxes if box.get_facecolor()[3] == 1]
-    assert len(boxes) == 6
-    assert len(filled) == 1
-    after = style.minimap("loss")
-    assert len(after.findobj(matplotlib.patches.FancyBboxPatch)) == 7
-    assert words(after).count("loss") == 1
-    with pytest.raises(ValueError, match="no step 'words'; the steps are preprocess"):
+def test_minimap_names_its_steps():
+    with pytest.raises(ValueError, match="preprocess"):
         style.minimap("words")
 
 
-def test_patch_grid_marks_what_is_dropped():
-    figure = ch01.patch_grid(Image.new("RGB", (384, 384)), patch_size=14)
-    (axes,) = figure.axes
-    verticals, horizontals = axes.collections
-    assert len(verticals.get_segments()) == len(horizontals.get_segments()) == 28
-    spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
-    assert (spans[0].x0, spans[0].x1) == pytest.approx((378, 384))
-    assert sorted((spans[1].y0, spans[1].y1)) == pytest.approx([378, 384])
+def test_every_picture_needs_a_title():
+    with pytest.raises(ValueError):
+        style.image_grid([PHOTO, SQUARE], ["one"])
 
 
-def test_probabilities_draws_every_value():
-    values = torch.tensor([[0.25, 0.5], [0.75, 1.0]])
-    figure = style.probabilities([RED, RED], ["one", "two"], values)
-    widths = [bar.get_width() for axes in figure.axes[1::2] for bar in axes.patches]
-    assert widths == [0.25, 0.5, 0.75, 1.0]
-    assert {"25.0%", "50.0%", "75.0%", "100.0%"} <= set(words(figure))
+def test_a_walk_through_a_resnet_is_refused():
+    with pytest.raises(ValueError, match="ResNet"):
+        ch12.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
 
 
-def test_histograms_count_every_pixel():
-    figure = ch02.histograms(
-        {"a": torch.rand(3, 8, 8), "b": torch.rand(3, 8, 8)}, ["x", "y"], [(0, 1), (-1, 1)]
-    )
-    assert len(figure.axes) == 2
-    for axes in figure.axes:
-        assert len(axes.patches) == 3  # red, green, blue
-    assert figure.axes[1].get_xlim() == (-1, 1)
-    assert {"R", "G", "B"} <= set(words(figure))
+def test_reliability_needs_no_float64_on_the_device():
+    with NoFloat64():
+        ch14.reliability_diagrams({"one": BINS.clone().requires_grad_()})
 
 
-def test_images_are_drawn_to_one_scale():
-    assert len(style.images([RED, RED, RED], list("abc"), columns=2).axes) == 4
-    figure = style.images([RED, RED.resize((60, 60))], ["a", "b"])
+# ------------------------------------------------------------------- what is shown is what is given
+
+
+def words(figure) -> list[str]:
     figure.canvas.draw()
-    widths = [axes.get_window_extent().width for axes in figure.axes]
-    assert widths[1] / widths[0] == pytest.approx(60 / 45, rel=0.01)
+    return [text.get_text() for text in figure.findobj(Text)]
 
 
-def test_curves():
-    x = np.arange(3)
-    curves = style.curves(x, {"one": x, "two": x**2}, "x", "y").axes[0]
-    assert {"one", "two"} <= {line.get_label() for line in curves.lines}
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        (
+            lambda: ch01.siglip_walk(get_config("siglip-so400m-patch14-224"), PHOTO, PAIR),
+            {"[1, 3, 224, 224]", "[1, 256, 1152]", "[2, 16]", "[2, 16, 1152]", "[1, 2]", "“cat”"},
+        ),
+        (
+            lambda: ch12.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
+            {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
+        ),
+        (
+            lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),
+            {"1/8", "3/8", "80", "160", "240"},
+        ),
+        (
+            lambda: ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16),
+            {"“a cat”", "▁cat", "232", "16 places"},
+        ),
+        (lambda: ch03.accuracy_columns([9, 16], [0.2, 0.96], 16, "places"), {"20", "96"}),
+        (
+            lambda: ch06.heat_maps([SQUARE], torch.tensor([[[0.1, 0.2, 0.1, 0.6]]]), 18, ["one"]),
+            {"60%"},
+        ),
+        (
+            lambda: ch07.cosine_histogram(random(4), random(9), half=0.09, foreign=0.25),
+            {"one half\nat 0.090", "0.25, made for\nanother model"},
+        ),
+        (
+            lambda: ch07.two_answers([PHOTO], PAIR, BINS[1:2, 1:], BINS[1:2, 1:] / 5),
+            {"55%", "20%", "11%", "4%"},
+        ),
+        (
+            lambda: ch07.tower_outputs(SO400M.vision),
+            {"layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"},
+        ),
+        (
+            lambda: ch08.pair_gradients(
+                PAIR, PAIR, {"SigLIP": torch.tensor([[-0.5, 0.25], [0.1, -0.31]])}
+            ),
+            {"−0.50", "+0.25", "+0.10", "−0.31"},
+        ),
+        (
+            lambda: ch08.first_losses([128, 16_384], [-10, 0]),
+            {"−4.84", "−9.70", "b = −10: 10.7", "b = 0: 11,356.5"},
+        ),
+        (
+            lambda: ch09.loss_to_scale(32_768, 1152, 512),
+            {"all logits\n32,768 × 32,768\n4.3 GB", "texts  32,768 × 1,152  0.15 GB"},
+        ),
+        (
+            lambda: ch10.parameter_areas({"base": count_parameters(BASE)}),
+            {"image tower\n92.9 M", "text tower\n110.3 M", "token table", "MAP head"},
+        ),
+        (lambda: ch11.layer_costs(LAYERS), {"projections  31%", "text\n64 tokens\n2.0 GFLOPs"}),
+        (
+            lambda: ch13.fair_race({"seen": LOSSES}, {16: 256, 64: 64}),
+            {"16\n256", "64\n64", "seen", "sigmoid", "softmax"},
+        ),
+        (
+            lambda: style.probability_bars([PHOTO], PAIR, torch.tensor([[0.25, 1.0]])),
+            {"25.0%", "100.0%", "cat"},
+        ),
+        (lambda: style.share_bars({"fine": 0.5, "wrong": 0.125}, "fine"), {"50.0%", "12.5%"}),
+        (
+            lambda: style.line_chart(range(3), {name: range(3) for name in "abcd"}, "x", "y"),
+            {"a", "b", "c", "d"},  # none is left out
+        ),
+        (
+            lambda: style.probability_curves(
+                {"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), {"cats": 0.1, "dogs": 0.0}
+            ),
+            {"cats  50.0%", "dogs  26.9%"},
+        ),
+    ],
+    ids=lambda case: inspect.isfunction(case) and case.__code__.co_names[1],
+)
+def test_the_numbers_that_are_given_are_written(figure, expected):
+    assert expected <= set(words(figure()))
 
 
-def test_shares_tell_the_good_from_the_mistakes():
-    axes = style.shares({"fine": 0.5, "wrong": 0.125}, good="fine").axes[0]
-    assert [bar.get_width() for bar in axes.patches] == [0.5, 0.125]
-    assert axes.patches[0].get_facecolor() == matplotlib.colors.to_rgba(style.NEUTRAL)
-    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(style.MISTAKE)
-
-
-def test_triangle_writes_levels_and_weights():
-    found = words(ch02.triangle([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2))
-    assert [word for word in found if word.endswith("/8")] == ["1/8", "3/8", "3/8", "1/8"]
-    assert found.count("240") == 3
-
-
-def test_shares_with_several_good_names():
-    axes = style.shares({"a": 0.5, "b": 0.4, "c": 0.1}, good=("a", "b")).axes[0]
-    grey = matplotlib.colors.to_rgba(style.NEUTRAL)
-    assert [bar.get_facecolor() == grey for bar in axes.patches] == [True, True, False]
-
-
-def test_token_row_has_a_square_for_each_place():
-    figure = ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16)
-    assert len(figure.axes[0].patches) == 3 + 16 + 1  # pieces, places, the frame of the last
-    assert {"“a cat”", "▁cat", "232", "16 places"} <= set(words(figure))
-
-
-def test_cosine_map_shows_cosines_and_lengths():
-    figure = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
-    left, right = figure.axes[:2]
-    np.testing.assert_allclose(left.images[0].get_array(), [[1, 0.96], [0.96, 1]], atol=1e-6)
-    assert [bar.get_height() for bar in right.patches] == [5, 5]
-    assert words(figure).count("place") == 3
-
-
-def test_columns_tell_the_good_from_the_mistakes():
-    axes = ch03.columns([9, 16], [0.2, 0.96], 16, "places").axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [0.2, 0.96]
-    assert axes.patches[1].get_facecolor() == matplotlib.colors.to_rgba(style.NEUTRAL)
-
-
-def test_figures_are_closed_so_that_a_notebook_shows_them_once():
-    style.minimap("text")
-    assert matplotlib.pyplot.get_fignums() == []
-
-
-def test_angles_keeps_directions_and_marks_each_caption():
-    figure = ch07.angles([1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], t=10, b=-9)
-    dots = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
-    found = [(float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) for dot in dots]
-    assert found[0] == pytest.approx((0.96, 1 / (1 + np.exp(-0.6))))
-    assert found[1] == pytest.approx((0.8, 1 / (1 + np.exp(1.0))))
-    assert {"image", "A", "B"} <= set(words(figure))
-
-
-def test_probability_curves_mark_one_half():
-    figure = style.probability_curves({"one": (100.0, -10.0), "far": (10.0, -10.0)}, (0, 0.25))
-    (axes,) = figure.axes
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(0.1, 0.5)]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "far"]
-
-
-def test_cosines_are_shares_of_each_kind():
-    own, other = torch.full((4,), 0.15), torch.full((9, 9), -0.4)
-    figure = ch07.cosines(own, other, half=0.09, foreign=0.25)
-    heights = sorted(bar.get_height() for bar in figure.axes[0].patches if bar.get_height() > 0)
-    assert heights[-2:] == pytest.approx([1, 1])
-    assert {"one half\nat 0.090", "0.25, made for\nanother model"} <= set(words(figure))
-
-
-def test_two_answers_draws_both():
-    values = torch.tensor([[0.25, 0.5]])
-    figure = ch07.two_answers([RED], ["one", "two"], values, values * 2)
-    bars = [[bar.get_width() for bar in axes.patches] for axes in figure.axes[1:]]
-    assert bars == [[0.25, 0.5], [0.5, 1.0]]
-    assert {"25%", "50%", "100%"} <= set(words(figure))
+def shown(axes) -> np.ndarray:
+    return np.ma.filled(axes.images[0].get_array(), np.nan)
 
 
 def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
     picture = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
     figure = ch04.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
-    numbers, token = (axes.images[0].get_array().flatten() for axes in figure.axes[-2:])
-    patches = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-    assert numbers.tolist() == patchify(patches, 4)[0, 5].tolist()
-    assert token.tolist() == list(range(7))
-    assert {"one patch, 4 × 4", "one token, 7 numbers"} <= set(words(figure))
+    patches = patchify(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None], 4)
+    assert shown(figure.axes[-2]).flatten().tolist() == patches[0, 5].tolist()
+    assert shown(figure.axes[-1]).flatten().tolist() == list(range(7))
+
+
+def test_cosine_map_shows_cosines():
+    figure = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
+    np.testing.assert_allclose(shown(figure.axes[0]), [[1, 0.96], [0.96, 1]], atol=1e-6)
 
 
 def test_cosine_maps_compare_every_place_with_the_chosen_ones():
     table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
-    figure = ch04.cosine_maps({"four": table, "again": table}, tiles=2)
-    shown = np.asarray(figure.axes[0].images[0].get_array().filled(np.nan))
-    assert shown.shape == (5, 5)
-    np.testing.assert_allclose(shown[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
-    np.testing.assert_allclose(shown[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=1e-6)
-    assert np.isnan(shown[2]).all() and np.isnan(shown[:, 2]).all()
+    tiled = shown(ch04.cosine_maps({"four": table}, tiles=2).axes[0])
+    np.testing.assert_allclose(tiled[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
+    np.testing.assert_allclose(tiled[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=1e-6)
+    assert tiled.shape == (5, 5) and np.isnan(tiled[2]).all() and np.isnan(tiled[:, 2]).all()
 
 
-def test_heat_maps_write_the_largest_share():
-    weights = torch.full((2, 3, 4), 0.25)
-    weights[1, 2] = torch.tensor([0.1, 0.2, 0.1, 0.6])
-    figure = ch06.heat_maps([RED.resize((40, 40))] * 2, weights, 18, ["one", "two", "three"])
-    assert len(figure.axes) == 8
-    assert {"one", "two", "three", "25%", "60%"} <= set(words(figure))
-    veil = figure.axes[-1].images[1].get_array()[..., 3]
-    assert veil[1, 1] == 0 and veil.max() < 0.8
+def test_pictures_are_drawn_to_one_scale():
+    figure = style.image_grid([PHOTO, PHOTO.resize((60, 60))], ["a", "b"])
+    figure.canvas.draw()
+    left, right = (axes.get_window_extent().width for axes in figure.axes)
+    assert right / left == pytest.approx(60 / 45, rel=0.01)
 
 
-def test_tower_outputs_names_what_leaves_each_part():
-    found = words(ch07.tower_outputs(get_config("siglip-so400m-patch14-384").vision))
-    for name in ("layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"):
-        assert name in found
+def areas(axes) -> list[float]:
+    return [box.get_width() * box.get_height() for box in axes.patches]
 
 
-def test_questions_fill_what_is_asked():
-    cells = [[0, 1], [0, 1]]
-    asked = {"a caption": cells, "none": [[0, 0], [0, 0]]}
-    figure = ch08.questions(["cat", "dog"], ["cat", "dog"], asked)
-    faces = [[square.get_facecolor() for square in axes.patches] for axes in figure.axes]
-    assert [[face[3] == 1 for face in panel] for panel in faces] == [[False, True] * 2, [False] * 4]
-    assert faces[0][3] == matplotlib.colors.to_rgba(style.JOINT)  # its own
-    assert faces[0][1] == matplotlib.colors.to_rgba(style.NEUTRAL)
-    assert {"“cat”", "dog", "a caption", "own"} <= set(words(figure))
-
-
-def test_pair_gradients_write_every_number():
-    values = torch.tensor([[-0.5, 0.25], [0.1, -0.31]])
-    figure = ch08.pair_gradients(["cat", "dog"], ["cat", "dog"], {"SigLIP": values})
-    assert {"−0.50", "+0.25", "+0.10", "−0.31", "SigLIP"} <= set(words(figure))
-    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), values.numpy())
-
-
-def test_first_losses_mark_the_least_and_the_starts():
-    figure = ch08.first_losses([128, 16_384], [-10, 0])
-    assert {"−4.84", "−9.70", "b = −10: 10.7", "b = 0: 11,356.5"} <= set(words(figure))
-    dashed = figure.axes[0].lines[0]
-    b, loss = dashed.get_data()
-    assert b[loss.argmin()] == pytest.approx(-np.log(127), abs=0.05)
-
-
-def test_drift_draws_both_means():
-    history = torch.tensor([[0.0, 0.0], [0.5, -0.5]])
-    left, right = ch08.drift({"one": history, "two": history}).axes
-    curves = {line.get_label(): list(line.get_ydata()) for line in left.lines}
-    assert curves["own"] == [0, 0.5] and curves["others"] == [0, -0.5]
-    assert right.get_title() == "two"
-
-
-def areas(figure, axes=0):
-    axes = figure.axes[axes]
-    return [patch.get_width() * patch.get_height() for patch in axes.patches]
-
-
-def test_parameter_areas_are_proportional_to_the_numbers():
-    config = get_config("siglip-base-patch16-224")
-    count = count_parameters(config)
-    figure = ch10.parameter_areas({"base": count})
-    found = areas(figure)
-    assert len(found) == 2 * 12 * 3 + 4 + 2 + 4 + 1  # layers, embeddings, norms, MAP head, head
-    numbers = [
-        cell.total for tower in (count.vision, count.text) for part in tower
-        for cell in (list(part) or [part])
-    ]  # fmt: skip
-    assert np.allclose(np.array(found) / sum(found), np.array(numbers) / sum(numbers), atol=1e-12)
-    shown = words(figure)
-    for label in ("image tower\n92.9 M", "text tower\n110.3 M", "token table", "MAP head"):
-        assert label in shown
-    assert shown.count("12 ×\nMLP") == 2
-
-
-def test_parameter_areas_of_two_models_have_one_scale():
-    counts = {
-        "CLIP": count_parameters(clip.get_config("ViT-B/16")),
-        "SigLIP": count_parameters(get_config("siglip-base-patch16-224")),
-    }
-    figure = ch10.parameter_areas(counts)
-    left, right = (sum(areas(figure, i)) for i in (0, 1))
+def test_areas_are_parameters_and_flops():
+    counts = {"CLIP": count_clip(clip.get_config("ViT-B/16")), "SigLIP": count_parameters(BASE)}
+    left, right = (sum(areas(axes)) for axes in ch10.parameter_areas(counts).axes)
     assert left / right == pytest.approx(149_620_737 / 203_155_970, rel=1e-6)
-    assert words(figure).count("12 layers") == 4
-    assert "MAP head" in words(figure) and "CLIP: 149.6 M" in words(figure)
-
-
-def test_loss_to_scale_draws_areas_in_proportion():
-    figure = ch09.loss_to_scale(n=32_768, width=1152, chunk=512)
-    logits, images, texts, block = (
-        patch.get_width() * patch.get_height() for patch in figure.axes[0].patches[:4]
-    )
-    assert images == texts == pytest.approx(logits * 1152 / 32_768)
-    assert block == pytest.approx(logits / 64**2)
-    assert any("4.3 GB" in text for text in words(figure))
+    parts = [layer[p].total for layer, _ in LAYERS.values() for p in ("mlp", "attention")]
+    found = areas(ch11.layer_costs(LAYERS).axes[0])
+    assert [found[i] * 1e6 for i in (0, 1, 3, 4)] == pytest.approx(parts)
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_ring_scores_every_block_once(world):
-    figure = ch09.ring(world)
-    dark = matplotlib.colors.to_rgba(style.JOINT)
-    scored = []
-    for axes in figure.axes[world:]:
-        now = [p.get_xy() for p in axes.patches if p.get_facecolor() == dark]
-        assert len(now) == world
-        scored += [(round(x + 0.45), round(y + 0.45)) for x, y in now]
-    assert sorted(scored) == [(i, j) for i in range(world) for j in range(world)]
-    assert scored[:world] == [(i, i) for i in range(world)]
-
-
-def test_memory_curves_end_where_nothing_fits():
-    rows = [
-        {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
-        {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
+def test_the_ring_scores_every_block_once(world):
+    now = matplotlib.colors.to_rgba(style.JOINT)
+    scored = [
+        tuple(round(corner + 0.45) for corner in box.get_xy())
+        for axes in ch09.ring_steps(world).axes[world:]
+        for box in axes.patches
+        if box.get_facecolor() == now
     ]
-    ours, other = ch09.memory_curves(rows).axes[0].lines
-    assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
-    assert ours.get_color() == style.JOINT and other.get_color() == style.NEUTRAL
+    assert sorted(scored) == [(i, j) for i in range(world) for j in range(world)]
 
 
-def test_batch_sizes_leaves_out_what_was_not_measured():
-    one = {512: (50.0, 40.0), 2**15: (60.0, None)}
-    figure = ch09.batch_sizes({"a": one, "b": {8: (1.0, 2.0)}})
-    _, sigmoid, softmax = figure.axes[0].lines
-    assert list(sigmoid.get_ydata()) == [50.0, 60.0] and list(softmax.get_xdata()) == [512]
-    assert {"512", "32k"} <= set(words(figure))
-
-
-def test_layer_costs_draws_areas_in_proportion():
-    config = get_config("siglip-so400m-patch14-384")
-    flops = count_flops(config)
-    layers = {"image": (flops.vision["layer 0"], 729), "text": (flops.text["layer 0"], 64)}
-    figure = ch11.layer_costs(layers)
-    areas = [box.get_width() * box.get_height() * 1e6 for box in figure.axes[0].patches]
-    order = ("mlp", "attention", "attention map")
-    expected = [layer[part].total for layer, _ in layers.values() for part in order]
-    assert areas == pytest.approx(expected)
-    assert "projections  31%" in words(figure)
-    assert "text\n64 tokens\n2.0 GFLOPs" in words(figure)
-
-
-def test_cost_curves_stack_their_parts():
-    parts = {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}
-    figure = ch11.cost_curves([100, 200], parts, {150: "here"})
-    (bottom, top) = figure.axes[0].collections
-    assert bottom.get_paths()[0].vertices[:, 1].max() == 4
-    assert top.get_paths()[0].vertices[:, 1].max() == 12
-    assert {"MLP", "maps", "here"} <= set(words(figure))
-
-
-def test_rooflines_put_parts_under_the_roof():
-    parts = {"small": (1.0, style.NEUTRAL), "large": (500.0, style.IMAGE)}
-    machines = {"a": (100e9, 1e9, parts), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}
-    above, below = ch11.rooflines(machines).axes
-    roof, ridge, small, large = above.lines
-    assert roof.get_ydata().max() == 100 and ridge.get_xdata()[0] == 100
-    assert (small.get_ydata()[0], large.get_ydata()[0]) == (1, 100)
-    assert below.lines[-1].get_ydata()[0] == 2 and below.get_title("left") == "b"
-
-
-def test_training_memory_bars_end_at_the_total():
-    counts = {
-        name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
-        for name in "ab"
-    }
-    bars = ch11.training_memory(counts).axes[0].patches
+def test_bars_of_memory_end_at_the_total():
+    bars = ch11.training_memory(MEMORY).axes[0].patches
     ends = [max(bar.get_x() + bar.get_width() for bar in bars[i : i + 6]) for i in (0, 6)]
-    assert ends == pytest.approx([count.total / 1e9 for count in counts.values()])
-    assert bars[3].get_facecolor() == matplotlib.colors.to_rgba(style.IMAGE)
+    assert ends == pytest.approx([count.total / 1e9 for count in MEMORY.values()])
 
 
-def test_star_sweep_marks_the_best_of_each_budget():
-    values = np.array([1.0, 2.0, 4.0])
-    errors = np.array([[1.0, 0.5, 1.0], [1.0, 0.6, 0.2]])
-    figure = ch11.star_sweep({"width": (values, errors, np.array([2.0, 4.0]))})
-    (axes,) = figure.axes
-    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1::2]]
-    assert np.allclose(dots, [(2.0, 0.5), (4.0, 0.2)])
-    assert axes.get_xlabel() == "width"
-
-
-def test_differences_shows_two_boxes_or_one():
-    steps = {"mask": ("causal", "none", style.TEXT), "layers": ("12", "12", style.IMAGE)}
-    figure = ch13.differences(steps)
-    boxes = figure.findobj(matplotlib.patches.FancyBboxPatch)
-    assert len(boxes) == 3
-    assert boxes[0].get_width() < boxes[2].get_width() / 2
-    assert {"mask", "causal", "none", "layers", "12", "CLIP", "SigLIP"} <= set(words(figure))
-    assert words(figure).count("12") == 1
-
-
-def test_fair_race_has_error_bars_and_names_the_steps():
-    losses = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
-    figure = ch13.fair_race({"seen": losses, "held out": losses}, {16: 256, 64: 64})
-    for axes in figure.axes[:2]:
-        first, second = axes.containers
-        assert first.lines[0].get_ydata() == pytest.approx([50, 25])
-        bars = first.lines[2][0].get_segments()
-        assert [bar[:, 1].tolist() for bar in bars] == [
-            pytest.approx([40, 60]),
-            pytest.approx([20, 30]),
-        ]
-        assert len(second.lines[0].get_ydata()) == 1
-    assert {"16\n256", "64\n64", "seen", "held out", "sigmoid", "softmax"} <= set(words(figure))
-
-
-def test_probability_curves_mark_captions_on_the_first_curve():
-    marks = {"cats": 0.1, "dogs": 0.0}
-    figure = style.probability_curves({"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), marks)
-    assert {"cats  50.0%", "dogs  26.9%"} <= set(words(figure))
-    assert len(style.probability_curves({"a": (10.0, -1.0)}, (0, 0.2)).axes[0].lines) == 3
-
-
-def test_reliability_needs_no_float64_on_the_device():
-    with NoFloat64():
-        ch14.reliability({"one": torch.tensor([[100, 0.05, 0.0]], requires_grad=True)})
+def test_what_was_not_measured_is_left_out():
+    _, sigmoid, softmax = ch09.batch_size_curves({"a": SIZES, "b": SIZES}).axes[0].lines
+    assert list(sigmoid.get_ydata()) == [50, 60, 61] and list(softmax.get_ydata()) == [40, 58]
+    ours, other = ch09.memory_curves(ROWS).axes[0].lines
+    assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():
-    bins = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
-    figure = ch14.reliability({"before": bins, "after": bins[:1], "third": bins})
-    assert [axes.get_title() for axes in figure.axes] == ["before", "after", "third"]
-    dots = figure.axes[0].collections[-1]
-    np.testing.assert_allclose(dots.get_offsets(), bins[:, 1:].numpy(), atol=1e-6)
-    np.testing.assert_allclose(dots.get_sizes(), [50, 25, 5 * 1000**0.5])
-    assert {"score", "share that is true"} <= set(words(figure))
+    dots = ch14.reliability_diagrams({"one": BINS}).axes[0].collections[-1]
+    np.testing.assert_allclose(dots.get_offsets(), BINS[:, 1:].numpy(), atol=1e-6)

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from siglip_lab import clip
-from siglip_lab.configs import VisionConfig, get_config
+from siglip_lab.configs import VisionConfig
 from siglip_lab.figures import touch
+from siglip_lab.published import get_config
 
 
 def parts(element):

@@ -10,13 +10,7 @@ __all__ = ["siglip_walk", "walk_map", "patch_grid"]
 
 
 def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> plt.Figure:
-    """Draw the map of the whole walk, with the shape of every station.
-
-    Args:
-        config: The model whose shapes are written on the map.
-        photo: A PIL image for the first station of the image side.
-        captions: Texts for the first station of the text side.
-    """
+    """Draw the walk of a photo and captions through a model, with the shape of every station."""
     vision, text, n = config.vision, config.text, len(captions)
     grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
     left = [
@@ -29,7 +23,7 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> plt.Figure:
         ("cut into pieces, pad", [n, text.context_length]),
         ("look up, add positions", [n, text.context_length, text.width]),
         (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, normalise", [n, vision.width]),
+        ("last token, normalise", [n, config.embed_dim]),
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
     return walk_map(photo, captions, left, right, *end)
@@ -70,18 +64,12 @@ def _station(axes, centre, width, label, shape, colour) -> None:
     x, y = centre
     style.box(axes, centre, width, 10, colour, bright=True)
     axes.text(x, y + 2.1, label, color="white", **CENTRED)
-    numbers = "[" + ", ".join(map(str, shape)) + "]"
-    axes.text(x, y - 2.5, numbers, color="white", family="monospace", fontsize=9.5, **CENTRED)
+    axes.text(x, y - 2.5, str(shape), color="white", family="monospace", fontsize=9.5, **CENTRED)
 
 
 @styled
 def patch_grid(picture, patch_size: int) -> plt.Figure:
-    """Draw the grid of patches on a picture; the margin that no patch covers is red.
-
-    Args:
-        picture: A PIL image.
-        patch_size: Side of a patch in pixels.
-    """
+    """Draw the grid of patches on a PIL image; the margin that no patch covers is red."""
     width, height = picture.size
     right, bottom = (side - side % patch_size for side in (width, height))
     figure, axes = plt.subplots(figsize=(4.2, 4.2))
@@ -95,5 +83,4 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
     axes.set_yticks([height], minor=True, labels=[f"\n{height}"])
     axes.set(xlabel="pixels", ylabel="pixels")
     axes.spines[:].set_visible(False)
-    figure.tight_layout()
     return figure

@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
-from torch import Tensor
 
 from siglip_lab.figures.style import CENTRED, IMAGE, NEUTRAL, WIDTH, styled
 
@@ -10,9 +9,7 @@ __all__ = ["channel_histograms", "triangle_filter"]
 
 
 @styled
-def channel_histograms(
-    groups: dict[str, Tensor], xlabels: list[str], limits: list[tuple]
-) -> plt.Figure:
+def channel_histograms(groups: dict, xlabels: list[str], limits: list[tuple]) -> plt.Figure:
     """Draw how often each value occurs, channel by channel; one panel for each tensor.
 
     Args:
@@ -23,16 +20,12 @@ def channel_histograms(
     figure, panels = plt.subplots(1, len(groups), figsize=(WIDTH, 2.6))
     for axes, title, xlabel, ends in zip(panels, groups, xlabels, limits, strict=True):
         for name, channel, line in zip("RGB", groups[title], ("-", "--", ":"), strict=True):
-            counts, edges, _ = axes.hist(
-                channel.flatten().numpy(), bins=40, range=ends,
-                histtype="step", color=IMAGE, linestyle=line,
-            )  # fmt: skip
+            look = {"histtype": "step", "color": IMAGE, "linestyle": line}
+            counts, edges, _ = axes.hist(channel.flatten().numpy(), bins=40, range=ends, **look)
             peak = counts.argmax()
             axes.text(edges[peak], counts[peak] * 1.03, name, ha="center")
-        axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends)
-        axes.margins(y=0.15)
+        axes.set(title=title, xlabel=xlabel, yticks=[], xlim=ends, ymargin=0.15)
     panels[0].set_ylabel("pixels")
-    figure.tight_layout()
     return figure
 
 
@@ -62,5 +55,4 @@ def triangle_filter(row: list[int], centre: float, reach: float) -> plt.Figure:
             axes.text(x, weight + 0.06, share, ha="center", color=IMAGE)
     axes.set(xlim=(0, len(row)), ylim=(-0.62, 1.1), aspect="auto")
     axes.axis("off")
-    figure.tight_layout()
     return figure

@@ -47,12 +47,7 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
 
 @styled
 def cosine_map(vectors: Tensor, label: str) -> plt.Figure:
-    """Draw the cosine of each vector with each, as a square of colours; and each one's length.
-
-    Args:
-        vectors: `[n, D]`.
-        label: What the vectors are counted by.
-    """
+    """Draw the cosine of each vector with each, `[n, D]`, and each one's length; `label` counts."""
     lengths = vectors.norm(dim=-1, keepdim=True)
     cosines = (vectors / lengths) @ (vectors / lengths).T
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=[1.25, 1])
@@ -65,25 +60,16 @@ def cosine_map(vectors: Tensor, label: str) -> plt.Figure:
         axis.set_major_locator(plt.MaxNLocator(4, integer=True))
     right.bar(range(len(vectors)), lengths[:, 0].tolist(), color=TEXT)
     right.set(xlabel=label, title="length")
-    figure.tight_layout()
     return figure
 
 
 @styled
 def accuracy_columns(xs: Sequence[int], values: list[float], good: int, xlabel: str) -> plt.Figure:
-    """Draw a column of accuracy for each x; all but one are mistakes.
-
-    Args:
-        xs: Whole numbers, one for each column.
-        values: Shares, 0 to 1.
-        good: The x whose column is no mistake.
-        xlabel: What x is.
-    """
+    """Draw a column of accuracy, 0 to 1, for each whole number x; all but the good one are red."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     axes.bar(xs, values, color=[NEUTRAL if x == good else MISTAKE for x in xs], width=0.7)
     for x, value in zip(xs, values, strict=True):
         axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center", fontsize=10)
     axes.set(xlabel=xlabel, ylabel="accuracy", ylim=(0, 1.12), xticks=xs)
     axes.set_yticks(*style.PERCENT)
-    figure.tight_layout()
     return figure

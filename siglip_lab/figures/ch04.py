@@ -24,7 +24,7 @@ def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tenso
     p, (width, height) = patch_size, picture.size
     top, left = row * p, column * p
     patch = np.asarray(picture)[top : top + p, left : left + p]  # [P, P, 3]
-    figure = plt.figure(figsize=(WIDTH, 4.0))
+    figure = plt.figure(figsize=(WIDTH, 4.0), layout="none")
     above = figure.add_gridspec(1, 3, bottom=0.45, top=0.93, left=0.01, right=0.99)
     photo, large, channels = (figure.add_subplot(cell) for cell in above)
     photo.imshow(picture, interpolation="auto")
@@ -48,8 +48,7 @@ def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tenso
 def _channel_sheets(axes, patch) -> None:
     """The three channels of a patch `[P, P, 3]` as grey sheets, red in front."""
     p = len(patch)
-    axes.set_title("red, green, blue")
-    axes.set(xlim=(0, p + 8), ylim=(p + 8, 0), aspect="equal")
+    axes.set(title="red, green, blue", xlim=(0, p + 8), ylim=(p + 8, 0), aspect="equal")
     for i in range(3):
         x = 4 * (2 - i)
         sheet = axes.inset_axes([x, x, p, p], transform=axes.transData, zorder=3 - i)
@@ -63,8 +62,7 @@ def _strip(figure, bottom, numbers, title, colours) -> None:
     axes = figure.add_axes([0.01, bottom, 0.98, 0.07])
     axes.imshow(numbers, cmap=colours, aspect="auto", interpolation="nearest")
     axes.set_title(title, pad=3)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    axes.axis("off")
 
 
 @styled
@@ -76,11 +74,9 @@ def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
         tiles: How many places along a side get their own map; they are spread evenly.
     """
     colours = LinearSegmentedColormap.from_list("cosine", [NEUTRAL, "white", IMAGE])
-    figure, panels = plt.subplots(
-        1, len(tables), figsize=(WIDTH, (WIDTH - 0.7) / len(tables) + 1.65),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for axes, (title, table) in zip(panels[0], tables.items(), strict=True):
+    figsize = (WIDTH, (WIDTH - 0.7) / len(tables) + 1.65)
+    figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
+    for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
         side = round(len(table) ** 0.5)
         places = np.linspace(0, side - 1, tiles).round().astype(int)
         gap = max(1, side // 9)
@@ -92,10 +88,9 @@ def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set(title=title, xlabel="column of the place")
-    panels[0, 0].set_ylabel("row of the place")
-    bar = figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, aspect=30)
-    bar.set_label("cosine with the place whose map it is")
-    bar.set_ticks([-1, 0, 1])
+    figure.axes[0].set_ylabel("row of the place")
+    look = {"ticks": [-1, 0, 1], "label": "cosine with the place whose map it is"}
+    bar = figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, aspect=30, **look)
     bar.outline.set_visible(False)
     return figure
 

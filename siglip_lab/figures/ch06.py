@@ -34,9 +34,8 @@ def heat_maps(pictures, weights: Tensor, patch_size: int, titles: list[str]) -> 
             if share is None:
                 continue
             veil = 0.8 * (1 - np.reshape(share, (seen // patch_size, -1)) / max(share))
-            black = np.zeros((*veil.shape, 3))
-            veiled = np.dstack([black, veil])
-            axes.imshow(veiled, extent=(0, seen, seen, 0), interpolation="nearest")
+            black = np.dstack([np.zeros((*veil.shape, 3)), veil])
+            axes.imshow(black, extent=(0, seen, seen, 0), interpolation="nearest")
             axes.set_xlabel(f"{max(share):.0%}", labelpad=3)
             axes.set(xlim=(0, size), ylim=(size, 0))
     for axes, title in zip(grid[0, 1:], titles, strict=True):

@@ -30,7 +30,7 @@ def unit_vectors(image, texts, names: list[str], t: float, b: float) -> plt.Figu
     for vector, name in zip(others, names[1:], strict=True):
         _vector(left, vector, name, TEXT)
     left.set(xlim=(-0.15, 2.3), ylim=(-0.15, 3.3), aspect="equal", title="normalise")
-    left.set(xticks=[0, 1, 2], yticks=[0, 1, 2, 3])
+    left.set(xticks=range(3), yticks=range(4))
     x = np.linspace(-1, 1, 400)
     right.plot(x, style.sigmoid(t * x + b), color=JOINT)
     right.axhline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
@@ -39,10 +39,9 @@ def unit_vectors(image, texts, names: list[str], t: float, b: float) -> plt.Figu
         at = (cosine, style.sigmoid(t * cosine + b))
         right.plot(*at, "o", color=JOINT, clip_on=False)
         right.annotate(name, at, (-8, 3), ha="right", textcoords="offset points", color=TEXT)
-    right.set(xlabel="cosine", ylabel="probability", title="scale, bias, sigmoid")
-    right.set(xlim=(-1, 1), ylim=(0, 1))
+    right.set(xlabel="cosine", ylabel="probability", xlim=(-1, 1), ylim=(0, 1))
+    right.set_title("scale, bias, sigmoid")
     right.set_yticks(*style.PERCENT)
-    figure.tight_layout()
     return figure
 
 
@@ -58,16 +57,14 @@ def _vector(axes, vector, name, colour) -> None:
 
 
 @styled
-def cosine_histogram(
-    true: Tensor, false: Tensor, half: float, foreign: float | None = None
-) -> plt.Figure:
+def cosine_histogram(true: Tensor, false: Tensor, half: float, foreign=None) -> plt.Figure:
     """Draw how often each cosine occurs, for pairs that belong together and for the others.
 
     Args:
         true: Cosines of pairs that belong together, any shape.
         false: Cosines of the other pairs, any shape.
         half: The cosine at which the probability is one half, -b/t.
-        foreign: A threshold that was made for another model.
+        foreign: A threshold that was made for another model, or None.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     bins = np.linspace(-1, 0.5, 61)
@@ -85,24 +82,14 @@ def cosine_histogram(
     axes.set(xlabel="cosine", ylabel="share of pairs", xlim=(-1, 0.65))
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
     axes.legend(loc="center left", bbox_to_anchor=(0, 0.5))
-    figure.tight_layout()
     return figure
 
 
 @styled
 def two_answers(pictures, labels: list[str], by_sigmoid: Tensor, by_softmax: Tensor) -> plt.Figure:
-    """Draw each picture beside what sigmoid and what softmax say of each label.
-
-    Args:
-        pictures: PIL images.
-        labels: The labels, the same for all pictures.
-        by_sigmoid: Probabilities `[n_img, n_labels]`.
-        by_softmax: Shares `[n_img, n_labels]`.
-    """
-    n = len(pictures)
-    figure, grid = plt.subplots(
-        n, 3, figsize=(WIDTH, 1.6 * n + 0.4), width_ratios=[1, 1.2, 1.2], squeeze=False
-    )
+    """Draw each picture beside what sigmoid and softmax say of each label, `[n_img, n_labels]`."""
+    look = {"figsize": (WIDTH, 1.6 * len(pictures) + 0.4), "width_ratios": [1, 1.2, 1.2]}
+    figure, grid = plt.subplots(len(pictures), 3, squeeze=False, **look)
     for (left, *panels), picture, *rows in zip(grid, pictures, by_sigmoid, by_softmax, strict=True):
         left.imshow(picture)
         left.axis("off")
@@ -123,11 +110,7 @@ def two_answers(pictures, labels: list[str], by_sigmoid: Tensor, by_softmax: Ten
 
 @styled
 def tower_outputs(config: VisionConfig) -> plt.Figure:
-    """Draw the image tower from top to bottom, and the name of what leaves each part.
-
-    Args:
-        config: Shape of the image tower.
-    """
+    """Draw an image tower from top to bottom, and the name of what leaves each part."""
     n = config.depth
     tokens, vector = f"[B, {config.num_patches}, {config.width}]", f"[B, {config.width}]"
     rows = [

@@ -20,19 +20,14 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
         texts: Names of the texts, the columns.
         asked: Title to `[n_img][n_txt]`: true where the term looks.
     """
-    figure, panels = plt.subplots(1, len(asked), figsize=(WIDTH, 2.3), squeeze=False)
-    for axes, (title, cells) in zip(panels[0], asked.items(), strict=True):
-        for i in range(len(images)):
-            for j in range(len(texts)):
-                face = (JOINT if i == j else NEUTRAL) + ("" if cells[i][j] else "20")
-                axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
-                if i == j:
-                    ink = "white" if cells[i][j] else JOINT
-                    axes.text(j, i, "own", color=ink, **CENTRED)
+    figure, panels = _pair_panels(images, texts, list(asked), 2.3)
+    for axes, cells in zip(panels, asked.values(), strict=True):
+        for (i, j), looks in np.ndenumerate(cells):
+            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "20")
+            axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
+            if i == j:
+                axes.text(j, i, "own", color="white" if looks else JOINT, **CENTRED)
         axes.spines[:].set_visible(False)
-        axes.set_title(title, pad=8)
-        _name_pairs(axes, images if axes is panels[0, 0] else [""] * len(images), texts)
-    figure.tight_layout(w_pad=1.5)
     return figure
 
 
@@ -46,27 +41,28 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
         gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
     """
     colours = LinearSegmentedColormap.from_list("", [JOINT, "white", NEUTRAL])
-    figure, panels = plt.subplots(1, len(gradients), figsize=(WIDTH, 2.9), squeeze=False)
-    for axes, (title, values) in zip(panels[0], gradients.items(), strict=True):
+    figure, panels = _pair_panels(images, texts, list(gradients), 2.9)
+    for axes, values in zip(panels, gradients.values(), strict=True):
         axes.imshow(values.numpy(), cmap=colours, vmin=-0.75, vmax=0.75)
-        for i, row in enumerate(values.tolist()):
-            for j, value in enumerate(row):
-                axes.text(j, i, style.minus(f"{value:+.2f}"), fontsize=12, **CENTRED)
+        for (i, j), value in np.ndenumerate(values.numpy()):
+            axes.text(j, i, style.minus(f"{value:+.2f}"), fontsize=12, **CENTRED)
         axes.spines[:].set(visible=True, color=FRAME)
-        axes.set_title(title, pad=8)
-        _name_pairs(axes, images if axes is panels[0, 0] else [""] * len(images), texts)
-    figure.tight_layout(w_pad=1.5)
     return figure
 
 
-def _name_pairs(axes, images, texts) -> None:
-    """Images down the side, texts along the bottom, in their colours."""
-    axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
-    axes.set_xticks(range(len(texts)), [f"“{text}”" for text in texts])
-    axes.set_yticks(range(len(images)), images)
-    axes.tick_params(length=0)
-    axes.tick_params(axis="x", colors=TEXT, labelsize=10)
-    axes.tick_params(axis="y", colors=IMAGE)
+def _pair_panels(images, texts, titles, height):
+    """A panel for each title: images down the side of the first, texts along the bottom."""
+    figure, (panels,) = plt.subplots(1, len(titles), figsize=(WIDTH, height), squeeze=False)
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
+        axes.set_xticks(range(len(texts)), [f"“{text}”" for text in texts])
+        axes.set_yticks(range(len(images)), images if axes is panels[0] else [""] * len(images))
+        axes.tick_params(length=0)
+        axes.tick_params(axis="x", colors=TEXT, labelsize=10)
+        axes.tick_params(axis="y", colors=IMAGE)
+        axes.set_title(title, pad=8)
+    figure.tight_layout(w_pad=1.5)
+    return figure, panels
 
 
 @styled
@@ -96,7 +92,6 @@ def first_losses(batch_sizes: list[int], starts: list[float]) -> plt.Figure:
     axes.set_yticks([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"])
     axes.yaxis.set_minor_locator(plt.NullLocator())
     axes.legend(**style.ABOVE, ncols=len(batch_sizes))
-    figure.tight_layout()
     return figure
 
 
@@ -107,11 +102,7 @@ def _first_loss(n: int, b):
 
 @styled
 def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
-    """Draw mean cosines in training: of the pairs that belong together, and of all others.
-
-    Args:
-        histories: Title to `[steps, 2]`, the two means at each step.
-    """
+    """Draw mean cosines of own pairs and of all others in training: title to `[steps, 2]`."""
     figure, panels = plt.subplots(1, len(histories), figsize=(WIDTH, 2.8), sharey=True)
     for axes, (title, history) in zip(panels, histories.items(), strict=True):
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
@@ -120,5 +111,4 @@ def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
         axes.set(title=title, xlabel="step", ylim=(-1, 1))
     panels[0].set_ylabel("mean cosine")
     panels[0].legend(loc="center right", bbox_to_anchor=(1, 0.68))
-    figure.tight_layout()
     return figure

@@ -12,13 +12,7 @@ __all__ = ["loss_to_scale", "ring_steps", "memory_curves", "batch_size_curves"]
 
 @styled
 def loss_to_scale(n: int, width: int, chunk: int) -> plt.Figure:
-    """Draw the logits of a batch, the vectors that make them, and one block, all to one scale.
-
-    Args:
-        n: Images, and texts, of the batch.
-        width: Numbers D in a vector.
-        chunk: Side of a block.
-    """
+    """Draw to one scale: logits `[n, n]`, the vectors `[n, width]`, a block `[chunk, chunk]`."""
     figure, axes = style.blank(4.4, 4.4, (-3 * width, n), (0, n + 2.7 * width))
     axes.set_aspect("equal")
     gap, dark = 0.012 * n, "#1F5F3F"
@@ -45,11 +39,7 @@ def loss_to_scale(n: int, width: int, chunk: int) -> plt.Figure:
 
 @styled
 def ring_steps(world: int) -> plt.Figure:
-    """Draw texts on their way around a ring of ranks, and the blocks of logits of each step.
-
-    Args:
-        world: Number of ranks.
-    """
+    """Draw texts on their way around a ring of `world` ranks, and each step's blocks of logits."""
     figure, grid = plt.subplots(2, world, figsize=(WIDTH, 3.4))
     for step, (top, bottom) in enumerate(grid.T):
         _ring(top, world, step)
@@ -63,15 +53,13 @@ def _ring(axes, world, step) -> None:
     """The ranks in a circle, each with the texts that have reached it."""
     turns = np.pi / 4 - 2 * np.pi * np.arange(world + 1) / world
     places = np.stack([-np.cos(turns), np.sin(turns)], axis=1)
+    curve = {"arrowstyle": "-|>", "mutation_scale": 8, "color": FRAME, "shrinkA": 12, "shrinkB": 14}
+    curve["connectionstyle"] = "arc3,rad=-0.25"
     white = {"color": "white", "fontsize": 10, **CENTRED}
     square = {"boxstyle": "square,pad=0.35", "facecolor": IMAGE, "edgecolor": "none"}
     circle = {"boxstyle": "circle,pad=0.22", "facecolor": TEXT, "edgecolor": "white"}
     for rank, (x, y) in enumerate(places[:-1]):
-        curve = FancyArrowPatch(
-            (x, y), places[rank + 1], arrowstyle="-|>", mutation_scale=8, color=FRAME, shrinkA=12,
-            shrinkB=14, connectionstyle="arc3,rad=-0.25",
-        )  # fmt: skip
-        axes.add_patch(curve)
+        axes.add_patch(FancyArrowPatch((x, y), places[rank + 1], **curve))
         axes.text(x, y, str(rank), bbox=square, **white)
         axes.text(x * 0.9 + 0.42, y - 0.42, str((rank - step) % world), bbox=circle, **white)
     axes.set(xlim=(-1.3, 1.5), ylim=(-1.5, 1.3), aspect="equal", title=f"step {step}")
@@ -104,23 +92,19 @@ def memory_curves(rows: list[dict]) -> plt.Figure:
             siglip_lab is drawn in green.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.3))
-    styles = iter((("--", "s"), (":", "^"), ("-.", "D")))
+    others = iter(("s--", "^:", "D-."))
     for name in rows[0]["extra_gb"]:
         found = [(row["n"], row["extra_gb"].get(name)) for row in rows]
         found = [(n, gb) for n, gb in found if gb is not None]
         ours = name == "siglip_lab"
-        line, marker = ("-", "o") if ours else next(styles)
-        axes.plot(
-            *zip(*found, strict=True), line, marker=marker, color=JOINT if ours else NEUTRAL,
-            label=name, markersize=5,
-        )  # fmt: skip
+        look = {"color": JOINT if ours else NEUTRAL, "label": name, "markersize": 5}
+        axes.plot(*zip(*found, strict=True), "o-" if ours else next(others), **look)
     axes.set(xscale="log", yscale="log", xlabel="pairs n in the batch", ylabel="memory, GB")
     sizes = [row["n"] for row in rows]
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
     axes.xaxis.set_minor_locator(plt.NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(**style.ABOVE, ncols=2)
-    figure.tight_layout()
     return figure
 
 

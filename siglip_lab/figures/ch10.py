@@ -1,8 +1,9 @@
 """The figure of the chapter "Counting parameters"."""
 
+import numpy as np
 from matplotlib import pyplot as plt
 
-from siglip_lab.counting import Count
+from siglip_lab.counts import Count
 from siglip_lab.figures.style import CENTRED, IMAGE, TEXT, WIDTH, styled
 
 __all__ = ["parameter_areas"]
@@ -19,13 +20,10 @@ def parameter_areas(counts: dict[str, Count]) -> plt.Figure:
         counts: Title to what `count_parameters` gave, of models without a ResNet.
     """
     most = max(count.total for count in counts.values())
-    figure, panels = plt.subplots(
-        1, len(counts), figsize=(WIDTH, 5.0), squeeze=False, layout="constrained"
-    )
-    for axes, (title, count) in zip(panels[0], counts.items(), strict=True):
-        towers = [(count.vision, "image", IMAGE), (count.text, "text", TEXT)]
+    figure, panels = plt.subplots(1, len(counts), figsize=(WIDTH, 5.0), layout="constrained")
+    for axes, (title, count) in zip(np.ravel(panels), counts.items(), strict=True):
         total, left = count.vision.total + count.text.total, 0.0
-        for tower, name, colour in towers:
+        for tower, name, colour in ((count.vision, "image", IMAGE), (count.text, "text", TEXT)):
             width = tower.total / total
             _tower_areas(axes, tower, left, width, total / most, colour, len(counts) == 1)
             words = f"{name} tower\n{tower.total / 1e6:.1f} M"
@@ -48,17 +46,14 @@ def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
             breadth = width * cell.total / part.total
             shade = {"attention": "AA", "mlp": "DD", "tokens": "FF"}.get(cell.name, "77")
             face = colour + ("FF" if part.name == "head" else shade)
-            axes.add_patch(
-                plt.Rectangle(
-                    (x, top), breadth, depth, facecolor=face, linewidth=0.5, edgecolor="white"
-                )
-            )
+            frame = {"facecolor": face, "linewidth": 0.5, "edgecolor": "white"}
+            axes.add_patch(plt.Rectangle((x, top), breadth, depth, **frame))
             at = (x + breadth / 2, top + depth / 2)
             if cell.name == "tokens":
                 _name_area(axes, at, "token table", None)
             elif part.name == middle and roomy and cell.name != "norms":
-                name = cell.name.replace("mlp", "MLP")
-                _name_area(axes, at, f"{len(layers)} ×\n{name}", colour)
+                words = f"{len(layers)} ×\n{cell.name.replace('mlp', 'MLP')}"
+                _name_area(axes, at, words, colour)
             x += breadth
         at = (left + width / 2, top + depth / 2)
         if part.name == middle and not roomy:

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from siglip_lab.counting import Count
+from siglip_lab.counts import Count
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
@@ -36,10 +36,8 @@ def layer_costs(layers: dict[str, tuple[Count, int]]) -> plt.Figure:
         words = f"{name}\n{tokens} tokens\n{count.total / 1e9:.1f} GFLOPs"
         axes.text(middle, bottom + 0.5, words, ha="center", va="bottom", color=colour)
         left += tokens + gap
-    axes.set(xlim=(-5, left - gap + 55), ylim=(0, 46), xticks=[])
-    axes.set_ylabel("MFLOPs for one token")
+    axes.set(xlim=(-5, left - gap + 55), ylim=(0, 46), xticks=[], ylabel="MFLOPs for one token")
     axes.spines["bottom"].set_visible(False)
-    figure.tight_layout()
     return figure
 
 
@@ -62,7 +60,6 @@ def cost_curves(sizes: list[int], parts: dict[str, list], marks: dict[int, str])
     axes.set(xlim=(sizes[0], sizes[-1]), ylim=(0, top))
     axes.set(xlabel="side of the image, pixels", ylabel="GFLOPs for one image")
     axes.legend(**style.ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=len(parts), fontsize=10)
-    figure.tight_layout()
     return figure
 
 
@@ -78,9 +75,8 @@ def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str
     for axes, (title, machine) in zip(panels[:, 0], machines.items(), strict=True):
         _roofline(axes, *machine)
         axes.set_title(title, loc="left")
-    panels[-1, 0].set_xlabel("FLOPs for each byte moved")
-    panels[-1, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    figure.tight_layout()
+    axes.set_xlabel("FLOPs for each byte moved")
+    axes.xaxis.set_major_formatter("{x:g}")
     return figure
 
 
@@ -130,18 +126,15 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
             axes.barh(row, number / 1e9, left=left, color=colour, label=label, height=0.62)
             left += number / 1e9
         total = count.total / 1e9
-        axes.barh(
-            row, total - left, left=left, color="white", edgecolor=NEUTRAL, hatch="///",
-            height=0.62, label=None if row else "working memory", linewidth=0.5,
-        )  # fmt: skip
+        label = None if row else "working memory"
+        look = {"color": "white", "edgecolor": NEUTRAL, "hatch": "///", "linewidth": 0.5}
+        axes.barh(row, total - left, left=left, height=0.62, label=label, **look)
         axes.text(total, row, f" {total:.0f}", va="center")
     axes.set_yticks(range(len(counts)), list(counts))
     axes.tick_params(axis="y", colors="black")
     axes.invert_yaxis()
-    axes.margins(x=0.08)
-    axes.set_xlabel("GB")
+    axes.set(xmargin=0.08, xlabel="GB")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9.5, columnspacing=1.0)
-    figure.tight_layout()
     return figure
 
 
@@ -160,11 +153,9 @@ def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> pl
             axes.plot(values, curve, color=IMAGE, alpha=strength, linewidth=1.5)
             y = np.interp(np.log(x), np.log(values), curve)
             axes.plot(x, y, "o", color=INK, markersize=5)
-        axes.set_xscale("log")
-        ticks = values[[0, -1]]
-        axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        axes.set(xscale="log", xlabel=name)
+        axes.set_xticks(values[[0, -1]], [f"{tick:.0f}" for tick in values[[0, -1]]])
         axes.xaxis.set_minor_locator(plt.NullLocator())
-        axes.set_xlabel(name)
     panels[0, 0].set_ylabel("error of the toy")
     figure.tight_layout(w_pad=0.8)
     return figure

@@ -3,20 +3,17 @@
 from matplotlib import pyplot as plt
 
 from siglip_lab.clip.configs import CLIPConfig
+from siglip_lab.configs import VisionConfig
 from siglip_lab.figures.ch01 import walk_map
 
 __all__ = ["clip_walk"]
 
 
 def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> plt.Figure:
-    """Draw the map of the walk through a CLIP whose image tower is a ViT.
-
-    Args:
-        config: The model whose shapes are written on the map.
-        photo: A PIL image for the first station of the image side.
-        captions: Texts for the first station of the text side.
-    """
+    """Draw the walk through a CLIP whose image tower is a ViT, with the shape of every station."""
     vision, text, n = config.vision, config.text, len(captions)
+    if not isinstance(vision, VisionConfig):
+        raise ValueError("this CLIP has a ResNet; the map shows the stations of a ViT")
     tokens = [1, 1 + vision.num_patches, vision.width]
     words = [n, text.context_length, text.width]
     left = [

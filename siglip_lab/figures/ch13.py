@@ -17,8 +17,8 @@ def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
     """
     n = len(steps)
     figure, axes = blank(WIDTH, 0.4 * n + 0.4, (0, 100), (-10 * n, 6))
-    for centre, name in ((42, "CLIP"), (81, "SigLIP")):
-        axes.text(centre, 2, name, weight="bold", **CENTRED)
+    for x, name in ((42, "CLIP"), (81, "SigLIP")):
+        axes.text(x, 2, name, weight="bold", **CENTRED)
     for row, (step, (left, right, colour)) in enumerate(steps.items()):
         y = -10 * row - 5
         axes.text(0, y, step, va="center", color=INK, fontsize=10)
@@ -31,9 +31,7 @@ def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
 
 
 @styled
-def fair_race(
-    panels: dict[str, dict[str, dict[int, tuple[float, float]]]], steps: dict[int, int]
-) -> plt.Figure:
+def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.Figure:
     """Draw accuracy against the batch size with error bars, of either loss; panel by panel.
 
     Args:

@@ -18,10 +18,8 @@ def reliability_diagrams(panels: dict[str, Tensor]) -> plt.Figure:
             share of them that is true. A dot's area is the root of the first, at most of 1000.
     """
     rows = -(-len(panels) // 2)
-    figure, grid = plt.subplots(
-        rows, 2, figsize=(WIDTH, 2.7 * rows + 0.1), sharex=True, sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    look = {"figsize": (WIDTH, 2.7 * rows + 0.1), "sharex": True, "sharey": True}
+    figure, grid = plt.subplots(rows, 2, layout="constrained", squeeze=False, **look)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes, (title, bins) in zip(grid.flat, panels.items(), strict=False):
