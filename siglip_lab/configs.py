@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from siglip_lab.checks import check_size, shown
 
 __all__ = [
-    "SigLIPConfig", "TextConfig", "TowerConfig", "VisionConfig", "get_config", "list_models",
+    "TOWERS", "SigLIPConfig", "TextConfig", "TowerConfig", "VisionConfig", "get_config",
+    "list_models",
 ]  # fmt: skip
 
 
@@ -98,7 +99,7 @@ class SigLIPConfig:
         return self.vision.width
 
 
-_TOWERS = {
+TOWERS = {  # of the models called so, also of other families
     "base": {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
     "large": {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096},
     "so400m": {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304},
@@ -118,8 +119,8 @@ def _published(tower: str, sizes: str, vocab_size: int, context_length: int = 64
     patch_size, image_size = map(int, sizes.split("-"))
     text = "so400m" if tower == "giant-opt" else tower
     return SigLIPConfig(
-        VisionConfig(image_size, patch_size, **_TOWERS[tower]),
-        TextConfig(vocab_size, context_length, **_TOWERS[text]),
+        VisionConfig(image_size, patch_size, **TOWERS[tower]),
+        TextConfig(vocab_size, context_length, **TOWERS[text]),
     )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from siglip_lab.images import ImageLike
-from siglip_lab.loading.pretrained import PushToHub, read_processor, write_processor
+from siglip_lab.loading.pretrained import SIGLIP, PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Batches", "Inputs", "Processor", "default_device"]
+
+P = TypeVar("P", bound="Processor")
 
 
 class Inputs(dict[str, Tensor]):
@@ -42,6 +44,8 @@ class Processor(PushToHub):
         image_size: Side S of the model's images, in pixels.
     """
 
+    format = SIGLIP
+    read_tokenizer: type[Tokenizer] = Tokenizer
     preprocess = staticmethod(preprocess)
 
     def __init__(self, tokenizer: Tokenizer, image_size: int):
@@ -49,14 +53,16 @@ class Processor(PushToHub):
         self.image_size = image_size
 
     @classmethod
-    def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:
+    def from_pretrained(
+        cls: type[P], where: str | os.PathLike, *, revision: str | None = None
+    ) -> P:
         """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
-        return cls(*read_processor(where, Tokenizer, revision=revision))
+        return cls(*read_processor(where, cls.read_tokenizer, cls.format, revision))
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Write ``spiece.model`` and the settings, as transformers reads them."""
-        files = {"spiece.model": self.tokenizer.model_bytes}
-        write_processor(folder, files, self.tokenizer.context_length, self.image_size)
+        """Write the tokenizer's files and the settings, as transformers reads them."""
+        files, length = self.tokenizer.files(), self.tokenizer.context_length
+        write_processor(folder, files, length, self.image_size, self.format)
 
     def __call__(
         self,
@@ -117,7 +123,8 @@ class Batches(Dataset):
         batch = self.images[start : start + self.batch_size]
         with suppress(TypeError, ValueError, FileNotFoundError):
             return self.processor(images=batch)["pixel_values"], {}
-        values, errors = [torch.empty(0)], {}  # once more, one by one, to know which it is
+        # Once more, one by one, to know which it is
+        values, errors = [torch.empty(0)], dict[int, Exception]()
         for number, image in enumerate(batch, start):
             try:
                 values.append(self.processor.transform(image)[None])
