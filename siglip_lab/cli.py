@@ -28,11 +28,11 @@ from siglip_lab import (
     zero_shot,
 )
 from siglip_lab.checks import shown
-from siglip_lab.configs import get_config
 from siglip_lab.counts import compare
 from siglip_lab.loading.folder import save_checkpoint
 from siglip_lab.loading.foreign import load_file
 from siglip_lab.loading.hubs import SOURCES, download
+from siglip_lab.published import get_config
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show
 

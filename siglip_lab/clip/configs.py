@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from siglip_lab.checks import check_size, shown
-from siglip_lab.configs import TOWERS, TextConfig, VisionConfig
+from siglip_lab.configs import TextConfig, VisionConfig
+from siglip_lab.published import TOWERS
 
 __all__ = ["CLIPConfig", "ResNetConfig", "get_config", "list_models"]
 

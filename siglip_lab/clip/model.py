@@ -43,8 +43,7 @@ class VisionEmbeddings(patches.VisionEmbeddings):
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Arguments and errors as for `siglip_lab.patches.VisionEmbeddings.forward`."""
         kernel, positions = self.patch_embedding.weight, self.position_embedding.weight
-        size = None if interpolate_pos_encoding else self.image_size
-        check_pixel_values(pixel_values, kernel, size)
+        check_pixel_values(pixel_values, kernel, self.image_size, interpolate_pos_encoding)
         x = self.patch_embedding(pixel_values.to(kernel.dtype))  # [B, D, rows, columns]
         if interpolate_pos_encoding:
             stretched = interpolate_positions(positions[1:], *x.shape[2:])

@@ -1,4 +1,4 @@
-"""CLIP's poolings: the class token, the end of text, and attention over a feature map."""
+"""CLIP's poolings, and the plainest ones beside them: many tokens to one vector."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siglip_lab.pooling import mean_pool
+__all__ = ["AttentionPool2d", "class_token", "end_of_text", "last_token", "mean_pool"]
 
-__all__ = ["AttentionPool2d", "class_token", "end_of_text"]
+
+def last_token(tokens: Tensor) -> Tensor:
+    """The last token, whatever it is: `[B, N, D]` to `[B, D]`. SigLIP's text tower reads it.
+
+    >>> last_token(torch.arange(6.0).view(1, 3, 2))
+    tensor([[4., 5.]])
+    """
+    return tokens[:, -1]
+
+
+def mean_pool(tokens: Tensor) -> Tensor:
+    """The mean of all tokens, "global average pooling": `[B, N, D]` to `[B, D]`.
+
+    >>> mean_pool(torch.arange(6.0).view(1, 3, 2))
+    tensor([[2., 3.]])
+    """
+    return tokens.mean(dim=1)
 
 
 def class_token(tokens: Tensor) -> Tensor:
