@@ -168,13 +168,13 @@ def openai_names(
 ) -> Iterator[tuple[str, str, int | None, bool]]:
     """Pair our names with OpenAI's: ours, theirs, which third of theirs, whether transposed.
 
-    A ResNet keeps OpenAI's names.
+    The parts of a ResNet keep OpenAI's names.
     """
     yield "logit_scale", "logit_scale", None, False
     if isinstance(config.vision, ResNetConfig):
         for name in names:
             if name.startswith("visual."):
-                yield name, name, None, False
+                yield name.replace("visual.", "vision_model.", 1), name, None, False
     else:
         embeddings = "vision_model.embeddings"
         yield f"{embeddings}.class_embedding", "visual.class_embedding", None, False

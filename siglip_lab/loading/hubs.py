@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.loading.weights import INDEX
@@ -39,52 +40,52 @@ def fetch(repo: str, hub: str = "hf", revision: str | None = None, weights: bool
     """
     files = [*SMALL, *WEIGHTS] if weights else [*SMALL]
     try:
-        if hub == "modelscope":
-            folder = _modelscope(repo, revision, files)
-        else:
-            from huggingface_hub import snapshot_download
-
-            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=files))
+        folder = _snapshot(repo, hub, revision=revision, allow_patterns=files)
     except ImportError as error:
         raise CheckpointError(
             f"cannot fetch {repo} from {HUBS[hub]} without {error.name}: pip install "
             "'siglip-lab[hubs]'"
         ) from error
     except Exception as error:  # the clients raise dozens of kinds
+        try:  # what is in the cache will do; huggingface_hub has looked there by itself
+            folder = _snapshot(repo, hub, revision=revision, local_files_only=True)
+        except Exception:
+            folder = Path()
+        if _missing(folder, weights):
+            raise CheckpointError(
+                f"cannot fetch {shown(repo)} from {HUBS[hub]}: {_advice(error)}; or give a folder "
+                f"[{shown(repr(error), 120)}]"
+            ) from error
+    if missing := _missing(folder, weights):
         raise CheckpointError(
-            f"cannot fetch {shown(repo)} from {HUBS[hub]}: {_advice(error)}; or give a folder "
-            f"[{shown(repr(error), 120)}]"
-        ) from error
-    wanted = (
-        ["config.json"]
-        if not weights or (folder / INDEX).exists()
-        else [*WEIGHTS[:1], "config.json"]
-    )
-    if missing := [name for name in wanted if not (folder / name).exists()]:
-        raise CheckpointError(
-            f"{shown(repo)} of {HUBS[hub]} has no {' and no '.join(missing)}, or it is not in the "
-            "cache and the hub cannot be reached: check the name and the network"
+            f"{shown(repo)} of {HUBS[hub]} has no {missing}, or it is not in the cache and the hub "
+            "cannot be reached: check the name and the network"
         )
     return folder
 
 
-def _modelscope(repo: str, revision: str | None, files: list[str]) -> Path:
-    from modelscope import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=files))
-    except Exception:
-        try:  # without a network its cache will do, as huggingface_hub's does by itself
-            return Path(snapshot_download(repo, revision=revision, local_files_only=True))
-        except Exception:
-            pass
-        raise
+def _snapshot(repo: str, hub: str, **options: Any) -> Path:
+    if hub == "modelscope":
+        from modelscope import snapshot_download
+    else:
+        from huggingface_hub import snapshot_download
+    return Path(snapshot_download(repo, **options))
 
 
-def _advice(error: BaseException | None) -> str:
+def _missing(folder: Path, weights: bool) -> str:
+    """What loading would look for in vain."""
+    wanted = ["config.json"]
+    if weights and not (folder / INDEX).exists():
+        wanted.append("model.safetensors")
+    return " and no ".join(name for name in wanted if not (folder / name).exists())
+
+
+def _advice(error: BaseException) -> str:
     """What to do, by the first answer or error number that led to an error."""
-    while error is not None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+    error = next(iter(getattr(error, "failed_files", {}).values()), error)  # modelscope's
+    for _ in range(20):  # the chain can bite its own tail
+        answer = getattr(error, "response", None) or error
+        status = getattr(answer, "status_code", None)
         if status in (401, 403):
             return f"HTTP {status}: check the name, accept the licence on its page, and log in"
         if status == 404:
@@ -93,7 +94,7 @@ def _advice(error: BaseException | None) -> str:
             return "the disk is full: make room in the client's cache"
         if isinstance(error, PermissionError | NotADirectoryError):
             return "its cache cannot be written: change its permissions or place"
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or error.__context__ or error
     return "check the network and the endpoint, and try again: complete files are kept"
 
 
