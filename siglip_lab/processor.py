@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from siglip_lab.images import ImageLike
-from siglip_lab.loading.pretrained import PushToHub, read_processor, write_processor
+from siglip_lab.loading.pretrained import SIGLIP, PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Inputs", "Processor"]
+
+P = TypeVar("P", bound="Processor")
 
 
 class Inputs(dict[str, Tensor]):
@@ -29,6 +31,8 @@ class Inputs(dict[str, Tensor]):
 class Processor(PushToHub):
     """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels."""
 
+    format = SIGLIP
+    read_tokenizer: type[Tokenizer] = Tokenizer
     preprocess = staticmethod(preprocess)
 
     def __init__(self, tokenizer: Tokenizer, image_size: int):
@@ -37,15 +41,15 @@ class Processor(PushToHub):
 
     @classmethod
     def from_pretrained(
-        cls, where: str | os.PathLike, *, revision: str | None = None
-    ) -> "Processor":
+        cls: type[P], where: str | os.PathLike, *, revision: str | None = None
+    ) -> P:
         """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
-        return cls(*read_processor(where, Tokenizer, revision=revision))
+        return cls(*read_processor(where, cls.read_tokenizer, cls.format, revision))
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Write ``spiece.model`` and the settings, as transformers reads them."""
-        files = {"spiece.model": self.tokenizer.model_bytes}
-        write_processor(folder, files, self.tokenizer.context_length, self.image_size)
+        """Write the tokenizer's files and the settings, as transformers reads them."""
+        files, length = self.tokenizer.files(), self.tokenizer.context_length
+        write_processor(folder, files, length, self.image_size, self.format)
 
     def __call__(
         self,

@@ -57,6 +57,8 @@ class Tokenizer:
     torch.Size([1, 8])
     """
 
+    pad_id = END_ID
+
     def __init__(self, model_file: str | os.PathLike, context_length: int = 64):
         self.context_length = check_context_length(context_length, least=1)
         self._model, self.model_bytes = read_sentencepiece(model_file)
@@ -75,14 +77,18 @@ class Tokenizer:
             truncate: Cut a text of more than L tokens, end token included; False refuses it.
 
         Returns:
-            int64 `[B, L]`. Every row holds an end token; what is left of it is filled with that.
+            int64 `[B, L]`. Every row holds an end token; it is the padding of the rest, too.
         """
         length = self.context_length
         rows = [self.encode(text) for text in as_list(texts)]
         if not truncate:
             check_lengths(rows, length)
-        rows = [row[: length - 1] for row in rows]
-        return torch.tensor([row + [END_ID] * (length - len(row)) for row in rows])  # [B, L]
+        rows = [row[: length - 1] + row[-1:] if len(row) > length else row for row in rows]
+        return torch.tensor([row + [self.pad_id] * (length - len(row)) for row in rows])  # [B, L]
+
+    def files(self) -> dict[str, bytes]:
+        """Give the content of ``spiece.model``, as it was read."""
+        return {"spiece.model": self.model_bytes}
 
     def encode(self, text: str) -> list[int]:
         """Turn one text into the ids of its pieces, without cutting or padding."""
