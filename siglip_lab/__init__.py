@@ -9,29 +9,20 @@
 
 from siglip_lab import clip
 from siglip_lab.checks import CheckpointError
-from siglip_lab.configs import (
-    SigLIPConfig,
-    TextConfig,
-    TowerConfig,
-    VisionConfig,
-    get_config,
-    list_models,
-)
+from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.images import load_image
 from siglip_lab.inference import embed_images, embed_texts, retrieve, zero_shot
-from siglip_lab.losses import (
-    clip_loss,
-    distributed_sigmoid_loss,
-    sigmoid_loss,
-    soft_target_loss,
-)
+from siglip_lab.losses import clip_loss, soft_target_loss
+from siglip_lab.losses_at_scale import distributed_sigmoid_loss, sigmoid_loss
 from siglip_lab.memory import count_bytes
 from siglip_lab.model import SigLIP
+from siglip_lab.pairs import default_device
 from siglip_lab.patches import patchify
 from siglip_lab.pooling import LastTokenHead, MAPHead
 from siglip_lab.preprocessing import preprocess, to_image
-from siglip_lab.processor import Processor, default_device
+from siglip_lab.processor import Processor
+from siglip_lab.published import get_config, list_models
 from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.towers import TextTower, VisionTower
 from siglip_lab.toy import shapes_world

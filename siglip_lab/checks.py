@@ -93,13 +93,16 @@ def check_batch(pixel_values: Tensor, patch_size: int) -> None:
         )
 
 
-def check_pixel_values(pixel_values: Tensor, kernel: Tensor, size: int | None) -> None:
+def check_pixel_values(
+    pixel_values: Tensor, kernel: Tensor, size: int, any_size: bool = False
+) -> None:
     """Refuse images that a tower's first convolution cannot or should not take.
 
     Args:
         pixel_values: What must be floating `[B, 3, H, W]`.
         kernel: The convolution's weight `[D, 3, P, P]`.
-        size: Side that the images must have; None for any of at least P.
+        size: Side that the images must have.
+        any_size: Take any other of at least P.
     """
     check_batch(pixel_values, kernel.shape[-1])
     shape = tuple(pixel_values.shape)
@@ -116,7 +119,7 @@ def check_pixel_values(pixel_values: Tensor, kernel: Tensor, size: int | None) -
         )
     if shape[0] == 0 or shape[1] != 3:
         raise ValueError(f"pixel_values have shape {shape}; expected [B, 3, H, W] with B >= 1")
-    if size is not None and shape[2:] != (size, size):
+    if not any_size and shape[2:] != (size, size):
         raise ValueError(
             f"pixel_values are {shape[2]}x{shape[3]}, the position table is made for "
             f"{size}x{size}: preprocess with size={size}, or pass interpolate_pos_encoding=True"

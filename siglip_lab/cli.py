@@ -28,9 +28,9 @@ from siglip_lab import (
     zero_shot,
 )
 from siglip_lab.checks import shown
-from siglip_lab.configs import get_config
 from siglip_lab.counts import compare
 from siglip_lab.loading.pretrained import resolve
+from siglip_lab.published import get_config
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show
 

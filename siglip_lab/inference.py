@@ -11,8 +11,7 @@ from typing import Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from siglip_lab.checks import (
     as_list,
@@ -24,9 +23,10 @@ from siglip_lab.checks import (
 )
 from siglip_lab.images import ImageLike
 from siglip_lab.model import SigLIP, TwoTowers
-from siglip_lab.processor import Batches, Processor
+from siglip_lab.pairs import check_pair, read_ahead
+from siglip_lab.processor import Processor
 
-__all__ = ["embed_images", "embed_texts", "plain_model", "retrieve", "zero_shot"]
+__all__ = ["embed_images", "embed_texts", "retrieve", "zero_shot"]
 
 Images = ImageLike | Iterable[ImageLike]
 
@@ -40,23 +40,14 @@ def zero_shot(
     template: str = "This is a photo of {}.",
     batch_size: int = 32,
 ) -> Tensor:
-    """The probability of each label for each image.
+    """The probability of each label for each image: `[n_img, n_labels]`, float32, on the CPU.
 
     SigLIP: each pair is a question of its own, answered by a sigmoid. A row need not sum to one,
     several labels can be true of an image, and none may be. CLIP: each image chooses among the
     labels by a softmax, and its row sums to one.
 
-    Args:
-        model: The model.
-        processor: Its processor.
-        images: One image or several, each as `load_image` takes it.
-        labels: What could be in the images.
-        template: Sentence into which a label is put at ``{}``. The default is the one of
-            transformers' pipeline; "{}" takes labels as they are.
-        batch_size: Images to compute at once.
-
-    Returns:
-        Probabilities `[n_img, n_labels]`, float32, on the CPU.
+    A label is put into the template at ``{}``; "{}" takes it as it is. The default template is the
+    one of transformers' pipeline.
 
     >>> import siglip_lab as sl
     >>> model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
@@ -64,7 +55,7 @@ def zero_shot(
     >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
-    model = _checked(model, processor)
+    model = check_pair(model, processor)
     texts = check_template(labels, template)
     text_embeds = embed_texts(model, processor, texts)
     image_embeds = embed_images(model, processor, images, batch_size)
@@ -85,15 +76,15 @@ def retrieve(
         model: The model.
         processor: Its processor.
         texts: What to look for: one text or several.
-        image_embeds: Unit vectors `[n_img, E]` of the images, from `embed_images`, which can be
-            kept: a search then costs one pass of the text tower.
+        image_embeds: Unit vectors `[n_img, E]`, from `embed_images`, which can be kept: a search
+            then costs one pass of the text tower.
         k: How many images to return for each text. Default: 5, or all where there are fewer.
 
     Returns:
         Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`. CLIP's are
         those of the text's choice among all the images.
     """
-    model = _checked(model, processor)
+    model = check_pair(model, processor)
     check_integer("k", 5 if k is None else k)
     embeds = check_embeddings(image_embeds, model.config.embed_dim)
     k = min(5, len(embeds)) if k is None else k
@@ -132,29 +123,18 @@ def embed_images(model, processor, images, batch_size=32, num_workers=0, on_erro
         Unit vectors `[n_img, E]`, on the model's device. With "skip", without those that were
         skipped, and beside them a dict: the index of each skipped image, and why.
     """
-    model = _checked(model, processor)
-    check_integer("batch_size", batch_size)
-    check_integer("num_workers", num_workers, least=0)
+    model = check_pair(model, processor)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error is {on_error!r}; expected "raise" or "skip"')
-    one = isinstance(images, (str, bytes, np.ndarray)) or hasattr(images, "read")
-    images = list(images) if isinstance(images, Iterable) and not one else [images]
-    if not images:
-        raise ValueError("nothing to embed: there is no image")
-    loader = DataLoader(
-        Batches(processor, images, batch_size),
-        batch_size=None,
-        num_workers=num_workers,
-        generator=torch.Generator(),  # else the loader would draw from the caller's
-    )
-    embeds, skipped = [torch.empty(0, model.config.embed_dim, device=model.logit_scale.device)], {}
-    for pixel_values, errors in loader:
+    device, skipped = model.logit_scale.device, {}
+    embeds = [torch.empty(0, model.config.embed_dim, device=device)]
+    for pixel_values, errors in read_ahead(processor, images, batch_size, num_workers):
         for index, error in errors.items():
             if on_error == "raise":
                 raise error
             skipped[index] = str(error)
         if len(pixel_values):
-            embeds.append(model.encode_image(pixel_values.to(model.logit_scale.device)))
+            embeds.append(model.encode_image(pixel_values.to(device)))
     return (torch.cat(embeds), skipped) if on_error == "skip" else torch.cat(embeds)
 
 
@@ -163,7 +143,7 @@ def embed_texts(
     model: TwoTowers, processor: Processor, texts: str | Iterable[str], batch_size: int = 256
 ) -> Tensor:
     """Embed texts, `batch_size` at a time, without gradients: unit vectors `[n_txt, E]`."""
-    model = _checked(model, processor)
+    model = check_pair(model, processor)
     check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
@@ -179,24 +159,3 @@ def embed_texts(
         )
     device = model.logit_scale.device
     return torch.cat([model.encode_text(ids.to(device)) for ids in input_ids.split(batch_size)])
-
-
-def _checked(model: nn.Module, processor: Processor) -> TwoTowers:
-    if not isinstance(processor, Processor):
-        raise TypeError(
-            f"processor is a {type(processor).__name__}; expected the model and its Processor: "
-            "Processor.from_pretrained(NAME) gives one"
-        )
-    return plain_model(model)
-
-
-def plain_model(model: nn.Module) -> TwoTowers:
-    """The model itself, also where torch.compile holds it; refuse other wrappers."""
-    model = getattr(model, "_orig_mod", model)
-    if isinstance(model, TwoTowers):
-        return model
-    wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
-    raise TypeError(
-        f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
-        + ("pass model.module" if wrapped else "SigLIP.from_pretrained(NAME) gives one")
-    )

@@ -104,17 +104,6 @@ class TwoTowers(Pretrained, ABC):
             for module in [*part.encoder.layers[-unlocked_layers:], *behind]:
                 module.requires_grad_(True)
 
-    def _apply(self, fn, recurse=True):
-        # .to(), .half() and the like end here. Rounded to bfloat16, a scale t of 118.2 would become
-        # 119.3: the two scalars stay in float32.
-        exact = {name: parameter.data for name, parameter in self._parameters.items()}
-        super()._apply(fn, recurse)
-        for name, parameter in self._parameters.items():
-            if parameter.dtype.itemsize < 4 and not exact[name].is_meta:
-                wide = torch.promote_types(exact[name].dtype, torch.float32)
-                parameter.data = exact[name].to(parameter.device, wide)
-        return self
-
 
 class SigLIP(TwoTowers):
     """Two towers, a logit scale and a logit bias.

@@ -21,17 +21,8 @@ def patchify(pixel_values: Tensor, patch_size: int) -> Tensor:
     What is left over at the bottom and at the right, where the patch does not divide the image,
     is dropped, as the strided convolution of the original drops it (padding "valid").
 
-    Args:
-        pixel_values: Images `[B, C, H, W]`.
-        patch_size: Side P of a patch, in pixels.
-
-    Returns:
-        `[B, N, C * P * P]` with N = (H // P) * (W // P). The numbers of a patch are ordered as in
-        a convolution's kernel: channel, row, column. Same dtype and device as the input.
-
-    Raises:
-        TypeError: If the images are no tensor.
-        ValueError: If the images are not four-dimensional or smaller than a patch.
+    From `[B, C, H, W]` to `[B, N, C * P * P]` with N = (H // P) * (W // P). The numbers of a patch
+    are ordered as in a convolution's kernel: channel, row, column.
 
     >>> import torch
     >>> patchify(torch.zeros(1, 3, 384, 384), patch_size=14).shape
@@ -47,15 +38,9 @@ def patchify(pixel_values: Tensor, patch_size: int) -> Tensor:
 
 
 def interpolate_positions(table: Tensor, rows: int, columns: int) -> Tensor:
-    """Stretch a square table of position embeddings to another grid, bicubically.
+    """Stretch position embeddings `[S * S, D]` bicubically to `[rows * columns, D]`.
 
-    Args:
-        table: Position embeddings `[N, D]` of a square grid, N = S * S.
-        rows: Rows of the new grid.
-        columns: Columns of the new grid.
-
-    Returns:
-        `[rows * columns, D]`, as `interpolate_pos_encoding=True` gives in transformers.
+    Source: transformers, ``modeling_siglip.py``, ``interpolate_pos_encoding``.
     """
     side = int(len(table) ** 0.5)
     if (rows, columns) == (side, side):
@@ -80,26 +65,12 @@ class VisionEmbeddings(nn.Module):
         self.image_size = config.image_size
 
     def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """Embed images.
+        """Embed images, converted to the dtype of the weights.
 
-        Args:
-            pixel_values: `[B, 3, H, W]`, floating, as `preprocess` makes them; float32 images are
-                converted to the dtype of the weights.
-            interpolate_pos_encoding: Accept images of another size than the config's, and stretch
-                the position table to them.
-
-        Returns:
-            Tokens `[B, N, D]`.
-
-        Raises:
-            TypeError: If the images are no tensor, or integers, or in half precision while the
-                weights are not.
-            ValueError: If their shape does not fit.
+        `interpolate_pos_encoding` accepts another size, and stretches the positions to it.
         """
         kernel, positions = self.patch_embedding.weight, self.position_embedding.weight
-        check_pixel_values(
-            pixel_values, kernel, None if interpolate_pos_encoding else self.image_size
-        )
+        check_pixel_values(pixel_values, kernel, self.image_size, interpolate_pos_encoding)
         x = self.patch_embedding(pixel_values.to(kernel.dtype))  # [B, D, rows, columns]
         if interpolate_pos_encoding:
             positions = interpolate_positions(positions, *x.shape[2:])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from siglip_lab.encoder import MLP, layer_norm
 
-__all__ = ["LastTokenHead", "MAPHead", "ProbeAttention", "last_token", "mean_pool"]
+__all__ = ["LastTokenHead", "MAPHead", "ProbeAttention"]
 
 
 class ProbeAttention(nn.Module):
@@ -67,22 +67,4 @@ class LastTokenHead(nn.Linear):
     """
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return super().forward(last_token(tokens))
-
-
-def last_token(tokens: Tensor) -> Tensor:
-    """The last token, whatever it is: `[B, N, D]` to `[B, D]`. SigLIP's text tower reads it.
-
-    >>> last_token(torch.arange(6.0).view(1, 3, 2))
-    tensor([[4., 5.]])
-    """
-    return tokens[:, -1]
-
-
-def mean_pool(tokens: Tensor) -> Tensor:
-    """The mean of all tokens, "global average pooling": `[B, N, D]` to `[B, D]`.
-
-    >>> mean_pool(torch.arange(6.0).view(1, 3, 2))
-    tensor([[2., 3.]])
-    """
-    return tokens.mean(dim=1)
+        return super().forward(tokens[:, -1])

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from siglip_lab.images import ImageLike
 from siglip_lab.loading.pretrained import PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
-__all__ = ["Batches", "Inputs", "Processor", "default_device"]
+__all__ = ["Inputs", "Processor"]
 
 
 class Inputs(dict[str, Tensor]):
@@ -26,21 +24,12 @@ class Inputs(dict[str, Tensor]):
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Inputs:
         """Move all tensors to a device; `dtype` is for pixel values, ids stay integers."""
-        return Inputs(
-            {
-                name: x.to(device, dtype if x.is_floating_point() else None)
-                for name, x in self.items()
-            }
-        )
+        types = {name: dtype if x.is_floating_point() else None for name, x in self.items()}
+        return Inputs({name: x.to(device, types[name]) for name, x in self.items()})
 
 
 class Processor(PushToHub):
-    """Turns images and texts into a model's inputs.
-
-    Args:
-        tokenizer: The model's: it pads to its context length.
-        image_size: Side S of the model's images, in pixels.
-    """
+    """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels."""
 
     preprocess = staticmethod(preprocess)
 
@@ -60,23 +49,15 @@ class Processor(PushToHub):
 
     def __call__(
         self,
-        text: str | list[str] | tuple[str, ...] | None = None,
-        images: ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None = None,
+        text: str | Sequence[str] | None = None,
+        images: ImageLike | Sequence[ImageLike] | None = None,
         truncate: bool = True,
     ) -> Inputs:
-        """Prepare texts, images or both.
-
-        Args:
-            text: A string or a list of strings.
-            images: Anything that `preprocess` takes: one image or a list.
-            truncate: Cut texts that are too long; False refuses them.
+        """Prepare texts, images or both, for `model(**processor(text=..., images=...))`.
 
         Returns:
             `{"input_ids": int64 [n_txt, L], "pixel_values": float32 [n_img, 3, S, S]}`, with only
-            what was asked for, so that `model(**processor(text=..., images=...))` works.
-
-        Raises:
-            ValueError: If neither is given.
+            what was asked for. Texts that are too long are cut, or refused if not `truncate`.
         """
         if text is None and images is None:
             raise ValueError("give text, images or both")
@@ -92,43 +73,8 @@ class Processor(PushToHub):
         return self.preprocess(image, self.image_size)[0]
 
     def collate(self, pairs: Iterable[tuple[Any, str]]) -> Inputs:
-        """Pairs of an image and its text to a batch: a `DataLoader`'s `collate_fn`.
-
-        Args:
-            pairs: Images are as `preprocess` takes them, or tensors `[3, S, S]` of `transform`.
-        """
+        """Pairs of an image, or a tensor of `transform`, and its text: a `DataLoader`'s batch."""
         images, texts = map(list, zip(*pairs, strict=True))
         if all(isinstance(image, Tensor) for image in images):
             return Inputs(self(text=texts), pixel_values=torch.stack(images))
         return self(text=texts, images=images)
-
-
-class Batches(Dataset):
-    """Pixel values of each batch, and by its index the error of each image that cannot be read."""
-
-    def __init__(self, processor: Processor, images: list[ImageLike], batch_size: int):
-        self.processor, self.images, self.batch_size = processor, images, batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[int, Exception]]:
-        start = index * self.batch_size
-        batch = self.images[start : start + self.batch_size]
-        with suppress(TypeError, ValueError, FileNotFoundError):
-            return self.processor(images=batch)["pixel_values"], {}
-        values, errors = [torch.empty(0)], {}  # once more, one by one, to know which it is
-        for number, image in enumerate(batch, start):
-            try:
-                values.append(self.processor.transform(image)[None])
-            except (TypeError, ValueError, FileNotFoundError) as error:
-                errors[number] = type(error)(f"images[{number}]: {error}")
-        return torch.cat(values), errors
-
-
-def default_device() -> torch.device:
-    """The device to run on: a CUDA or Apple GPU where there is one, else the CPU."""
-    for name in ("cuda", "mps"):
-        if getattr(torch, name).is_available():
-            return torch.device(name)
-    return torch.device("cpu")

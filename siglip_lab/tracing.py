@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from siglip_lab.checks import check_batch, check_input_ids, check_vocabulary
-from siglip_lab.inference import plain_model
 from siglip_lab.model import TwoTowers
+from siglip_lab.pairs import plain_model
 from siglip_lab.tables import table
 
 __all__ = ["Trace", "TraceRow", "trace"]

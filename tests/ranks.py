@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pytest", "torch._dynamo", "siglip_lab.losses"])
+_CONTEXT.set_forkserver_preload(["pytest", "torch._dynamo", "siglip_lab.losses_at_scale"])
 
 
 def run(world: int, function, *arguments, timeout: float = 60) -> list:

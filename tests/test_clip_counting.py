@@ -10,7 +10,7 @@ from siglip_lab import clip
 from siglip_lab.clip import count_flops, count_parameters
 from siglip_lab.clip.configs import ResNetConfig
 from siglip_lab.clip.pooling import AttentionPool2d
-from siglip_lab.configs import get_config
+from siglip_lab.published import get_config
 
 # open_clip, docs/model_profile.csv: millions of parameters and GFLOPs: both, image, text.
 PROFILE = {

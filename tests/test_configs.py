@@ -3,8 +3,9 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 import torch
 
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.model import SigLIP
+from siglip_lab.published import get_config, list_models
 
 VISION = VisionConfig(384, 14, width=1152, depth=27, num_heads=16, mlp_dim=4304)
 TEXT = TextConfig(32_000, 64, width=1152, depth=27, num_heads=16, mlp_dim=4304)

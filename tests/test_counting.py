@@ -12,10 +12,10 @@ from parity import SiglipModel, shallow, twin_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from siglip_lab import clip, count_bytes, count_flops, count_parameters
-from siglip_lab.configs import get_config, list_models
 from siglip_lab.counts import compare
 from siglip_lab.encoder import EncoderLayer
 from siglip_lab.model import SigLIP
+from siglip_lab.published import get_config, list_models
 
 SO400M = get_config("siglip-so400m-patch14-384")
 CLIP_B32 = clip.get_config("ViT-B/32")

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from siglip_lab.losses import distributed_sigmoid_loss, sigmoid_loss
+from siglip_lab.losses_at_scale import distributed_sigmoid_loss, sigmoid_loss
 
 WIDTH = 6
 

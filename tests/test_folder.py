@@ -18,8 +18,9 @@ from torch.distributed.fsdp import fully_shard
 from transformers import SiglipModel, SiglipProcessor
 
 from siglip_lab import CheckpointError, Processor, SigLIP, TextTower, VisionTower, clip
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading.pretrained import EMBEDDED, SIGLIP
+from siglip_lab.published import get_config
 
 TINY = EMBEDDED["tiny"]
 

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from siglip_lab import CheckpointError, Processor, SigLIP, TextTower, VisionTower
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import pretrained
+from siglip_lab.published import get_config, list_models
 
 TWO_SIZES = SigLIPConfig(  # the towers differ, as in giant-opt; the patches do not fill the image
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pictures import encode, noise, pixels, png, quick, raises, rgb
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps, ImageSequence
 
-from siglip_lab.images import FORMATS, WHITE, load_image
+from siglip_lab.decoding import FORMATS
+from siglip_lab.images import WHITE, load_image
 
 # Kinds of input
 

@@ -5,8 +5,9 @@ import torch
 from parity import NothingIsRead, check_open_batches, random_inputs, random_model, shallow, twin
 
 from siglip_lab import clip
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.model import SigLIP
+from siglip_lab.published import get_config, list_models
 
 SMALL = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),

@@ -12,9 +12,10 @@ from parity import NoFloat64
 from PIL import Image
 
 from siglip_lab import clip, plots
-from siglip_lab.configs import VisionConfig, get_config
+from siglip_lab.configs import VisionConfig
 from siglip_lab.counting import count_bytes, count_flops, count_parameters
 from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
 RED = Image.new("RGB", (45, 30), "red")

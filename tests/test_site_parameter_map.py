@@ -6,8 +6,8 @@ from html import unescape
 import pytest
 
 from siglip_lab import clip
-from siglip_lab.configs import get_config, list_models
 from siglip_lab.counting import count_parameters
+from siglip_lab.published import get_config, list_models
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from siglip_lab.configs import get_config
-from siglip_lab.model import VisionTower
 from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
+from siglip_lab.towers import VisionTower
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

@@ -7,8 +7,9 @@ from html import unescape
 
 import pytest
 
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
+from siglip_lab.published import get_config, list_models
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 

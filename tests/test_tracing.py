@@ -85,7 +85,7 @@ def test_hooks_are_removed_even_after_an_error(model):
 
 @pytest.mark.parametrize("name", ["pixel_values", "input_ids"])
 def test_inputs_that_are_no_tensors(model, name):
-    with pytest.raises(TypeError, match=f"{name} are of type str; expected a tensor"):
+    with pytest.raises(TypeError, match="tensor"):
         sl.trace(model, **random_inputs(CONFIG) | {name: "a"})
 
 

@@ -7,8 +7,9 @@
 
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
 from siglip_lab.clip.counting import count_flops, count_parameters
+from siglip_lab.clip.encoder import build_attention_mask, quick_gelu
 from siglip_lab.clip.memory import count_bytes
-from siglip_lab.clip.model import CLIP, build_attention_mask, quick_gelu
+from siglip_lab.clip.model import CLIP
 from siglip_lab.clip.preprocessing import preprocess
 from siglip_lab.clip.processor import Processor
 from siglip_lab.clip.resnet import ModifiedResNet

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from siglip_lab.activations import TowerBytes
 from siglip_lab.checks import shown
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
 from siglip_lab.clip.counting import count_parameters
 from siglip_lab.counts import Count
-from siglip_lab.memory import TowerBytes, batch_bytes
+from siglip_lab.memory import batch_bytes
 
 __all__ = ["count_bytes"]
 
@@ -49,6 +50,10 @@ class _TowerBytes(TowerBytes):
     def mlp(self) -> int:
         """Kept of x * sigmoid(1.702 x): both factors, and the product for what follows."""
         return 3 * self.hidden
+
+    def mlp_gradients(self) -> int:
+        """Alive at once: the gradients of both factors."""
+        return max(super().mlp_gradients(), 2 * self.hidden)
 
 
 class _VisionBytes(_TowerBytes):

@@ -1,4 +1,4 @@
-"""CLIP's poolings: the class token, the end of text, and attention over a feature map."""
+"""CLIP's poolings, and the plainest ones beside them: many tokens to one vector."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siglip_lab.pooling import mean_pool
+__all__ = ["AttentionPool2d", "class_token", "end_of_text", "last_token", "mean_pool"]
 
-__all__ = ["AttentionPool2d", "class_token", "end_of_text"]
+
+def last_token(tokens: Tensor) -> Tensor:
+    """The last token, whatever it is: `[B, N, D]` to `[B, D]`. SigLIP's text tower reads it.
+
+    >>> last_token(torch.arange(6.0).view(1, 3, 2))
+    tensor([[4., 5.]])
+    """
+    return tokens[:, -1]
+
+
+def mean_pool(tokens: Tensor) -> Tensor:
+    """The mean of all tokens, "global average pooling": `[B, N, D]` to `[B, D]`.
+
+    >>> mean_pool(torch.arange(6.0).view(1, 3, 2))
+    tensor([[2., 3.]])
+    """
+    return tokens.mean(dim=1)
 
 
 def class_token(tokens: Tensor) -> Tensor:
@@ -64,7 +80,7 @@ class AttentionPool2d(nn.Module):
     def __init__(self, grid_size: int, width: int, num_heads: int, embed_dim: int | None = None):
         super().__init__()
         self.num_heads = num_heads
-        positions = torch.randn(grid_size**2 + 1, width) / width**0.5
+        positions = nn.init.normal_(torch.empty(grid_size**2 + 1, width)) / width**0.5
         self.positional_embedding = nn.Parameter(positions)
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, width)
@@ -72,11 +88,7 @@ class AttentionPool2d(nn.Module):
         self.c_proj = nn.Linear(width, embed_dim or width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shapes as for the class.
-
-        Raises:
-            ValueError: If the feature map is not of the size that the positions are for.
-        """
+        """Pool a feature map of the size that the positions are for."""
         tokens = features.flatten(2).transpose(1, 2)  # [B, G * G, D]
         positions, width = self.positional_embedding.shape
         if tokens.shape[1:] != (positions - 1, width):

@@ -36,14 +36,9 @@ import torch
 from torch import Tensor
 
 from siglip_lab.checks import CheckpointError, check_size, differences, shown
-from siglip_lab.configs import (
-    SigLIPConfig,
-    TextConfig,
-    VisionConfig,
-    get_config,
-    list_models,
-)
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading.weights import check_names, check_type
+from siglip_lab.published import get_config, list_models
 
 __all__ = ["read_siglip_file", "read_text_file", "read_vision_file"]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from siglip_lab.checks import CheckpointError, shown
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import folder as folders
 from siglip_lab.loading import foreign, hubs
 from siglip_lab.loading.weights import (
@@ -33,6 +33,7 @@ from siglip_lab.loading.weights import (
     read_json,
     read_tensors,
 )
+from siglip_lab.published import get_config, list_models
 
 __all__ = [
     "EMBEDDED", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained", "PushToHub",
@@ -225,6 +226,17 @@ class Pretrained(PushToHub, nn.Module):
         ):
             return
         folders.write_files(path, {"model.safetensors": tensors, "config.json": content})
+
+    def _apply(self, fn, recurse=True):
+        # .to(), .half() and the like end here. Rounded to bfloat16, a scale t of 118.2 would become
+        # 119.3: the two scalars stay in float32.
+        exact = {name: parameter.data for name, parameter in self._parameters.items()}
+        super()._apply(fn, recurse)
+        for name, parameter in self._parameters.items():
+            if parameter.dtype.itemsize < 4 and not exact[name].is_meta:
+                wide = torch.promote_types(exact[name].dtype, torch.float32)
+                parameter.data = exact[name].to(parameter.device, wide)
+        return self
 
 
 def load(

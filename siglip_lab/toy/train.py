@@ -28,12 +28,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checks import check_integer, shown
-from siglip_lab.configs import SigLIPConfig, get_config
+from siglip_lab.configs import SigLIPConfig
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.loading.folder import write_files
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize, to_pixel_values
 from siglip_lab.processor import Processor
+from siglip_lab.published import get_config
 from siglip_lab.terminal import Parser, run
 from siglip_lab.tokenizer import Tokenizer, canonicalize
 from siglip_lab.toy.shapes_world import (

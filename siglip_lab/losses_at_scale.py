@@ -1,0 +1,283 @@
+"""SigLIP's loss as training uses it: block by block, in one process or around a ring of them.
+
+A pair's cost and its derivative depend on nothing but its own logit. So value and gradients come
+from one pass over blocks of logits, which are never stored.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from siglip_lab.checks import check_integer
+from siglip_lab.loss_checks import check_pairs
+from siglip_lab.pair_costs import HALF_SCALE, has_kernel, sum_and_derive
+
+__all__ = ["distributed_sigmoid_loss", "sigmoid_loss"]
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def sigmoid_loss(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+    labels: Tensor | tuple[Tensor, Tensor] | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Compute `siglip_lab.losses.sigmoid_loss` and its gradients together, in blocks.
+
+    Beyond the inputs, memory holds their gradients and two blocks. Nothing waits for a GPU: a step
+    can be captured in a CUDA graph, or compiled as one graph.
+
+    Args:
+        image_embeds: Unit vectors `[n, D]`.
+        text_embeds: Unit vectors `[n, D]`; with labels there may be m texts, `[m, D]`.
+        logit_scale: log t, a scalar.
+        logit_bias: b, a scalar.
+        labels: As for the plain loss: bool `[n, m]`, or group ids; on the embeddings' device.
+        chunk_size: Side of a block. Default: 2048 on a CPU, 4096 elsewhere.
+
+    Returns:
+        A scalar of at least float32. Half precision is multiplied in float32; on a CUDA GPU in half
+        precision, with logits and sums in float32, and their derivatives rounded to half.
+
+    Raises:
+        TypeError, ValueError: As the plain loss, and for a chunk size that is no positive integer.
+        NotImplementedError: For second and forward-mode derivatives, which the plain loss has.
+
+    >>> x = torch.eye(3)
+    >>> same_photo = torch.tensor([7, 7, 8])  # the first two texts are both true of both images
+    >>> loss = sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0), labels=same_photo)
+    >>> round(loss.item(), 4)
+    7.3599
+    """
+    tensors = image_embeds, text_embeds, logit_scale, logit_bias
+    return _apply(tensors, check_pairs(*tensors[:2], tensors[2:], labels), chunk_size, group="")
+
+
+def distributed_sigmoid_loss(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+    labels: Tensor | tuple[Tensor, Tensor] | None = None,
+    group: dist.ProcessGroup | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Compute SigLIP's loss of one process's images and the texts of all processes.
+
+    The texts go around a ring while blocks are computed, and their gradient follows them home. All
+    processes of the group call this together, each with a batch of the same shape. The mean of the
+    gradients, as of DistributedDataParallel, is that of `sigmoid_loss` over the whole batch.
+
+    Args:
+        image_embeds, text_embeds, logit_scale, logit_bias, chunk_size: As for `sigmoid_loss`.
+        labels: Group ids, for this process's images and texts; equal ids are a true pair wherever
+            the two are. Default: row i of the images and row i of this process's texts.
+        group: The processes; default: all. Gloo and NCCL will do.
+
+    Returns:
+        The sum over n images times all texts, over n; the mean over the processes is the loss.
+        Backward must begin with the same number in each, as it does with a gradient scaler.
+
+    Raises:
+        TypeError, ValueError: As `sigmoid_loss`, for a matrix as labels, and in each process if
+            their batches differ; on a GPU, where nothing is read back, an assertion on the device.
+        RuntimeError: If another process is gone, or silent for longer than the group's time-out.
+
+    Source: SigLIP (arXiv 2303.15343), section 3.3, with the gradients computed on the way.
+    """
+    group = group or dist.group.WORLD
+    if group is None:
+        raise ValueError("there is no process group: call torch.distributed.init_process_group")
+    tensors = image_embeds, text_embeds, logit_scale, logit_bias
+    try:
+        checked = check_pairs(*tensors[:2], tensors[2:], labels)
+        if checked[0] is not None and checked[1] is None:
+            raise TypeError("labels over many processes must be ids, ([n], [m]); got a matrix")
+    except (TypeError, ValueError):
+        if isinstance(image_embeds, Tensor):  # or the others would wait for this one's texts
+            _compare([0] * 7, image_embeds.device, group)
+        raise
+    return _apply(tensors, checked, chunk_size, group.group_name)
+
+
+def _apply(tensors, labels, chunk_size: int | None, group: str) -> Tensor:
+    chunk_size = (2048 if tensors[0].is_cpu else 4096) if chunk_size is None else chunk_size
+    check_integer("chunk_size", chunk_size)
+    if not torch.compiler.is_compiling() and any(
+        forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors
+    ):  # PyTorch would take the operator's derivative for zero
+        raise NotImplementedError("no forward-mode derivative: take siglip_lab.losses.sigmoid_loss")
+    with_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        return _loss_and_gradients(*tensors, *labels, chunk_size, with_grad, group)[0]
+
+
+# ---- one operator: torch.compile would unroll the loops of anything that it sees ---------------
+
+
+@torch.library.custom_op("siglip_lab::sigmoid_loss", mutates_args=())
+def _loss_and_gradients(
+    x: Tensor,
+    y: Tensor,
+    log_t: Tensor,
+    b: Tensor,
+    labels: Tensor | None,
+    text_ids: Tensor | None,
+    chunk: int,
+    with_grad: bool,
+    group: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
+    dtype, world, rank, ids = _accumulate_in(x, y), 1, 0, [text_ids]
+    ring = dist.distributed_c10d._resolve_process_group(group) if group else None
+    if ring is not None:
+        world, rank = ring.size(), ring.rank()
+        kinds = DTYPES.index(x.dtype), DTYPES.index(y.dtype)
+        _compare([*x.shape, len(y), *kinds, with_grad, labels is not None], x.device, ring)
+        if text_ids is not None:
+            ids = [torch.empty_like(text_ids) for _ in range(world)]
+            dist.all_gather(ids, text_ids.contiguous(), ring)
+    t, bias = log_t.to(dtype).exp().reshape(()), b.to(dtype).reshape(())
+    sums, texts = x.new_zeros(2, dtype=dtype), y.contiguous()
+    to_x, to_texts = x.new_zeros(x.shape, dtype=dtype) if with_grad else None, None
+    for step in range(world):  # at hand are the texts of rank - step
+        moving = [texts] * (step < world - 1) + [to_texts] * (to_texts is not None)
+        arriving, requests = _pass_on(moving, ring)
+        to_these = y.new_zeros(y.shape, dtype=dtype) if with_grad else None
+        true = labels, ids[(rank - step) % len(ids)], step == 0
+        sums += _add_pairs(x, texts, t, bias, true, chunk, to_x, to_these)
+        for request in requests:
+            request.wait()
+        if step < world - 1:
+            texts = arriving[0]
+        if with_grad:  # what the ranks before have added arrives one step behind the texts
+            to_texts = to_these if step == 0 else arriving[-1].add_(to_these)
+    loss, to_b = sums[0] / len(x), sums[1] / len(x)
+    if not with_grad:
+        return loss, *(x.new_empty(0) for _ in range(4))
+    if world > 1:
+        (to_texts,), requests = _pass_on([to_texts], ring)  # the last step home
+        for request in requests:
+            request.wait()
+    t_over_n = t / (len(x) * (HALF_SCALE if _is_narrow(x, y) else 1))
+    to_x, to_y = to_x.mul_(t_over_n), to_texts.mul_(t_over_n)
+    parts = zip(x.split(4096), to_x.split(4096), strict=True)  # or all of x would be copied
+    to_log_t = sum(torch.linalg.vecdot(part.to(dtype), to_part).sum() for part, to_part in parts)
+    gradients = zip((x, y, log_t, b), (to_x, to_y, to_log_t, to_b), strict=True)
+    return loss, *(grad.to(each.dtype).reshape(each.shape) for each, grad in gradients)
+
+
+@_loss_and_gradients.register_fake
+def _(x, y, log_t, b, labels, text_ids, chunk, with_grad, group):
+    loss = x.new_empty((), dtype=_accumulate_in(x, y))
+    return loss, *(each.new_empty(each.shape if with_grad else 0) for each in (x, y, log_t, b))
+
+
+def _keep_gradients(ctx, inputs, output):
+    ctx.set_materialize_grads(False)  # or backward gets zeros as large as the embeddings
+    ctx.save_for_backward(*output[1:])
+
+
+def _scale_gradients(ctx, grad_loss, *_):
+    if grad_loss is None:
+        return (None,) * 9
+    if torch.is_grad_enabled():  # by create_graph=True
+        raise NotImplementedError("no second derivative: take siglip_lab.losses.sigmoid_loss")
+    return *(grad * grad_loss.to(grad.dtype) for grad in ctx.saved_tensors), *(None,) * 5
+
+
+_loss_and_gradients.register_autograd(_scale_gradients, setup_context=_keep_gradients)
+
+
+def _pass_on(tensors: list[Tensor], ring: dist.ProcessGroup | None) -> tuple[list, list]:
+    """Begin to send to the next rank: where the tensors of the one before arrive, and requests."""
+    if ring is None or not tensors:
+        return [], []
+    ranks, me = dist.get_process_group_ranks(ring), ring.rank()
+    to, source = ranks[(me + 1) % len(ranks)], ranks[me - 1]
+    arriving, transfers = [torch.empty_like(tensor) for tensor in tensors], []
+    for tensor, buffer in zip(tensors, arriving, strict=True):
+        transfers.append(dist.P2POp(dist.isend, tensor, to, ring))
+        transfers.append(dist.P2POp(dist.irecv, buffer, source, ring))
+    return arriving, dist.batch_isend_irecv(transfers)
+
+
+def _compare(mine: list[int], device: torch.device, ring: dist.ProcessGroup) -> None:
+    """Refuse in each rank what would leave one waiting for another's texts."""
+    # Filled in on the device, number by number: a copy from the host would wait for it.
+    row = torch.stack([torch.full((), each, device=device) for each in mine])
+    rows = [torch.empty_like(row) for _ in range(ring.size())]
+    dist.all_gather(rows, row, ring)
+    same = (torch.stack(rows) == row).all()
+    if device.type != "cpu":
+        torch._assert_async(same, "the ranks' batches differ")  # reads nothing back
+    elif not same:
+        odd = next(rank for rank, each in enumerate(rows) if not torch.equal(each, rows[0]))
+        said = []
+        for rank in (odd, 0):
+            n, d, m, i, j, grad, ids = rows[rank].tolist()
+            types = f"{DTYPES[i]} and {DTYPES[j]}".replace("torch.", "")
+            said.append(f"[{n}, {d}] and [{m}, {d}], {types}, gradients {grad}, ids {ids}")
+        raise ValueError(
+            f"the ranks' batches differ: rank {odd} has {said[0]}, rank 0 {said[1]} (all 0: it "
+            "refuses its own); for an uneven last batch, give sampler and loader drop_last=True"
+        )
+
+
+def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
+    """Sums of the costs of n images and m texts and of their derivatives by the logit, `[2]`.
+
+    The derivatives times y are added to `to_x`, and times x to `to_y`, upscaled in half precision.
+    Labels are a bool matrix or the images' ids, the texts' ids, and whether, without either, text i
+    belongs to image i.
+    """
+    true, text_ids, own = labels
+    n, m, dtype, narrow = len(x), len(y), _accumulate_in(x, y), _is_narrow(x, y)
+    # Allocated once, sums included: small tensors left between the blocks would split a CPU's heap.
+    block = x.new_empty(min(chunk, n) * min(chunk, m), dtype=dtype)
+    narrow_block = torch.empty_like(block, dtype=x.dtype) if narrow else block
+    sums = x.new_empty(-(-n // chunk), -(-m // chunk), 2, dtype=dtype)
+    for i in range(0, n, chunk):
+        rows = slice(i, i + chunk)
+        x_rows = x[rows] if narrow else x[rows].to(dtype)
+        for j in range(0, m, chunk):
+            columns, matched = slice(j, j + chunk), None
+            y_columns = y[columns] if narrow else y[columns].to(dtype)
+            if true is not None:
+                of_rows = true[rows, columns] if text_ids is None else true[rows, None]
+                matched = of_rows if text_ids is None else of_rows == text_ids[columns]
+            shape = len(x_rows), len(y_columns)
+            cosines, derivatives = (
+                each[: shape[0] * shape[1]].view(shape) for each in (block, narrow_block)
+            )
+            _add_product(cosines, x_rows, y_columns.T, beta=0)
+            diagonal = i - j if own else chunk  # outside of the block
+            pairs = cosines, t, b, matched, diagonal, derivatives
+            sums[i // chunk, j // chunk] = sum_and_derive(*pairs)
+            if to_x is not None:
+                _add_product(to_x[rows], derivatives, y_columns)
+                _add_product(to_y[columns], derivatives.T, x_rows)
+    return sums.sum(dim=(0, 1))
+
+
+def _add_product(out: Tensor, a: Tensor, b: Tensor, beta: int = 1) -> None:
+    """Add `a @ b`, or with beta 0 write it over whatever is there."""
+    if a.dtype != out.dtype and a.is_cuda:
+        torch.addmm(out, a, b, out_dtype=out.dtype, beta=beta, out=out)
+    else:
+        torch.addmm(out, a.to(out.dtype), b.to(out.dtype), beta=beta, out=out)
+
+
+def _is_narrow(x: Tensor, y: Tensor) -> bool:
+    """Whether half precision is multiplied as it is."""
+    return x.dtype == y.dtype and x.dtype in DTYPES[:2] and (x.is_cuda or has_kernel(x.device))
+
+
+def _accumulate_in(x: Tensor, y: Tensor) -> torch.dtype:
+    return torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
