@@ -15,15 +15,16 @@ from siglip_lab import clip
 from siglip_lab.clip import CLIP, CLIPConfig, ResNetConfig
 from siglip_lab.configs import TextConfig, VisionConfig
 
-TEXT = TextConfig(600, 12, width=64, depth=2, num_heads=1, mlp_dim=256, embed_dim=40)
-SMALL = CLIPConfig(VisionConfig(32, 8, width=128, depth=2, num_heads=2, mlp_dim=512), TEXT)
-RESNET = CLIPConfig(ResNetConfig(64, 8, (2, 1, 3, 1)), TEXT)
+TEXT = TextConfig(600, 12, width=64, depth=2, num_heads=1, mlp_dim=256)
+SMALL = CLIPConfig(VisionConfig(32, 8, width=128, depth=2, num_heads=2, mlp_dim=512), TEXT, 40)
+RESNET = CLIPConfig(ResNetConfig(64, 8, (2, 1, 3, 1)), TEXT, 40)
 VITS = ["ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px"]
 
 
 def shallow(name: str, depth: int = 2) -> CLIPConfig:
     config = clip.get_config(name)
-    return CLIPConfig(replace(config.vision, depth=depth), replace(config.text, depth=depth))
+    vision, text = replace(config.vision, depth=depth), replace(config.text, depth=depth)
+    return CLIPConfig(vision, text, config.embed_dim)
 
 
 def random_model(config: CLIPConfig, seed: int = 0) -> CLIP:
