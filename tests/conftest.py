@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib.util
 import os
 import subprocess
 import sys
@@ -39,6 +40,15 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def book_site(root):
+    """The site's extension."""
+    spec = importlib.util.spec_from_file_location("book_site", root / "book/_ext/book_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
