@@ -341,7 +341,7 @@ def test_wrong_inputs(config):
 
 @pytest.mark.parametrize("config", ["ViT-B/32", sl.get_config("tiny")])
 def test_a_config_of_another_kind(config):
-    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}; .*load_model"):
+    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}"):
         CLIP(config)
 
 

@@ -36,13 +36,13 @@ from siglip_lab.loading.weights import (
 from siglip_lab.published import get_config, list_models
 
 __all__ = [
-    "EMBEDDED", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained", "PushToHub",
+    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained", "PushToHub",
     "load", "read_processor", "resolve", "write_processor",
 ]  # fmt: skip
 
 EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
-_MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
+MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
 _REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 _GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 Model = TypeVar("Model", bound="Pretrained")
@@ -306,7 +306,7 @@ def resolve(
         name, _, given = name.partition("@")
         repo, revision = repositories.get(name, name), revision or given or None
     if scheme == "modelscope":
-        repo = _MODELSCOPE.get(name, repo)
+        repo = MODELSCOPE.get(name, repo)
     path_like = isinstance(where, os.PathLike) or (not scheme and Path(repo).suffix in ENDINGS)
     if path_like or scheme not in ("", *hubs.HUBS) or not _REPOSITORY.fullmatch(repo):
         raise FileNotFoundError(
