@@ -17,12 +17,14 @@ import torch
 
 import siglip_lab as sl
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.loading.pretrained import EMBEDDED
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.toy import train as training
 from siglip_lab.toy.shapes_world import draw
 from siglip_lab.toy.train import Settings, evaluate, multi_label_sigmoid_loss, train, training_batch
 
+SHIPPED = EMBEDDED["tiny"]
 VERY_SMALL = SigLIPConfig(
     VisionConfig(image_size=27, patch_size=8, width=24, depth=1, num_heads=2, mlp_dim=40),
     TextConfig(300, 16, width=24, depth=1, num_heads=2, mlp_dim=40),
@@ -452,6 +454,7 @@ import resource, signal, sys
 from siglip_lab import SigLIP
 from siglip_lab import cli as command_line
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.toy import train
 from siglip_lab.toy.train import Settings
 
 train.PRESETS["quick"] = {SETTINGS!r}
@@ -464,7 +467,7 @@ sys.argv = ["train"]
 print(train.main(["--out", "state"]))
 train._write_state = lambda path, *_: path.touch()
 print(train.main(["--out", "weights"]))
-print(command_line.main(["convert", "x.pt", "converted"]))
+print(command_line.main(["convert", sys.executable, "converted"]))
 """
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
@@ -491,7 +494,7 @@ def test_the_shipped_folder_is_complete_and_small():
         "tokenizer_config.json",
     }  # fmt: skip
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 8e6
-    assert sl.SigLIP.from_pretrained("tiny").config == training.TINY
+    assert sl.SigLIP.from_pretrained(SHIPPED).config == training.TINY
     assert json.loads((SHIPPED / "config.json").read_text())["model_type"] == "siglip"
     assert (SHIPPED / "spiece.model").read_bytes() == training.train_tokenizer()
 
@@ -503,9 +506,8 @@ def test_the_tiny_shape_keeps_the_real_ones_quirks():
 
 
 def test_the_shipped_model_is_as_accurate_as_the_book_says():
-    accuracy = evaluate(
-        sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny"), 2, seed=1
-    )
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
+    accuracy = evaluate(model, processor, 2, seed=1)
     assert accuracy.pictures == {"seen": 576, "held_out_triples": 32, "held_out_pairs": 32}
     assert accuracy.seen >= 0.95
     assert accuracy.held_out_triples >= 0.85

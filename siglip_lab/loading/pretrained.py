@@ -36,8 +36,8 @@ from siglip_lab.loading.weights import (
 from siglip_lab.published import get_config, list_models
 
 __all__ = [
-    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained", "PushToHub",
-    "load", "read_processor", "resolve", "write_processor",
+    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained",
+    "PushToHub", "load", "read_processor", "resolve", "write_processor",
 ]  # fmt: skip
 
 EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
