@@ -1,8 +1,11 @@
-"""Time `siglip_lab.preprocessing` against transformers' `SiglipImageProcessorPil`, in one process.
+"""Time `siglip_lab.preprocess` against its peers: one PIL image, 16 of them, 32 JPEG files.
 
-Runs of the two alternate, so that a slow moment of the machine meets both. Images are decoded
-before the clock starts. torch keeps to one thread: both use it only to copy, and on a busy machine
-threads that wait for work disturb whatever runs next.
+The peers are transformers' `SiglipImageProcessorPil` and, where it is installed, hf-processors-rs,
+which computes the same in Rust; all three give the same bits, or nothing is written. Runs of them
+alternate, in one process, so that a slow moment of the machine meets all. torch keeps to one
+thread: it is only asked to copy here, and threads that wait for work disturb whatever runs next.
+
+"pillow" is the resize alone, which siglip_lab and transformers share: no way around it is faster.
 
 Run ``python -m benchmarks.preprocess``; it writes ``siglip_lab/data/results/preprocess.json``.
 """
@@ -11,6 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +25,35 @@ from PIL import Image, ImageFilter
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from benchmarks.common import RESULTS, alternate, hardware, write
-from siglip_lab.preprocessing import preprocess
+from siglip_lab.preprocessing import preprocess, resize
 
 SIZE = 384
+SETTINGS = {  # of every SigLIP v1 checkpoint
+    "size": {"height": SIZE, "width": SIZE},
+    "resample": 3,
+    "rescale_factor": 1 / 255,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
+RUST = "hf-processors-rs"
 
 
-def peer_processor(size: int) -> SiglipImageProcessorPil:
-    """The peer, with the settings of every SigLIP v1 checkpoint."""
-    return SiglipImageProcessorPil(
-        size={"height": size, "width": size},
-        resample=3,
-        rescale_factor=1 / 255,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
+def peers() -> dict[str, Callable]:
+    """Images or paths to float32 `[B, 3, 384, 384]`, as each peer does it."""
+    processor = SiglipImageProcessorPil(**SETTINGS)
+
+    def transformers(images: Image.Image | list) -> torch.Tensor:
+        files = isinstance(images, list) and isinstance(images[0], str)
+        opened = [Image.open(file) for file in images] if files else images
+        return processor(opened, return_tensors="pt")["pixel_values"]
+
+    ways: dict[str, Callable] = {"transformers": transformers}
+    if find_spec("hf_processors_rs"):
+        from hf_processors_rs import AutoImageProcessor
+
+        settings = {"image_processor_type": "SiglipImageProcessor", **SETTINGS}
+        ways[RUST] = AutoImageProcessor.from_dict(settings, backend="pil")
+    return ways
 
 
 def photo(width: int, height: int, seed: int) -> Image.Image:
@@ -42,33 +63,24 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
     return Image.blend(noise.filter(ImageFilter.BoxBlur(8)), noise, 0.2)
 
 
-def compare(images: list[Image.Image], runs: int) -> dict:
-    """Median times of both for one batch, and how many times faster siglip_lab is."""
-    peer = peer_processor(SIZE)
-    ways = {
-        "siglip_lab": lambda: preprocess(images, SIZE),
-        "transformers": lambda: peer(images, return_tensors="pt")["pixel_values"],
-    }
-    ours, theirs = (way() for way in ways.values())
-    if not torch.equal(ours, theirs):
-        raise RuntimeError("the two disagree; a speed without equality means nothing")
-    wall, work = (in_ms(seconds) for seconds in alternate(ways, runs))
+def row(what: str, images: Image.Image | list, runs: int) -> dict:
+    """Median times for one batch, and how many times faster than each peer siglip_lab is."""
+    ways = {name: (lambda way=way: way(images)) for name, way in peers().items()}
+    ways = {"siglip_lab": lambda: preprocess(images, SIZE), **ways}
+    ours, *theirs = (np.asarray(way()) for way in ways.values())
+    if not all(np.array_equal(ours, other) for other in theirs):
+        raise RuntimeError("the results disagree; a speed without equality means nothing")
+    if isinstance(images, Image.Image):
+        ways["pillow"] = lambda: resize(images, SIZE)
+    wall, work = alternate(ways, runs)
     return {
-        "images": len(images),
-        "width": images[0].width,
-        "height": images[0].height,
-        "size": SIZE,
+        "what": what,
+        "images": len(ours),
         "runs": runs,
-        "median_ms": wall,
-        "ratio": round(wall["transformers"] / wall["siglip_lab"], 2),
-        "median_cpu_ms": work,
-        "cpu_ratio": round(work["transformers"] / work["siglip_lab"], 2),
-        "equal": True,
+        "median_ms": {name: round(1000 * value, 3) for name, value in wall.items()},
+        "median_cpu_ms": {name: round(1000 * value, 3) for name, value in work.items()},
+        "ratio": {k: round(wall[k] / wall["siglip_lab"], 2) for k in wall if k != "siglip_lab"},
     }
-
-
-def in_ms(seconds: dict[str, float]) -> dict[str, float]:
-    return {name: round(1000 * value, 3) for name, value in seconds.items()}
 
 
 def check_quiet(single: dict) -> None:
@@ -86,20 +98,30 @@ def check_quiet(single: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=60, help="timed runs of each (default: 60)")
-    parser.add_argument(
-        "--output", type=Path, default=RESULTS / "preprocess.json", help="where to write the result"
-    )
+    parser.add_argument("--runs", type=int, default=60, help="timed runs for one image")
+    parser.add_argument("--output", type=Path, default=RESULTS / "preprocess.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    photos = [photo(640, 480, seed) for seed in range(32)]
+    few = max(1, args.runs // 4)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [f"{folder}/{index}.jpg" for index in range(len(photos))]
+        for image, file in zip(photos, files, strict=True):
+            image.save(file, quality=90)
+        rows = [
+            row("one PIL image", photos[0], args.runs),
+            row("16 PIL images", photos[:16], few),
+            row("32 JPEG files", files, few),
+        ]
+    check_quiet(rows[0])
+    installed = [RUST] if find_spec("hf_processors_rs") else []
     result = {
-        "what": "images to pixel values, decoded RGB images, siglip_lab against transformers' "
-        "SiglipImageProcessorPil, medians of alternating runs",
-        "hardware": hardware("transformers", "pillow", "numpy"),
-        "single": compare([photo(640, 480, seed=0)], args.runs),
-        "batch": compare([photo(640, 480, seed) for seed in range(16)], max(1, args.runs // 4)),
+        "what": f"pictures of 640 x 480 to pixel values of {SIZE} x {SIZE}, equal to the bit: "
+        "median times of alternating runs; ratio: the other's time over siglip_lab's; pillow: the "
+        "resize alone, which siglip_lab and transformers share",
+        "hardware": hardware("transformers", "pillow", "numpy", *installed),
+        "rows": rows,
     }
-    check_quiet(result["single"])
     write(result, args.output)
     print(json.dumps(result, indent=1))
 

@@ -16,23 +16,22 @@ import sys
 from pathlib import Path
 
 from siglip_lab import (
+    Processor,
+    SigLIP,
     Tokenizer,
     __version__,
     clip,
     count_flops,
     count_parameters,
     list_models,
-    load_model,
-    load_processor,
     trace,
     zero_shot,
 )
 from siglip_lab.checks import shown
-from siglip_lab.configs import get_config
-from siglip_lab.counting import compare
-from siglip_lab.loading.folder import save_checkpoint
-from siglip_lab.loading.foreign import load_file
-from siglip_lab.loading.hubs import SOURCES, download
+from siglip_lab.counts import compare
+from siglip_lab.loading.pretrained import resolve
+from siglip_lab.published import get_config
+from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show
 
 _NO_NUMBERS = (
@@ -102,10 +101,11 @@ def _parser() -> Parser:
     )  # fmt: skip
     convert.set_defaults(run=_convert)
 
-    fetch = commands.add_parser("download", help="fetch a published model, print its folder")
-    fetch.add_argument("name", help='for example "siglip-so400m-patch14-384"')
-    fetch.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="%(default)s")
-    fetch.set_defaults(run=lambda options: print(download(options.name, options.source)))
+    fetch = commands.add_parser("download", help="fetch a checkpoint from a hub, print its folder")
+    fetch.add_argument(
+        "where", help='"siglip-so400m-patch14-384", "OWNER/NAME" or "modelscope:OWNER/NAME"'
+    )
+    fetch.set_defaults(run=lambda options: print(resolve(options.where)))
     return parser
 
 
@@ -116,25 +116,15 @@ def utf_8(word: str) -> str:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", default="tiny", metavar="NAME",
-        help='a checkpoint folder, or a name that "models" lists (default: %(default)s)',
+        "--model", default="tiny", metavar="WHERE",
+        help='a name that "models" lists, "OWNER/NAME" on Hugging Face, "modelscope:OWNER/NAME", '
+        "or a checkpoint folder (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--source", help="of a published model: huggingface, modelscope, or a checkpoint folder"
-    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _load(options):
-    published = {*list_models(), *list_models(version=2)} - {"tiny"}
-    name = options.model.removeprefix("google/")
-    if options.source is None and name in published and not Path(options.model).is_dir():
-        raise ValueError(
-            f"the weights of {name} are not part of this package: --source huggingface or "
-            "--source modelscope downloads them, --source FOLDER takes them from there"
-        )
-    model = load_model(options.model, source=options.source)
-    return model, load_processor(options.model, source=options.source)
+    return SigLIP.from_pretrained(options.model), Processor.from_pretrained(options.model)
 
 
 def _classify(options) -> None:
@@ -173,13 +163,19 @@ def _models(options) -> None:
     if options.json:
         _print_json(rows)
         return
-    for row in [{key: key for key in rows[0]}, *rows]:
-        print(f"{row['name']:<38}", *(f"{row[key]:>{len(key)}}" for key in list(row)[1:]))
+    show(table([list(rows[0]), *(list(row.values()) for row in rows)]))
 
 
 def _count(options) -> None:
-    counting = count_flops if options.flops else count_parameters
-    counts = {name: counting(_config(name)) for name in options.name}
+    siglips, clips = (
+        (count_flops, clip.count_flops)
+        if options.flops
+        else (count_parameters, clip.count_parameters)
+    )
+    counts = {
+        name: (clips if name in clip.list_models() else siglips)(_config(name))
+        for name in options.name
+    }
     if options.json:
         _print_json({name: count.to_dict() for name, count in counts.items()})
     else:
@@ -190,29 +186,29 @@ def _convert(options) -> None:
     folder = Path(options.folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not an empty folder: name another one")
-    spiece = Path(options.tokenizer).read_bytes() if options.tokenizer else None
-    model = load_file(options.file, config=options.shape)
-    text = model.config.text
+    if not Path(options.file).is_file():
+        raise FileNotFoundError(f"there is no file {shown(repr(options.file))}")
+    model = SigLIP.from_pretrained(options.file, config=options.shape)
+    text, image_size = model.config.text, model.config.vision.image_size
     newer = model.config in [get_config(name) for name in list_models(version=2)]
-    if spiece is not None and newer:
-        raise ValueError(
-            f"{options.file} is a SigLIP 2: its tokenizer, Gemma's, is not part of this library; "
-            "convert it without --tokenizer"
-        )
-    if spiece is not None:
-        vocab_size = Tokenizer(options.tokenizer, text.context_length).vocab_size
-        if vocab_size > text.vocab_size:
+    if options.tokenizer:
+        if newer:
             raise ValueError(
-                f"{options.tokenizer} has {vocab_size} pieces, {options.file} allows "
+                f"{options.file} is a SigLIP 2: its tokenizer, Gemma's, is not part of this "
+                "library; convert it without --tokenizer"
+            )
+        tokenizer = Tokenizer(options.tokenizer, text.context_length)
+        if tokenizer.vocab_size > text.vocab_size:
+            raise ValueError(
+                f"{options.tokenizer} has {tokenizer.vocab_size} pieces, {options.file} allows "
                 f"{text.vocab_size}: the two belong to different models"
             )
-    save_checkpoint(folder, model, spiece)
+        Processor(tokenizer, image_size).save_pretrained(folder)
+    model.save_pretrained(folder)
     total = sum(parameter.numel() for parameter in model.parameters())
     show(f"{shown(folder, LINE)}: {total:,} parameters, {model.config}")
-    if newer:
-        print("load_model reads it; load_processor does not: SigLIP 2's tokenizer is Gemma's")
-    elif spiece is None:
-        print("load_model reads it; load_processor will, once its spiece.model is put there")
+    if not options.tokenizer:
+        print("it holds the model alone: Processor.save_pretrained adds a processor")
 
 
 def _print_json(content) -> None:

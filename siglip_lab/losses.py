@@ -3,13 +3,13 @@
 Training uses `siglip_lab.losses_at_scale`, held equal to `sigmoid_loss` in value and gradients.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["check_batch", "clip_loss", "sigmoid_loss", "soft_target_loss"]
+from siglip_lab.loss_checks import check_pairs
+
+__all__ = ["clip_loss", "sigmoid_loss", "soft_target_loss"]
 
 
 def sigmoid_loss(
@@ -42,7 +42,7 @@ def sigmoid_loss(
     >>> round(sigmoid_loss(x, x, torch.tensor(10.0).log(), torch.tensor(-10.0)).item(), 4)
     0.6932
     """
-    true, text_ids = check_batch(image_embeds, text_embeds, (logit_scale, logit_bias), labels)
+    true, text_ids = check_pairs(image_embeds, text_embeds, (logit_scale, logit_bias), labels)
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, log_t, b = _accurate(image_embeds, text_embeds, logit_scale, logit_bias)
         logits = log_t.exp() * x @ y.T + b  # [n, m]
@@ -61,7 +61,7 @@ def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) ->
     >>> round(clip_loss(x, x, torch.tensor(0.0)).item(), 4)
     0.5514
     """
-    check_batch(image_embeds, text_embeds, (logit_scale,))
+    check_pairs(image_embeds, text_embeds, (logit_scale,))
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, log_t = _accurate(image_embeds, text_embeds, logit_scale)
         logits = log_t.exp() * x @ y.T  # [n, n]
@@ -80,50 +80,12 @@ def soft_target_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Ten
     >>> round(soft_target_loss(x, x, torch.tensor(0.0)).item(), 4)
     0.9753
     """
-    check_batch(image_embeds, text_embeds, (logit_scale,))
+    check_pairs(image_embeds, text_embeds, (logit_scale,))
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, log_t = _accurate(image_embeds, text_embeds, logit_scale)
         logits = log_t.exp() * y @ x.T  # [n, n]
         targets = ((x @ x.T + y @ y.T) / 2 / log_t.exp()).softmax(dim=-1)  # [n, n]
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets.T)) / 2
-
-
-def check_batch(
-    x: Tensor, y: Tensor, scalars: tuple[Tensor, ...], labels=None
-) -> tuple[Tensor | None, Tensor | None]:
-    """Refuse wrong types and shapes, reading no value.
-
-    Returns: Labels as bool `[n, m]` and None, or ids `[n]` and `[m]`, or, by default, None twice.
-    """
-    if not all(isinstance(each, Tensor) for each in (x, y, *scalars)):
-        raise TypeError("embeddings, logit_scale and logit_bias must be tensors")
-    if not (x.is_floating_point() and y.is_floating_point()):
-        raise TypeError(f"embeddings are {x.dtype} and {y.dtype}; expected floating-point tensors")
-    expected = "[n, D] twice, a text for each image" if labels is None else "[n, D] and [m, D]"
-    matrices = x.ndim == y.ndim == 2 and x.numel() and y.numel() and x.shape[1] == y.shape[1]
-    if not matrices or (labels is None and x.shape[0] != y.shape[0]):
-        raise ValueError(f"embeddings are {list(x.shape)} and {list(y.shape)}; expected {expected}")
-    if any(scalar.numel() != 1 for scalar in scalars):
-        raise ValueError("logit_scale and logit_bias hold one number each; one here holds more")
-    if labels is None:
-        return None, None
-    matrix = isinstance(labels, Tensor) and labels.dtype == torch.bool
-    given = labels if isinstance(labels, (tuple, list)) else [labels] * (2 - matrix)
-    if not matrix and not (len(given) == 2 and all(map(_are_ids, given))):
-        raise TypeError(
-            "labels must be a bool matrix [n, m], as labels > 0 makes of +1 and -1, or integer "
-            f"ids: ([n], [m]) or one [n] for both; got {getattr(labels, 'dtype', type(labels))}"
-        )
-    shapes, (n, m) = [tuple(each.shape) for each in given], (x.shape[0], y.shape[0])
-    if shapes != ([(n, m)] if matrix else [(n,), (m,)]):
-        raise ValueError(f"labels of shape {shapes} do not fit {n} images, {m} texts")
-    first, *second = (each.to(x.device, torch.bool if matrix else torch.int64) for each in given)
-    return first, second[0] if second else None
-
-
-def _are_ids(ids) -> bool:
-    integers = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
-    return isinstance(ids, Tensor) and ids.ndim == 1 and ids.dtype in integers
 
 
 def _accurate(*tensors: Tensor) -> list[Tensor]:

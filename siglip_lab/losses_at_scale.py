@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from siglip_lab.checks import check_integer
-from siglip_lab.losses import check_batch
+from siglip_lab.loss_checks import check_pairs
 from siglip_lab.pair_costs import HALF_SCALE, has_kernel, sum_and_derive
 
 __all__ = ["distributed_sigmoid_loss", "sigmoid_loss"]
@@ -56,7 +56,7 @@ def sigmoid_loss(
     7.3599
     """
     tensors = image_embeds, text_embeds, logit_scale, logit_bias
-    return _apply(tensors, check_batch(*tensors[:2], tensors[2:], labels), chunk_size, group="")
+    return _apply(tensors, check_pairs(*tensors[:2], tensors[2:], labels), chunk_size, group="")
 
 
 def distributed_sigmoid_loss(
@@ -96,7 +96,7 @@ def distributed_sigmoid_loss(
         raise ValueError("there is no process group: call torch.distributed.init_process_group")
     tensors = image_embeds, text_embeds, logit_scale, logit_bias
     try:
-        checked = check_batch(*tensors[:2], tensors[2:], labels)
+        checked = check_pairs(*tensors[:2], tensors[2:], labels)
         if checked[0] is not None and checked[1] is None:
             raise TypeError("labels over many processes must be ids, ([n], [m]); got a matrix")
     except (TypeError, ValueError):

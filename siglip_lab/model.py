@@ -1,180 +1,106 @@
-"""The two towers and what joins them: images and texts become unit vectors, then logits.
+"""What joins the two towers: unit vectors, then logits.
 
-Chapter "Two towers". Parameter names are those of the published checkpoints in the Hugging Face
-format, so a downloaded file loads as it is.
+Chapter "Two towers".
 """
 
-from __future__ import annotations
-
 import math
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.encoder import MLP, Attention, Encoder, layer_norm
-from siglip_lab.patches import VisionEmbeddings
-from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
+from siglip_lab.checks import check_integer
+from siglip_lab.configs import SigLIPConfig
+from siglip_lab.encoder import Encoder
+from siglip_lab.initialization import init_weights
+from siglip_lab.loading.pretrained import SIGLIP, Pretrained
+from siglip_lab.loading.weights import skip_draws
+from siglip_lab.towers import TextTower, TwoTowerOutput, VisionTower
 
-__all__ = [
-    "SigLIP", "TwoTowers", "TwoTowerOutput", "VisionTower", "TextTower", "TowerOutput",
-    "TextEmbeddings", "default_device", "plain_model", "scaled_cosines", "unit_vectors",
-]  # fmt: skip
-
-
-class TowerOutput(NamedTuple):
-    """What a tower returns."""
-
-    last_hidden_state: Tensor  # [B, N, D], after the final norm, but in CLIP's ViT before it
-    pooler_output: Tensor  # [B, D], not normalised
+__all__ = ["SigLIP", "TwoTowers", "l2_normalize", "similarity"]
 
 
-class TwoTowerOutput(NamedTuple):
-    """What a model of two towers returns."""
+class TwoTowers(Pretrained, ABC):
+    """What SigLIP and CLIP share: two towers, whose embeddings are compared."""
 
-    logits_per_image: Tensor  # [n_img, n_txt], at least float32
-    logits_per_text: Tensor  # [n_txt, n_img], its transpose
-    image_embeds: Tensor  # [n_img, D], L2-normalised, at least float32
-    text_embeds: Tensor  # [n_txt, D], L2-normalised, at least float32
-
-
-class VisionTower(nn.Module):
-    """Images `[B, 3, S, S]` to tokens `[B, N, D]` and one vector `[B, D]` each.
-
-    Args:
-        config: Shape of the tower.
-    """
-
-    def __init__(self, config: VisionConfig):
-        super().__init__()
-        self.embeddings = VisionEmbeddings(config)
-        self.encoder = Encoder(config)
-        self.post_layernorm = layer_norm(config.width)
-        self.head = MAPHead(config.width, config.num_heads, config.mlp_dim)
-
-    def forward(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> TowerOutput:
-        """Arguments and errors as for `VisionEmbeddings.forward`."""
-        x = self.embeddings(pixel_values, interpolate_pos_encoding)  # [B, N, D]
-        x = self.post_layernorm(self.encoder(x))
-        return TowerOutput(x, self.head(x))
-
-    def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw this tower's weights anew; as `SigLIP.init_weights`."""
-        _init_modules(self, generator)
-
-
-class TextEmbeddings(nn.Module):
-    """Token embedding plus position embedding: ids `[B, L]` to `[B, L, D]`.
-
-    Args:
-        config: Shape of the text tower.
-    """
-
-    def __init__(self, config: TextConfig):
-        super().__init__()
-        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
-        self.position_embedding = nn.Embedding(config.context_length, config.width)
-
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """Look up tokens and positions.
-
-        Raises:
-            TypeError: If the ids are no tensor, or not integers.
-            ValueError: If their shape does not fit the tables, or an id is outside the vocabulary;
-                a GPU or a compiled model meets such an id with an error of PyTorch's.
-        """
-        self._check(input_ids)
-        positions = self.position_embedding.weight[: input_ids.shape[1]]  # [L, D]
-        try:
-            return self.token_embedding(input_ids) + positions  # [B, L, D]
-        except IndexError:  # only now are ids read: before, a GPU would have to be waited for
-            self.check_values(input_ids)
-            raise
-
-    def check_values(self, input_ids: Tensor) -> None:
-        """Refuse what `forward` refuses, and ids outside the vocabulary on any device."""
-        self._check(input_ids)
-        low, high = int(input_ids.min()), int(input_ids.max())
-        vocab = self.token_embedding.num_embeddings
-        if low < 0 or high >= vocab:
-            raise ValueError(
-                f"input_ids reach from {low} to {high}, the vocabulary from 0 to {vocab - 1}: "
-                "the tokenizer belongs to another model"
-            )
-
-    def _check(self, input_ids: Tensor) -> None:
-        if not isinstance(input_ids, Tensor):
-            raise TypeError(
-                f"input_ids are of type {type(input_ids).__name__}; expected a tensor [B, L]: "
-                'use processor(text=...)["input_ids"]'
-            )
-        shape, length = tuple(input_ids.shape), self.position_embedding.num_embeddings
-        if input_ids.dtype not in (torch.int32, torch.int64):
-            raise TypeError(f"input_ids are {input_ids.dtype}; expected int64 ids: use a tokenizer")
-        if len(shape) != 2 or 0 in shape:
-            raise ValueError(f"input_ids have shape {shape}; expected [B, L] with B, L >= 1")
-        if shape[1] > length:
-            raise ValueError(
-                f"{shape[1]} tokens a text, but the model has {length} positions: "
-                f"tokenize with context_length={length}"
-            )
-
-
-class TextTower(nn.Module):
-    """Ids `[B, L]` to tokens `[B, L, D]` and one vector `[B, E]` each.
-
-    There is no attention mask: padding is attended to, as it was in training.
-
-    Args:
-        config: Shape of the tower.
-    """
-
-    def __init__(self, config: TextConfig):
-        super().__init__()
-        self.identity_head = config.identity_head
-        self.embeddings = TextEmbeddings(config)
-        self.encoder = Encoder(config)
-        self.final_layer_norm = layer_norm(config.width)
-        self.head = LastTokenHead(config.width, config.embed_dim)
-
-    def forward(self, input_ids: Tensor) -> TowerOutput:
-        """Arguments and errors as for `TextEmbeddings.forward`."""
-        x = self.embeddings(input_ids)  # [B, L, D]
-        x = self.final_layer_norm(self.encoder(x))
-        return TowerOutput(x, self.head(x))
-
-    def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw this tower's weights anew; as `SigLIP.init_weights`."""
-        _init_modules(self, generator)
-        if self.identity_head:
-            nn.init.eye_(self.head.weight)
-
-
-class TwoTowers(nn.Module):
-    """What SigLIP and CLIP share: two towers, whose embeddings are compared.
-
-    A model brings `encode_image`, `encode_text`, `logits` and `probabilities`.
-    """
+    vision_model: nn.Module
+    text_model: nn.Module
+    logit_scale: nn.Parameter  # log t
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, interpolate_pos_encoding: bool = False
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = False,
     ) -> TwoTowerOutput:
-        """Compare every image with every text.
+        """Compare images `[n_img, 3, S, S]` with texts `[n_txt, L]`, or embed one side alone."""
+        if pixel_values is None and input_ids is None:
+            raise ValueError("give pixel_values, input_ids or both: model(**processor(...))")
+        vision = text = image_embeds = text_embeds = logits = None
+        if pixel_values is not None:
+            vision = self.vision_model(pixel_values, interpolate_pos_encoding, output_hidden_states)
+            image_embeds = l2_normalize(self.project_image(vision.pooler_output))
+        if input_ids is not None:
+            text = self.text_model(input_ids, output_hidden_states)
+            text_embeds = l2_normalize(self.project_text(text.pooler_output))
+        if image_embeds is not None and text_embeds is not None:
+            logits = self.logits(image_embeds, text_embeds)
+        per_text = None if logits is None else logits.T
+        return TwoTowerOutput(logits, per_text, image_embeds, text_embeds, vision, text)
 
-        Args:
-            pixel_values: Images `[n_img, 3, S, S]`.
-            input_ids: Texts `[n_txt, L]`.
-            interpolate_pos_encoding: Accept images of another size, if the image tower can.
+    def encode_image(
+        self, pixel_values: Tensor, normalize: bool = True, interpolate_pos_encoding: bool = False
+    ) -> Tensor:
+        """Images `[B, 3, S, S]` to embeddings `[B, E]`: unit vectors, at least float32, or raw."""
+        output = self.vision_model(pixel_values, interpolate_pos_encoding)
+        embeds = self.project_image(output.pooler_output)
+        return l2_normalize(embeds) if normalize else embeds
 
-        Returns:
-            `TwoTowerOutput`; `probabilities` says what its logits mean.
+    def encode_text(self, input_ids: Tensor, normalize: bool = True) -> Tensor:
+        """Ids `[B, L]` to embeddings `[B, E]`: unit vectors, at least float32, or raw."""
+        embeds = self.project_text(self.text_model(input_ids).pooler_output)
+        return l2_normalize(embeds) if normalize else embeds
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """From the image tower's vector `[B, D]` to the embedding `[B, E]`: here the same."""
+        return pooled
+
+    def project_text(self, pooled: Tensor) -> Tensor:
+        """From the text tower's vector to the embedding `[B, E]`: here the same."""
+        return pooled
+
+    @abstractmethod
+    def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """Logits `[n_img, n_txt]` of unit vectors `[n_img, E]` and `[n_txt, E]`."""
+
+    @abstractmethod
+    def to_probabilities(self, logits: Tensor) -> Tensor:
+        """What the logits mean, in the same shape."""
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Compute each layer once more in the backward pass instead of keeping its activations."""
+        for module in self.modules():
+            if isinstance(module, Encoder):
+                module.grad_checkpointing = enable
+
+    def lock(self, tower: str, unlocked_layers: int = 0) -> None:
+        """Keep the "vision" or the "text" tower as it is: its weights get no gradients.
+
+        The last `unlocked_layers` encoder layers still learn, and with them what comes after.
         """
-        image_embeds = self.encode_image(pixel_values, interpolate_pos_encoding)
-        text_embeds = self.encode_text(input_ids)
-        logits = self.logits(image_embeds, text_embeds)
-        return TwoTowerOutput(logits, logits.T, image_embeds, text_embeds)
+        if tower not in ("vision", "text"):
+            raise ValueError(f'tower is {tower!r}; expected "vision" or "text"')
+        check_integer("unlocked_layers", unlocked_layers, least=0)
+        part: Any = self.vision_model if tower == "vision" else self.text_model
+        part.requires_grad_(False)
+        if unlocked_layers:
+            parts = list(part.children())
+            behind = parts[parts.index(part.encoder) + 1 :]
+            for module in [*part.encoder.layers[-unlocked_layers:], *behind]:
+                module.requires_grad_(True)
 
 
 class SigLIP(TwoTowers):
@@ -183,95 +109,47 @@ class SigLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j) + logit_bias``, and the sigmoid of a
     logit is the probability that text j belongs to image i (SigLIP paper, Algorithm 1).
 
-    A new model has random weights, drawn as in big_vision; `load_model` gives trained ones.
-
-    Args:
-        config: Shape of the model.
-
-    Raises:
-        TypeError: If the config is no `SigLIPConfig`.
+    Its weights are random, drawn on the CPU as in big_vision, with t = 10 and b = -10: from a seed,
+    the same on every device, from a `torch.Generator`, or from PyTorch's global one.
 
     >>> import siglip_lab as sl
-    >>> model = sl.load_model("tiny")
-    >>> pixel_values = torch.zeros(2, 3, *[model.config.vision.image_size] * 2)
-    >>> input_ids = torch.ones(3, model.config.text.context_length, dtype=torch.long)
-    >>> model(pixel_values=pixel_values, input_ids=input_ids).logits_per_image.shape
-    torch.Size([2, 3])
+    >>> SigLIP(sl.get_config("tiny"), seed=0).encode_image(torch.zeros(2, 3, 40, 40)).shape
+    torch.Size([2, 72])
     """
 
-    def __init__(self, config: SigLIPConfig):
+    format = SIGLIP
+
+    def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
         if not isinstance(config, SigLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a SigLIPConfig: get_config(NAME) "
-                "gives one, load_model(NAME) a trained model"
+                "gives one, SigLIP.from_pretrained(NAME) a trained model"
             )
         super().__init__()
         self.config = config
-        self.vision_model = VisionTower(config.vision)
-        self.text_model = TextTower(config.text)
-        self.logit_scale = nn.Parameter(torch.zeros(1))  # log t
-        self.logit_bias = nn.Parameter(torch.zeros(1))
-        self.init_weights()
-
-    def encode_image(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
-        """Images `[B, 3, S, S]` to unit vectors `[B, D]`, at least float32.
-
-        Arguments and errors as for `VisionEmbeddings.forward`.
-        """
-        pooled = self.vision_model(pixel_values, interpolate_pos_encoding).pooler_output
-        return unit_vectors(pooled)
-
-    def encode_text(self, input_ids: Tensor) -> Tensor:
-        """Ids `[B, L]` to unit vectors `[B, D]`, at least float32.
-
-        Arguments and errors as for `TextEmbeddings.forward`.
-        """
-        return unit_vectors(self.text_model(input_ids).pooler_output)
+        with skip_draws():  # PyTorch's own numbers, which big_vision's would replace
+            self.vision_model = VisionTower(config.vision)
+            self.text_model = TextTower(config.text, config.embed_dim)
+        self.logit_scale = nn.Parameter(torch.full((1,), math.log(10)))  # log t
+        self.logit_bias = nn.Parameter(torch.full((1,), -10.0))
+        init_weights(self.vision_model, self.text_model, seed)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """Logits `[n_img, n_txt]` of unit vectors `[n_img, D]` and `[n_txt, D]`."""
-        scaled = scaled_cosines(image_embeds, text_embeds, self.logit_scale)
+        scaled = similarity(image_embeds, text_embeds, self.logit_scale)
         return scaled + self.logit_bias.to(scaled.dtype)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """What the logits mean: each pair's own probability, of the same shape."""
+    def to_probabilities(self, logits: Tensor) -> Tensor:
+        """Each pair's own probability: pairs are questions apart, rows need not sum to one."""
         return logits.sigmoid()
 
-    def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew, as big_vision does: t = 10, b = -10, Xavier-uniform layers.
 
-        Args:
-            generator: Source of randomness; None takes PyTorch's global one.
-        """
-        self.vision_model.init_weights(generator)
-        self.text_model.init_weights(generator)
-        nn.init.constant_(self.logit_scale, math.log(10))
-        nn.init.constant_(self.logit_bias, -10.0)
-
-
-def plain_model(model: TwoTowers) -> TwoTowers:
-    """The model itself, also where torch.compile holds it.
-
-    Raises:
-        TypeError: If it is no model of this library, or one in a wrapper.
-    """
-    model = getattr(model, "_orig_mod", model)
-    if isinstance(model, TwoTowers):
-        return model
-    wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
-    raise TypeError(
-        f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
-        + ("pass model.module" if wrapped else "load_model(NAME) gives one")
-    )
-
-
-def unit_vectors(x: Tensor) -> Tensor:
-    """Vectors `[B, D]` scaled to length 1, in at least float32 and also under autocast."""
+def l2_normalize(x: Tensor) -> Tensor:
+    """Scale vectors `[B, E]` to length 1, in at least float32 and also under autocast."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
 
-def scaled_cosines(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) -> Tensor:
-    """Cosines times t `[n_img, n_txt]`, of unit vectors `[n_img, D]` and `[n_txt, D]`, and log t.
+def similarity(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) -> Tensor:
+    """Cosines times t `[n_img, n_txt]`, of unit vectors `[n_img, E]` and `[n_txt, E]`, and log t.
 
     Computed in float32 also where the towers run in half precision: a logit near -10 has a
     resolution of 0.0625 in bfloat16, and a scale near 112 multiplies every rounding error of the
@@ -281,49 +159,3 @@ def scaled_cosines(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tenso
     with torch.autocast(image_embeds.device.type, enabled=False):
         cosines = image_embeds.to(dtype) @ text_embeds.to(dtype).T  # [n_img, n_txt]
         return cosines * logit_scale.to(dtype).exp()
-
-
-@torch.no_grad()
-def _init_modules(tower: nn.Module, generator: torch.Generator | None) -> None:
-
-    def xavier(weight):
-        nn.init.xavier_uniform_(weight, generator=generator)
-
-    def normal(weight, fan_in):
-        nn.init.normal_(weight, std=fan_in**-0.5, generator=generator)
-
-    for module in tower.modules():
-        if isinstance(module, (Attention, MLP)):
-            for linear in module.children():
-                xavier(linear.weight)
-                nn.init.zeros_(linear.bias)
-        elif isinstance(module, ProbeAttention):
-            for weight in module.in_proj_weight.chunk(3):
-                xavier(weight)
-            xavier(module.out_proj.weight)
-            nn.init.zeros_(module.in_proj_bias)
-            nn.init.zeros_(module.out_proj.bias)
-        elif isinstance(module, MAPHead):
-            xavier(module.probe[0])
-        elif isinstance(module, nn.LayerNorm):
-            module.reset_parameters()
-        elif isinstance(module, nn.Embedding):
-            normal(module.weight, fan_in=module.embedding_dim)
-        elif isinstance(module, nn.Conv2d):
-            normal(module.weight, fan_in=module.weight[0].numel())
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, LastTokenHead):
-            normal(module.weight, fan_in=module.in_features)
-            nn.init.zeros_(module.bias)
-
-
-def default_device() -> torch.device:
-    """The device to run on: a CUDA or Apple GPU where there is one, else the CPU.
-
-    >>> default_device().type in ("cuda", "mps", "cpu")
-    True
-    """
-    for name in ("cuda", "mps"):
-        if getattr(torch, name).is_available():
-            return torch.device(name)
-    return torch.device("cpu")

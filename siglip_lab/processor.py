@@ -1,54 +1,84 @@
 """Texts and images to a model's inputs."""
 
-from __future__ import annotations
+import os
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from collections.abc import Callable
-
+import torch
 from torch import Tensor
 
+from siglip_lab.images import ImageLike
+from siglip_lab.loading.pretrained import SIGLIP, PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
+from siglip_lab.tokenizer import Tokenizer
 
-__all__ = ["Processor"]
+__all__ = ["Inputs", "Processor"]
+
+P = TypeVar("P", bound="Processor")
 
 
-class Processor:
-    """Turns images and texts into a model's inputs.
+class Inputs(dict[str, Tensor]):
+    """A model's inputs by name, for ``model(**inputs)``."""
 
-    Args:
-        tokenizer: Turns texts into ids: the model's, which pads to its context length.
-        image_size: Side of the model's images, in pixels.
-        preprocess: What turns images and that size into pixel values.
-    """
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "Inputs":
+        """Move all tensors to a device; `dtype` is for pixel values, ids stay integers."""
+        types = {name: dtype if x.is_floating_point() else None for name, x in self.items()}
+        return Inputs({name: x.to(device, types[name]) for name, x in self.items()})
 
-    def __init__(
-        self,
-        tokenizer: Callable,
-        image_size: int,
-        preprocess: Callable = preprocess,
-    ):
+
+class Processor(PushToHub):
+    """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels."""
+
+    format = SIGLIP
+    read_tokenizer: type[Tokenizer] = Tokenizer
+    preprocess = staticmethod(preprocess)
+
+    def __init__(self, tokenizer: Tokenizer, image_size: int):
         self.tokenizer = tokenizer
         self.image_size = image_size
-        self.preprocess = preprocess
 
-    def __call__(self, text=None, images=None) -> dict[str, Tensor]:
-        """Prepare texts, images or both.
+    @classmethod
+    def from_pretrained(
+        cls: type[P], where: str | os.PathLike, *, revision: str | None = None
+    ) -> P:
+        """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
+        return cls(*read_processor(where, cls.read_tokenizer, cls.format, revision))
 
-        Args:
-            text: A string or a list of strings.
-            images: Anything that `preprocess` takes: one image or a list.
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write the tokenizer's files and the settings, as transformers reads them."""
+        files, length = self.tokenizer.files(), self.tokenizer.context_length
+        write_processor(folder, files, length, self.image_size, self.format)
+
+    def __call__(
+        self,
+        text: str | list[str] | tuple[str, ...] | None = None,
+        images: ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None = None,
+        truncate: bool = True,
+    ) -> "Inputs":
+        """Prepare texts, images or both, for `model(**processor(text=..., images=...))`.
 
         Returns:
             `{"input_ids": int64 [n_txt, L], "pixel_values": float32 [n_img, 3, S, S]}`, with only
-            what was asked for, so that `model(**processor(text=..., images=...))` works.
-
-        Raises:
-            ValueError: If neither is given.
+            what was asked for. Texts that are too long are cut, or refused if not `truncate`.
         """
         if text is None and images is None:
             raise ValueError("give text, images or both")
-        inputs = {}
+        inputs = Inputs()
         if text is not None:
-            inputs["input_ids"] = self.tokenizer(text)
+            inputs["input_ids"] = self.tokenizer(text, truncate)
         if images is not None:
             inputs["pixel_values"] = self.preprocess(images, self.image_size)
         return inputs
+
+    def transform(self, image: ImageLike) -> Tensor:
+        """One image to `[3, S, S]`: what a torchvision dataset takes as its `transform`."""
+        return self.preprocess(image, self.image_size)[0]
+
+    def collate(self, pairs: Iterable[tuple[Any, str]]) -> Inputs:
+        """Pairs of an image, or a tensor of `transform`, and its text: a `DataLoader`'s batch."""
+        images, texts = map(list, zip(*pairs, strict=True))
+        if all(isinstance(image, Tensor) for image in images):
+            return Inputs(self(text=texts), pixel_values=torch.stack(images))
+        return self(text=texts, images=images)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.model import TwoTowers, plain_model
+from siglip_lab.checks import check_batch, check_input_ids, check_vocabulary
+from siglip_lab.model import TwoTowers
+from siglip_lab.pairs import plain_model
+from siglip_lab.tables import table
 
 __all__ = ["Trace", "TraceRow", "trace"]
 
@@ -34,11 +38,10 @@ class TraceRow:
 
 
 class Trace:
-    """The rows of one forward pass, in the order in which they were computed.
+    """The rows of one forward pass, as they were computed: a part before the whole it belongs to.
 
-    A part comes before the whole it belongs to: ``…self_attn.q_proj`` before ``…self_attn`` before
-    ``…layers.0``. Shows itself as a table, in which the layers between the first and the last are
-    folded into one line; iterating gives all rows, ``trace[name]`` gives one.
+    Shows itself as a table, in which the layers between the first and the last are folded into one
+    line; iterating gives all rows, ``trace[name]`` gives one.
     """
 
     def __init__(self, rows: list[TraceRow]):
@@ -51,51 +54,41 @@ class Trace:
         return len(self.rows)
 
     def __getitem__(self, name: str) -> TraceRow:
-        for row in self.rows:
+        for row in self:
             if row.name == name:
                 return row
         raise KeyError(f"no row {name!r}; rows are named like {self.rows[len(self) // 2].name!r}")
 
     def to_dicts(self) -> list[dict]:
         """All rows as plain dicts, ready for JSON."""
-        names = ("name", "kind", "shape", "dtype", "parameters", "mean", "std")
-        return [{key: asdict(row)[key] for key in names} for row in self.rows]
+        return [{key: x for key, x in vars(row).items() if key != "value"} for row in self]
 
     def __repr__(self) -> str:
-        lines = [_HEADER, *map(_cells, self._folded())]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
-        aligns = "<<>>>>"
-        return "\n".join(
-            "  ".join(f"{c:{a}{w}}" for c, a, w in zip(line, aligns, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        return table(self._lines(), left=2)
 
     def _repr_html_(self) -> str:
-        def row(cells, tag):
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        def row(line: tuple[str, ...], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line) + "</tr>"
 
-        body = "".join(row(_cells(line), "td") for line in self._folded())
-        return (
-            f'<table class="trace"><thead>{row(_HEADER, "th")}</thead><tbody>{body}</tbody></table>'
-        )
+        head, *lines = self._lines()
+        body = "".join(row(line, "td") for line in lines)
+        return f'<table class="trace"><thead>{row(head, "th")}</thead><tbody>{body}</tbody></table>'
 
-    def _folded(self) -> list[TraceRow | str]:
-        """Rows, with one line of text for the layers between the first and the last."""
-        last = {}  # tower -> number of its last layer
-        for row in self.rows:
-            if match := _LAYER.match(row.name):
-                last[match[1]] = max(last.get(match[1], 0), int(match[2]))
-        lines = []
-        for row in self.rows:
-            match = _LAYER.match(row.name)
-            tower, number, part = match.groups() if match else (None, 0, None)
-            if not match or int(number) == 0 or (int(number) == last[tower] and not part):
-                lines.append(row)
+    def _lines(self) -> Iterator[tuple[str, ...]]:
+        """Heading and rows as cells, one line for the layers between the first and the last."""
+        yield "name", "shape", "dtype", "parameters", "mean", "std"
+        layers = re.compile(r"(.+\.layers)\.(\d+)(\..+)?$")
+        last = {m[1]: int(m[2]) for row in self if (m := layers.match(row.name))}
+        for row in self:
+            tower, number, part = m.groups() if (m := layers.match(row.name)) else ("", "0", None)
+            if int(number) == 0 or (int(number) == last[tower] and not part):
+                mean, std = round(row.mean, 3) + 0.0, round(row.std, 3) + 0.0  # + 0.0: no "-0.000"
+                parameters = f"{row.parameters:,}" if row.parameters else ""
+                shape = f"[{', '.join(map(str, row.shape))}]"
+                yield row.name, shape, row.dtype, parameters, f"{mean:.3f}", f"{std:.3f}"
             elif int(number) == 1 and not part:
-                count = last[tower] - 1
-                alike = f"{tower}.1" if count == 1 else f"{tower}.1 … {count}"
-                lines.append(f"{alike}: like layer 0")
-        return lines
+                between = "1" if last[tower] == 2 else f"1 … {last[tower] - 1}"
+                yield f"{tower}.{between}: like layer 0", "", "", "", "", ""
 
 
 def trace(
@@ -110,80 +103,49 @@ def trace(
         keep_tensors: Keep each tensor as ``row.value``: for so400m-patch14-384, one image and two
             texts that is 2.9 GB in float32.
 
-    Returns:
-        A `Trace`.
-
     Raises:
         TypeError: If the model is none of this library's, or the images or the texts no tensor.
         ValueError: If the images or the texts do not fit the model.
 
     >>> import siglip_lab as sl
-    >>> model, processor = sl.load_model("tiny"), sl.load_processor("tiny")
+    >>> model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     >>> image = sl.shapes_world.draw(sl.shapes_world.random_scene(0))
     >>> inputs = processor(text=["a red circle"], images=image)
     >>> trace(model, **inputs)["logits_per_image"].shape
     (1, 1)
     """
     model = plain_model(model)
-    for name, value in (("pixel_values", pixel_values), ("input_ids", input_ids)):
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"{name} are of type {type(value).__name__}; expected a tensor: "
-                "use trace(model, **processor(text=..., images=...))"
-            )
-    model.text_model.embeddings.check_values(input_ids)
-    rows = []
+    check_batch(pixel_values, patch_size=1)
+    check_input_ids(input_ids, model.config.text.context_length)
+    check_vocabulary(input_ids, model.config.text.vocab_size)
+    rows: list[TraceRow] = []
 
-    def record(name: str, kind: str, parameters: int, tensor: Tensor) -> None:
-        value = tensor.detach()
-        numbers = value.float()  # an Apple GPU has no float64
-        rows.append(
-            TraceRow(
-                name,
-                kind,
-                tuple(value.shape),
-                str(value.dtype).removeprefix("torch."),
-                parameters,
-                numbers.mean().item(),
-                numbers.std(correction=0).item(),
-                value if keep_tensors else None,
-            )
-        )
+    def record(name: str, kind: str, tensor: Tensor, parameters: int = 0) -> None:
+        tensor = tensor.detach()
+        numbers = tensor.float()  # an Apple GPU has no float64
+        statistics = numbers.mean().item(), numbers.std(correction=0).item()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        value = tensor if keep_tensors else None
+        rows.append(TraceRow(name, kind, (*tensor.shape,), dtype, parameters, *statistics, value))
 
-    def watch(name: str, module: nn.Module):
-        parameters = sum(p.numel() for p in module.parameters())
+    def hook(name: str, module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
+        if isinstance(output, Tensor):  # a tower's outputs are recorded by its parts
+            parameters = sum(p.numel() for p in module.parameters())
+            record(name, type(module).__name__, output, parameters)
 
-        def hook(module, args, output):
-            if isinstance(output, Tensor):  # a tower's pair of outputs is recorded by its parts
-                record(name, type(module).__name__, parameters, output)
-
-        return module.register_forward_hook(hook)
-
-    handles = [watch(name, module) for name, module in model.named_modules() if name]
+    record("pixel_values", "input", pixel_values)
+    record("input_ids", "input", input_ids)
+    modules = [(name, module) for name, module in model.named_modules() if name]
+    handles = [module.register_forward_hook(partial(hook, name)) for name, module in modules]
     try:
-        record("pixel_values", "input", 0, pixel_values)
-        record("input_ids", "input", 0, input_ids)
         with torch.no_grad():
             output = model(pixel_values=pixel_values, input_ids=input_ids)
-        for name in ("image_embeds", "text_embeds"):
-            record(name, "output", 0, getattr(output, name))
-        scalars = sum(name.startswith("logit_") for name, _ in model.named_parameters())
-        record("logits_per_image", "output", scalars, output.logits_per_image)
-        record("probabilities", "output", 0, model.probabilities(output.logits_per_image))
     finally:
         for handle in handles:
             handle.remove()
+    record("image_embeds", "output", output.image_embeds)
+    record("text_embeds", "output", output.text_embeds)
+    logits, scalars = output.logits_per_image, model.parameters(recurse=False)
+    record("logits_per_image", "output", logits, sum(p.numel() for p in scalars))
+    record("probabilities", "output", model.to_probabilities(logits))
     return Trace(rows)
-
-
-_LAYER = re.compile(r"(.+\.layers)\.(\d+)(\..+)?$")
-_HEADER = ("name", "shape", "dtype", "parameters", "mean", "std")
-
-
-def _cells(line: TraceRow | str) -> tuple[str, ...]:
-    if isinstance(line, str):
-        return (line, *[""] * (len(_HEADER) - 1))
-    shape = "[" + ", ".join(map(str, line.shape)) + "]"
-    parameters = f"{line.parameters:,}" if line.parameters else ""
-    mean, std = round(line.mean, 3) + 0.0, round(line.std, 3) + 0.0  # + 0.0: no "-0.000"
-    return (line.name, shape, line.dtype, parameters, f"{mean:.3f}", f"{std:.3f}")

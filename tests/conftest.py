@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,14 +16,18 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 
 import browser as chromium
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's, not the code's.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("published numbers of trained checkpoints")
-    group.addoption("--checkpoint", help="a published name, or the path of a checkpoint")
-    group.addoption("--source", default="huggingface", help="hub for a name (default: %(default)s)")
+    group.addoption("--checkpoint", help="a published name, OWNER/NAME on a hub, or a path")
     group.addoption("--images", help="folder with the pictures that the numbers belong to")
 
 
@@ -34,6 +39,15 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def book_site(root):
+    """The site's extension."""
+    spec = importlib.util.spec_from_file_location("book_site", root / "book/_ext/book_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ or the iterator's end is a right answer. KEY is the name of a file, "list" for t
 repository, or "head" for huggingface_hub's questions about a file.
 """
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -209,11 +210,10 @@ def environment(cache, endpoint, offline="0"):
     }  # fmt: skip
 
 
-def run_client(pipe, source, settings, shape, log, hurry, room):
+def run_client(pipe, settings, log, room):
     """Load what is asked for through `pipe`, with a hub's client, in a process of its own.
 
-    `shape` are the name and config of the model; with `hurry`, pauses pass at once; no file can
-    grow beyond `room` bytes.
+    Pauses pass at once; no file can grow beyond `room` bytes.
     """
     os.environ.update(settings)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -221,28 +221,22 @@ def run_client(pipe, source, settings, shape, log, hurry, room):
     os.dup2(file, 2)
     import siglip_lab as sl
 
-    sl.configs._PUBLISHED.update([shape])
-    if source == "huggingface":
-        from huggingface_hub import constants
-
-        constants.DOWNLOAD_CHUNK_SIZE = 50_000  # of what comes, it keeps whole ones of these
-    elif hurry:
+    time.sleep = lambda seconds: None
+    with contextlib.suppress(ImportError):
         from modelscope_hub._download_control import _DownloadControl
 
         _DownloadControl.sleep = lambda self, seconds: self.check()
-    if hurry:
-        time.sleep = lambda seconds: None
     if room:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     while True:
-        what, name = pipe.recv()
+        what, where = pipe.recv()
         try:
-            loaded = getattr(sl, what)(name, source=source)
-            if what == "load_model":
-                loaded = digest(loaded)
+            if what == "model":
+                answer = digest(sl.SigLIP.from_pretrained(where))
             else:
-                loaded = loaded(text="a red circle")["input_ids"].tolist()
-            pipe.send(("done", loaded))
+                answer = sl.Processor.from_pretrained(where)(text="a red circle")["input_ids"]
+                answer = answer.tolist()
+            pipe.send(("done", answer))
         except sl.CheckpointError as error:
             pipe.send(("error", str(error)))
         except BaseException as error:

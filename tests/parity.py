@@ -8,7 +8,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import SiglipConfig, SiglipModel, logging
 
-import siglip_lab.loading.folder as checkpoints
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.model import SigLIP
 
@@ -33,7 +32,7 @@ def twin_config(config: SigLIPConfig) -> SiglipConfig:
         | {
             "vocab_size": text.vocab_size,
             "max_position_embeddings": text.context_length,
-            "projection_size": text.embed_dim,
+            "projection_size": config.embed_dim,
         },
     )
 
@@ -62,7 +61,7 @@ def shallow(config: SigLIPConfig, depth: int = 2, vocab_size: int = 1000) -> Sig
 
 def random_model(config: SigLIPConfig, seed: int = 0) -> SigLIP:
     """Random weights without a zero bias or an identity norm, behind which an error could hide."""
-    model = checkpoints._random_model(config, seed).eval()
+    model = SigLIP(config, seed).eval()
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

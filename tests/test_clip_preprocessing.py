@@ -1,8 +1,11 @@
+"""CLIP's preprocessing: equal to transformers, but for its half pixels."""
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import raises
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
@@ -13,6 +16,7 @@ from siglip_lab.clip.preprocessing import (
     center_crop,
     resize_shorter_side,
     to_pixel_values,
+    transform,
 )
 
 THEIRS = CLIPImageProcessorPil()
@@ -70,30 +74,27 @@ def test_lists_sizes_and_transparency():
     assert torch.allclose(white - black, 1 / torch.tensor(STD).view(1, 3, 1, 1))
 
 
-@pytest.mark.parametrize(
-    "call, message",
-    [
-        (lambda: sl.clip.preprocess([]), "list of images is empty"),
-        (lambda: sl.clip.preprocess([noise(9, 9), b"no"]), r"images\[1\]: image of 2 bytes"),
-        (lambda: sl.clip.preprocess(noise(9, 9), size=0), "at least 1 pixel"),
-        (lambda: center_crop(noise(9, 20), 10), "9x20, smaller than the square of 10x10"),
-    ],
-)
-def test_errors(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
+def test_preprocess_is_the_transform_of_each_image():
+    images = [noise(50, 60), noise(61, 50)]
+    expected = torch.stack([transform(image, 24) for image in images])
+    assert torch.equal(sl.clip.preprocess(images, 24), expected)
+
+
+def test_errors():
+    raises(ValueError, "empty", sl.clip.preprocess, [])
+    raises(ValueError, "images[1]: ", sl.clip.preprocess, [noise(9, 9), b"no"])
+    raises(ValueError, "size", sl.clip.preprocess, noise(9, 9), size=0)
+    raises(ValueError, "size", transform, noise(9, 9), size=0)
+    raises(ValueError, "smaller", center_crop, noise(9, 20), 10)
 
 
 def test_a_thin_picture_is_refused_before_it_is_enlarged():
     """Its middle would cost what the whole does: the longer side grows with the shorter one."""
-    with pytest.raises(ValueError, match="20000 x 2, and resized it would be 2240000 x 224 pixels"):
-        sl.clip.preprocess(Image.new("1", (20_000, 2)))
-    with pytest.raises(ValueError, match=r"images\[1\]: .* 224 x 2240000 pixels.*cut its longer"):
-        sl.clip.preprocess([noise(9, 9), Image.new("1", (2, 20_000))])
+    raises(ValueError, "2240000 x 224", sl.clip.preprocess, Image.new("1", (20_000, 2)))
+    raises(ValueError, "224 x 2240000", transform, Image.new("1", (2, 20_000)))
 
 
 def test_a_long_picture_is_resized(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80 * 8)
     assert resize_shorter_side(noise(20, 2), 8).size == (80, 8)
-    with pytest.raises(ValueError, match="expected at most 640 in all"):
-        resize_shorter_side(noise(21, 2), 8)
+    raises(ValueError, "at most 640", resize_shorter_side, noise(21, 2), 8)

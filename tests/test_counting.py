@@ -1,28 +1,21 @@
 """Every count against an independent one: the built model, transformers, PyTorch's own counters."""
 
-import contextlib
 import json
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
+from any_shape import configs, flops, inputs, meta, parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import SiglipModel, shallow, twin_config
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile
-from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPConfig, CLIPModel
 
-import siglip_lab as sl
 from siglip_lab import clip, count_bytes, count_flops, count_parameters
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.counting import compare
+from siglip_lab.counts import compare
 from siglip_lab.encoder import EncoderLayer
 from siglip_lab.model import SigLIP
-from siglip_lab.pooling import AttentionPool2d
+from siglip_lab.published import get_config, list_models
 
 SO400M = get_config("siglip-so400m-patch14-384")
 CLIP_B32 = clip.get_config("ViT-B/32")
@@ -67,48 +60,10 @@ PROFILE = {
     "siglip-so400m-patch14-224": (877.36, 427.68, 449.68, 233.54, 220.35, 13.19),
     "siglip-so400m-patch14-384": (877.96, 428.23, 449.73, 723.48, 670.35, 53.13),
     "siglip-base-patch16-256-multilingual": (370.63, 92.93, 277.7, 57.84, 46.82, 11.02),
-    "RN50": (102.01, 38.32, 63.69, 18.18, 12.22, 5.96),
-    "RN101": (119.69, 56.26, 63.43, 25.5, 19.54, 5.96),
-    "RN50x4": (178.3, 87.14, 91.16, 51.82, 42.56, 9.27),
-    "RN50x16": (290.98, 167.33, 123.65, 162.69, 149.39, 13.3),
-    "RN50x64": (623.26, 420.38, 202.88, 552.65, 529.11, 23.55),
-    "ViT-B/32": (151.28, 87.85, 63.43, 14.78, 8.82, 5.96),
-    "ViT-B/16": (149.62, 86.19, 63.43, 41.09, 35.13, 5.96),
-    "ViT-L/14": (427.62, 303.97, 123.65, 175.33, 162.03, 13.3),
-    "ViT-L/14@336px": (427.94, 304.29, 123.65, 395.22, 381.92, 13.3),
 }
 
 # SoViT (arXiv 2305.13035), table 1: image size -> GFLOPs, as printed.
 SOVIT = {224: 221, 384: 672}
-
-
-def published(name):
-    return clip.get_config(name) if name in clip.list_models() else get_config(name)
-
-
-def meta(build):
-    with torch.device("meta"):
-        return build()
-
-
-def parameters(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-@st.composite
-def configs(draw):
-    def shape(heads):
-        head_dim, depth, mlp_dim = (draw(st.integers(1, most)) for most in (12, 3, 40))
-        return {
-            "width": heads * head_dim, "depth": depth, "num_heads": heads, "mlp_dim": mlp_dim,
-        }  # fmt: skip
-
-    patch, grid, left_over = draw(st.integers(1, 7)), draw(st.integers(1, 5)), draw(st.booleans())
-    size = patch * grid + (patch - 1 if left_over else 0)
-    vision = VisionConfig(size, patch, **shape(draw(st.integers(1, 4))))
-    text = shape(draw(st.integers(1, 4)))
-    vocab, length = draw(st.integers(2, 50)), draw(st.integers(1, 12))
-    return SigLIPConfig(vision, TextConfig(vocab, length, **text, embed_dim=vision.width))
 
 
 # ---- parameters ----
@@ -133,7 +88,6 @@ def test_every_published_name_is_checked():
         "tiny",
         *list(PARAMETERS)[10:],
     ]
-    assert [name for name in PROFILE if "siglip" not in name] == clip.list_models()
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -162,122 +116,17 @@ def test_parts_of_so400m():
     assert round((count.vision.total - count.vision["head"].total) / 1e6) == 413
 
 
-CLIP_VITS = {
-    "ViT-B/32": 151_277_313,  # also printed by openai/CLIP's notebook
-    "ViT-B/16": 149_620_737,
-    "ViT-L/14": 427_616_513,
-    "ViT-L/14@336px": 427_944_193,
-}
-
-
-@pytest.mark.parametrize("name", CLIP_VITS)
-def test_parameters_of_clips_vits_equal_transformers(name):
-    config = clip.get_config(name)
-    shape = {"image_size": config.vision.image_size, "patch_size": config.vision.patch_size}
-    twin = CLIPConfig(
-        projection_dim=config.embed_dim,
-        vision_config=clip_tower(config.vision) | shape,
-        text_config=clip_tower(config.text),
-    )
-    model, count = meta(lambda: CLIPModel(twin)), count_parameters(config)
-    assert count.total == CLIP_VITS[name] == parameters(model)
-    vision = parameters(model.vision_model) + parameters(model.visual_projection)
-    assert count.vision.total == vision
-
-
-def clip_tower(config):
-    return {
-        "hidden_size": config.width, "num_hidden_layers": config.depth,
-        "num_attention_heads": config.num_heads, "intermediate_size": config.mlp_dim,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("name", PROFILE)
 def test_millions_of_parameters_in_open_clips_profile(name):
-    count = count_parameters(published(name))
+    count = count_parameters(get_config(name))
     found = tuple(round(c.total / 1e6, 2) for c in (count, count.vision, count.text))
     assert found == PROFILE[name][:3]
-
-
-class Bottleneck(nn.Module):
-    def __init__(self, channels, inner, stride):
-        super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(channels, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
-            nn.Conv2d(inner, inner, 3, padding=1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
-            nn.AvgPool2d(stride),
-            nn.Conv2d(inner, 4 * inner, 1, bias=False), nn.BatchNorm2d(4 * inner),
-        )  # fmt: skip
-        self.shortcut = nn.Identity()
-        if stride > 1 or channels != 4 * inner:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride),
-                nn.Conv2d(channels, 4 * inner, 1, bias=False),
-                nn.BatchNorm2d(4 * inner),
-            )
-
-    def forward(self, x):
-        return torch.relu(self.path(x) + self.shortcut(x))
-
-
-def modified_resnet(config, embed_dim):
-    """CLIP's ModifiedResNet (openai/CLIP, clip/model.py) of plain layers."""
-    width, stem = config.width, []
-    for channels, out, stride in (
-        (3, width // 2, 2),
-        (width // 2, width // 2, 1),
-        (width // 2, width, 1),
-    ):
-        stem += [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)]
-        stem += [nn.BatchNorm2d(out), nn.ReLU()]
-    blocks, channels = [nn.AvgPool2d(2)], width
-    for stage, depth in enumerate(config.layers):
-        for block in range(depth):
-            inner = width * 2**stage
-            blocks.append(Bottleneck(channels, inner, 2 if stage and not block else 1))
-            channels = 4 * inner
-    pool = AttentionPool2d(config.grid_size, channels, config.num_heads, embed_dim)
-    return nn.Sequential(*stem, *blocks, pool)
-
-
-@pytest.mark.parametrize("name", ["RN50", "RN101", "RN50x4", "RN50x16", "RN50x64"])
-def test_resnets_equal_one_of_plain_layers(name):
-    config = clip.get_config(name)
-    model = meta(lambda: modified_resnet(config.vision, config.embed_dim))
-    assert count_parameters(config).vision.total == parameters(model)
-
-
-@pytest.mark.parametrize("name", ["RN50", "RN50x4"])
-def test_flops_of_resnets_equal_those_of_one_of_plain_layers(name):
-    config = clip.get_config(name)
-    model = meta(lambda: modified_resnet(config.vision, config.embed_dim))
-    images = torch.empty(2, 3, *[config.vision.image_size] * 2, device="meta")
-    forward, backward = flops(lambda: model(images))
-    assert count_flops(config, images=2, texts=0).total == forward
-    assert count_flops(config, images=2, texts=0, training=True).total == forward + backward
 
 
 # ---- floating-point operations ----
 
 
-def flops(forward):
-    """FLOPs of a forward pass and of its backward, with maps that PyTorch counts as products."""
-    with sdpa_kernel(SDPBackend.MATH):
-        with FlopCounterMode(display=False) as first:
-            out = forward()
-        with FlopCounterMode(display=False) as second:
-            out.sum().backward()
-    return first.get_total_flops(), second.get_total_flops()
-
-
-def inputs(config, images, texts):
-    vision, text = config.vision, config.text
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(images, 3, vision.image_size, vision.image_size, generator=generator)
-    ids = torch.randint(text.vocab_size, (texts, text.context_length), generator=generator)
-    return pixels, ids
-
-
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(configs(), st.integers(1, 3), st.integers(1, 3))
 def test_flops_of_any_model_equal_pytorchs_count(config, images, texts):
@@ -287,6 +136,7 @@ def test_flops_of_any_model_equal_pytorchs_count(config, images, texts):
     assert count_flops(config, images, texts, training=True).total == forward + backward
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(configs(), st.integers(1, 3))
 def test_either_side_of_the_flops_can_be_left_out(config, number):
@@ -318,24 +168,12 @@ def test_flops_without_attention_maps_are_those_that_fused_attention_hides():
         less["attention map"]
 
 
-def all_ask(config):
-    """What open_clip's attention pooling computes for tokens that nobody reads."""
-    if isinstance(config.vision, VisionConfig):
-        return 0
-    unread, d = config.vision.grid_size**2, config.vision.feature_dim
-    return unread * (2 * d * d + 4 * (unread + 1) * d + 2 * d * config.embed_dim)
-
-
 @pytest.mark.parametrize("name", PROFILE)
 def test_gflops_in_open_clips_profile(name):
-    config = published(name)
-    count, more = count_flops(config), all_ask(config)
-    found = (
-        count.vision.total + count.text.total + more,
-        count.vision.total + more,
-        count.text.total,
-    )
-    assert tuple(round(number / 1e9, 2) for number in found) == PROFILE[name][3:]
+    count = count_flops(get_config(name))
+    vision, text = count.vision.total, count.text.total
+    found = tuple(round(number / 1e9, 2) for number in (vision + text, vision, text))
+    assert found == PROFILE[name][3:]
 
 
 @pytest.mark.parametrize(
@@ -362,159 +200,6 @@ def test_gflops_of_sovit_within_half_a_percent(size):
     assert found == pytest.approx(SOVIT[size], rel=0.005)
 
 
-# ---- bytes ----
-
-
-def attention(maps):
-    return sdpa_kernel(SDPBackend.MATH) if maps else contextlib.nullcontext()
-
-
-def checkpointed(model, reentrant=False):
-    def wrap(forward):
-        return lambda *x: checkpoint(forward, *x, use_reentrant=reentrant)
-
-    for tower in (model.vision_model, model.text_model):
-        for layer in tower.encoder.layers:
-            layer.forward = wrap(layer.forward)
-    return model
-
-
-def saved_bytes(model, run, *inputs):
-    """Bytes of the tensors that autograd keeps, each storage once, without weights and inputs."""
-    ours = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *inputs]}
-    tensors = []
-
-    def keep(tensor):
-        tensors.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = run()
-    del out
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-    return sum(size for pointer, size in storages.items() if pointer not in ours)
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(
-    config=configs(),
-    batch=st.integers(1, 3),
-    maps=st.booleans(),
-    dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
-)
-def test_activations_are_what_autograd_saves(config, batch, maps, dtype):
-    model = SigLIP(config).to(dtype)
-    pixels, ids = inputs(config, batch, batch)
-    count = count_bytes(config, dtype, batch, training=True, attention_maps=maps)["activations"]
-    with attention(maps):
-        image = saved_bytes(model, lambda: model.encode_image(pixels), pixels)
-        text = saved_bytes(model, lambda: model.encode_text(ids), ids)
-    converted = 0 if dtype == torch.float32 else count["pixels"].total
-    assert (image, text) == (count.vision.total + converted, count.text.total)
-
-
-MIDDLING = SigLIPConfig(
-    VisionConfig(96, 8, width=96, depth=8, num_heads=6, mlp_dim=384),
-    TextConfig(2000, 32, width=96, depth=8, num_heads=6, mlp_dim=384),
-)
-
-
-@pytest.mark.parametrize("maps", [False, True])
-def test_checkpointing_keeps_only_the_inputs_of_layers(maps):
-    model = checkpointed(SigLIP(MIDDLING), reentrant=True)  # this kind saves with autograd
-    pixels, ids = inputs(MIDDLING, 2, 2)
-    with attention(maps):
-        image = saved_bytes(model, lambda: model.encode_image(pixels), pixels)
-        text = saved_bytes(model, lambda: model.encode_text(ids), ids)
-    options = {"training": True, "attention_maps": maps, "checkpointing": True}
-    count = count_bytes(MIDDLING, batch=2, **options)["activations"]
-    assert (image, text) == (count.vision.total, count.text.total)
-    assert count.vision["layer 0"].total == 2 * 144 * 96 * 4
-
-
-def peak_bytes(run):
-    """The most that PyTorch's CPU allocator held at once for what `run` made."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
-    held = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
-
-
-def there_before(count):
-    names = ("weights", "inputs", "gradients", "AdamW")
-    return sum(part.total for part in count if part.name in names)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "maps", "checkpointing"),
-    [
-        (torch.float32, False, False),
-        (torch.float32, False, True),
-        (torch.float32, True, False),
-        (torch.float32, True, True),
-        (torch.bfloat16, False, True),
-    ],
-)
-def test_peak_of_a_training_step(one_thread, dtype, maps, checkpointing):
-    model = SigLIP(MIDDLING).to(dtype)
-    for scalar in (model.logit_scale, model.logit_bias):
-        scalar.data = scalar.data.float()
-    if checkpointing:
-        checkpointed(model)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    pixels, ids = inputs(MIDDLING, 4, 4)
-
-    def step():
-        embeds = model.encode_image(pixels), model.encode_text(ids)
-        sl.sigmoid_loss(*embeds, model.logit_scale, model.logit_bias).backward()
-
-    with attention(maps):
-        step()
-        optimizer.step()
-        peak = peak_bytes(step)
-    options = {"training": True, "attention_maps": maps, "checkpointing": checkpointing}
-    count = count_bytes(MIDDLING, dtype, batch=4, **options)
-    moments = [s[key] for s in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
-    tensors = [*model.parameters(), *(p.grad for p in model.parameters()), *moments, pixels, ids]
-    assert sum(tensor.nbytes for tensor in tensors) == there_before(count)
-    # Of the whole, and of what comes and goes in the step.
-    assert there_before(count) + peak == pytest.approx(count.total, rel=0.1)
-    assert peak == pytest.approx(count.total - there_before(count), rel=0.1)
-
-
-@pytest.mark.parametrize("maps", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_peak_of_an_inference(one_thread, dtype, maps):
-    model = SigLIP(MIDDLING).to(dtype)
-    pixels, ids = inputs(MIDDLING, 4, 4)
-    with attention(maps), torch.no_grad():
-        peak = peak_bytes(lambda: (model.encode_image(pixels), model.encode_text(ids)))
-    count = count_bytes(MIDDLING, dtype, batch=4, attention_maps=maps)
-    assert peak == pytest.approx(count["working memory"].total, rel=0.1)
-
-
-def test_scalars_stay_in_float32():
-    model = sl.load_model("tiny", dtype=torch.bfloat16)
-    count = count_bytes(model.config, torch.bfloat16)["weights"]
-    assert count.total == sum(p.nbytes for p in model.parameters())
-    assert count["scalars"].total == 8
-
-
-def test_what_the_options_save_on_so400m():
-    def activations(**options):
-        count = count_bytes(SO400M, torch.bfloat16, batch=32, training=True, **options)
-        return count["activations"].total
-
-    plain, maps = activations(), activations(attention_maps=True)
-    assert maps - plain > 27 * 32 * 16 * 729**2 * 4
-    assert plain > 10 * activations(checkpointing=True)
-    assert activations(checkpointing=True) < activations(checkpointing=True, attention_maps=True)
-
-
 # ---- what the functions give and refuse ----
 
 
@@ -523,10 +208,18 @@ def test_a_count_is_a_frozen_tree():
     assert [part.name for part in count] == ["vision", "text", "scalars"]
     assert count["vision"] is count.vision
     assert count == count_parameters(SO400M)
-    with pytest.raises(KeyError, match="'scalars' has no part 'vision'; parts: logit scale, logit"):
+    with pytest.raises(KeyError, match="logit scale"):
         count["scalars"]["vision"]
     with pytest.raises(FrozenInstanceError):
         count.total = 0
+
+
+def test_the_towers_are_attributes_wherever_there_are_any():
+    count = count_bytes(SO400M, training=True)
+    for branch in (count["weights"], count["activations"], count["AdamW"]["first moment"]):
+        assert (branch.vision, branch.text) == (branch["vision"], branch["text"])
+    assert not hasattr(count, "vision")
+    assert not hasattr(count["weights"].vision, "text")
 
 
 def test_a_count_shows_itself_as_a_tree():
@@ -547,12 +240,12 @@ def test_dicts_add_up():
         for part in parts:
             check(part)
 
-    for count in (count_parameters(CLIP_B32), count_bytes(SO400M, training=True)):
+    for count in (clip.count_parameters(CLIP_B32), count_bytes(SO400M, training=True)):
         check(json.loads(json.dumps(count.to_dict())))
 
 
 def test_comparison_lines_up_what_differs():
-    counts = {"SigLIP": count_parameters(SO400M), "CLIP": count_parameters(CLIP_B32)}
+    counts = {"SigLIP": count_parameters(SO400M), "CLIP": clip.count_parameters(CLIP_B32)}
     lines = compare(counts).splitlines()
     (layers, _) = (line.split() for line in lines if "layer 0" in line)
     assert layers == "layer 0 … 27 x 15,239,504 46.9% 12 x 7,087,872 56.2%".split()
@@ -561,29 +254,21 @@ def test_comparison_lines_up_what_differs():
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("call", "error", "noun"),
     [
-        (lambda: count_parameters("tiny"), TypeError, "must be a SigLIPConfig or a CLIPConfig"),
-        (lambda: count_flops(SO400M.vision), TypeError, "must be a SigLIPConfig or a CLIPConfig"),
-        (lambda: count_flops(SO400M, images=-1), ValueError, "images must be at least 0, got -1"),
-        (lambda: count_flops(SO400M, texts=1.5), TypeError, "texts must be an integer, got 1.5"),
-        (lambda: count_bytes(CLIP_B32), TypeError, "config must be a SigLIPConfig, got CLIPConfig"),
-        (
-            lambda: count_bytes(SO400M, torch.int8),
-            TypeError,
-            "floating torch.dtype, got torch.int8",
-        ),
-        (lambda: count_bytes(SO400M, "bfloat16"), TypeError, "torch.dtype, got 'bfloat16'"),
-        (lambda: count_bytes(SO400M, batch=0), ValueError, "batch must be at least 1, got 0"),
-        (lambda: count_bytes(SO400M, checkpointing=True), ValueError, "training=True"),
-        (lambda: compare({}), ValueError, r"one or more counts of one unit, got \[\]"),
+        (lambda: count_parameters("tiny"), TypeError, "SigLIPConfig"),
+        (lambda: count_parameters(CLIP_B32), TypeError, "SigLIPConfig"),
+        (lambda: count_flops(SO400M.vision), TypeError, "SigLIPConfig"),
+        (lambda: count_flops(SO400M, images=-1), ValueError, "images"),
+        (lambda: count_flops(SO400M, texts=1.5), TypeError, "texts"),
+        (lambda: compare({}), ValueError, "unit"),
         (
             lambda: compare({"a": count_flops(SO400M), "b": count_parameters(SO400M)}),
             ValueError,
-            r"one unit, got \['FLOPs', 'parameters'\]",
+            "unit",
         ),
     ],
 )
-def test_what_cannot_be_counted(call, error, message):
-    with pytest.raises(error, match=message):
+def test_what_cannot_be_counted(call, error, noun):
+    with pytest.raises(error, match=noun):
         call()

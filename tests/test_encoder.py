@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from transformers import SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 
-from siglip_lab.encoder import MLP, Attention, EncoderLayer, merge_heads, split_heads
+from siglip_lab.encoder import MLP, Attention, EncoderLayer
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +28,10 @@ def test_attention_is_the_softmax_written_out():
     attention = Attention(24, num_heads=4)
     x = torch.randn(2, 5, 24)
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    q, k, v = (split_heads(projection(x), 4) for projection in projections)
+    q, k, v = (projection(x).view(2, 5, 4, 6).transpose(1, 2) for projection in projections)
     weights = (q @ k.transpose(-1, -2) / 6**0.5).softmax(-1)
-    expected = attention.out_proj(merge_heads(weights @ v))
+    expected = attention.out_proj((weights @ v).transpose(1, 2).reshape(2, 5, 24))
     torch.testing.assert_close(attention(x), expected, rtol=0, atol=1e-6)
-
-
-def test_heads_split_and_merge():
-    x = torch.randn(2, 5, 24)
-    assert split_heads(x, 4).shape == (2, 4, 5, 6)
-    assert torch.equal(merge_heads(split_heads(x, 4)), x)
 
 
 def test_attention_ignores_the_order_of_tokens():

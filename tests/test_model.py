@@ -1,30 +1,32 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from parity import NothingIsRead, check_open_batches, random_inputs, random_model, shallow, twin
 
 from siglip_lab import clip
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig, get_config, list_models
-from siglip_lab.loading.folder import load_model
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.model import SigLIP
+from siglip_lab.published import get_config, list_models
 
 SMALL = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(99, 8, width=32, depth=3, num_heads=4, mlp_dim=70, embed_dim=48),
+    TextConfig(99, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 
 
 def differences(model, inputs):
     """Largest absolute difference to transformers, for everything that the model returns."""
-    towers = {}
-    for tower in (model.vision_model, model.text_model):
-        tower.register_forward_hook(lambda tower, args, output: towers.update({tower: output}))
     with torch.no_grad():
-        ours, theirs = model(**inputs), twin(model)(**inputs)
-    vision, text = towers[model.vision_model], towers[model.text_model]
-    pairs = {
+        ours = model(**inputs, output_hidden_states=True)
+        theirs = twin(model)(**inputs, output_hidden_states=True)
+    vision, text = ours.vision, ours.text
+    states = zip(
+        vision.hidden_states + text.hidden_states,
+        theirs.vision_model_output.hidden_states + theirs.text_model_output.hidden_states,
+        strict=True,
+    )
+    pairs = {f"hidden state {index}": pair for index, pair in enumerate(states)} | {
         "image_embeds": (ours.image_embeds, theirs.image_embeds),
         "text_embeds": (ours.text_embeds, theirs.text_embeds),
         "logits_per_image": (ours.logits_per_image, theirs.logits_per_image),
@@ -50,7 +52,7 @@ def test_towers_of_different_size_equal_transformers():
 
 
 def test_tiny_equals_transformers():
-    model = load_model("tiny")
+    model = SigLIP.from_pretrained("tiny")
     found = differences(model, random_inputs(model.config, images=3, texts=3))
     assert max(found.values()) <= 1e-5, found
 
@@ -134,15 +136,6 @@ def test_random_weights_depend_on_the_seed_alone():
     assert not torch.equal(first.text_model.head.weight, third.text_model.head.weight)
 
 
-def test_identity_head_changes_nothing():
-    text = replace(SMALL.text, embed_dim=32, identity_head=True)
-    model = SigLIP(SigLIPConfig(replace(SMALL.vision, width=32), text)).eval()
-    ids = random_inputs(model.config)["input_ids"]
-    with torch.no_grad():
-        out = model.text_model(ids)
-    assert torch.equal(out.pooler_output, out.last_hidden_state[:, -1])
-
-
 def test_all_parameters_receive_gradients():
     model, inputs = random_model(SMALL), random_inputs(SMALL, images=2)
     model(**inputs).logits_per_image.sigmoid().sum().backward()
@@ -174,7 +167,7 @@ def test_ids_that_do_not_fit(ids, error, message):
 
 @pytest.mark.parametrize("config", ["tiny", clip.get_config("ViT-B/32")])
 def test_a_config_of_another_kind(config):
-    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}; .*load_model"):
+    with pytest.raises(TypeError, match=f"config is a {type(config).__name__}; .*from_pretrained"):
         SigLIP(config)
 
 
@@ -188,3 +181,118 @@ def test_a_forward_reads_no_value():
     model, inputs = random_model(SMALL), random_inputs(SMALL)
     with NothingIsRead():
         model(**inputs).logits_per_image.sum().backward()
+
+
+def test_one_side_alone():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    with torch.no_grad():
+        both = model(**inputs)
+        images = model(pixel_values=inputs["pixel_values"])
+        texts = model(input_ids=inputs["input_ids"])
+    assert torch.equal(images.image_embeds, both.image_embeds)
+    assert torch.equal(texts.text_embeds, both.text_embeds)
+    assert images.logits_per_image is images.text_embeds is images.text is None
+    assert texts.logits_per_text is texts.image_embeds is texts.vision is None
+    assert both.vision.hidden_states is None
+    with pytest.raises(ValueError, match="pixel_values, input_ids or both"):
+        model()
+
+
+def test_raw_embeddings_equal_transformers():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    other = twin(model)
+    with torch.no_grad():
+        image = model.encode_image(inputs["pixel_values"], normalize=False)
+        text = model.encode_text(inputs["input_ids"], normalize=False)
+        expected = other(**inputs)
+    assert (image - expected.vision_model_output.pooler_output).abs().max() <= 1e-5
+    assert (text - expected.text_model_output.pooler_output).abs().max() <= 1e-5
+
+
+def test_gradient_checkpointing_gives_the_same_gradients_and_keeps_less():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+
+    def gradients_and_bytes():
+        kept = {}
+
+        def keep(tensor):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        model.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model(**inputs).logits_per_image.sum()
+        loss.backward()
+        return [p.grad.clone() for p in model.parameters()], sum(kept.values())
+
+    expected, plain = gradients_and_bytes()
+    model.set_grad_checkpointing()
+    found, checkpointed = gradients_and_bytes()
+    assert all(map(torch.equal, found, expected))
+    assert checkpointed < plain
+    model.set_grad_checkpointing(False)
+    assert gradients_and_bytes()[1] == plain
+
+
+@pytest.mark.parametrize(("tower", "other"), [("vision", "text"), ("text", "vision")])
+@pytest.mark.parametrize("unlocked", [0, 1, 2, 9])
+def test_a_locked_tower_gets_no_gradients(tower, other, unlocked):
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    model.lock(tower, unlocked_layers=unlocked)
+    model(**inputs).logits_per_image.sum().backward()
+    learning = {name for name, p in model.named_parameters() if p.grad is not None}
+    depth = getattr(SMALL, tower).depth
+    part = f"{tower}_model."
+    expected = {name for name, _ in model.named_parameters() if not name.startswith(part)}
+    if unlocked:
+        last = [f"encoder.layers.{n}." for n in range(max(0, depth - unlocked), depth)]
+        ends = (*last, "head.", "post_layernorm.", "final_layer_norm.")
+        names = dict(model.named_parameters())
+        expected |= {n for n in names if n.removeprefix(part).startswith(ends)}
+    assert learning == expected
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == expected
+    assert any(name.startswith(f"{other}_model.embeddings") for name in learning)
+
+
+@pytest.mark.parametrize(
+    ("tower", "layers", "error"),
+    [("image", 0, ValueError), ("text", -1, ValueError), ("text", 0.5, TypeError)],
+)
+def test_what_cannot_be_locked(tower, layers, error):
+    model = random_model(SMALL)
+    with pytest.raises(error):
+        model.lock(tower, unlocked_layers=layers)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.to(torch.bfloat16),
+        lambda model: model.half(),
+        lambda model: model.bfloat16(),
+        lambda model: model.to("cpu", torch.float16),
+        lambda model: torch.nn.Sequential(model).bfloat16()[0],
+        lambda model: model.half().float(),
+    ],
+)
+def test_the_scalars_stay_exact(change):
+    model = SigLIP(SMALL)
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(118.2))
+        model.logit_bias.fill_(-12.93)
+    exact = [model.logit_scale.detach().clone(), model.logit_bias.detach().clone()]
+    model = change(model)
+    assert torch.equal(model.logit_scale, exact[0]) and torch.equal(model.logit_bias, exact[1])
+    assert model.logit_scale.requires_grad
+    assert model.double().logit_scale.dtype == torch.float64
+
+
+def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, second, third = SigLIP(SMALL, seed=0), SigLIP(SMALL, seed=0), SigLIP(SMALL, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    for (name, weight), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(weight, other), name
+    assert not torch.equal(first.text_model.head.weight, third.text_model.head.weight)

@@ -5,15 +5,8 @@ from torch.nn import functional as F
 from transformers import SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
 
-from siglip_lab.pooling import (
-    AttentionPool2d,
-    LastTokenHead,
-    MAPHead,
-    class_token,
-    end_of_text,
-    last_token,
-    mean_pool,
-)
+from siglip_lab.clip.pooling import AttentionPool2d, class_token, end_of_text, last_token, mean_pool
+from siglip_lab.pooling import LastTokenHead, MAPHead
 
 
 def test_map_head_equals_pytorchs_attention_plus_mlp():

@@ -14,7 +14,7 @@ import torch
 from parity import share, tower
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from siglip_lab.configs import get_config
+from siglip_lab.published import get_config
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = ("04_patchify", "05_encoder_layers", "06_pooling_heads", "07_two_towers")

@@ -119,7 +119,7 @@ def test_pages_describe_themselves_and_chapters_have_their_buttons(root, site, p
             assert ("colab.research.google.com" in html) == bool(repository), name
             assert ".ipynb" in html, name
         else:
-            assert "pixel-explorer.js" not in html
+            assert '<script type="module">' not in html
         assert ("source-repository-button" in html) == bool(repository), name
 
 
@@ -155,18 +155,18 @@ def photo(root):
 @pytest.fixture
 def explorer(browser, url, pages, site):
     """The first page with an explorer, opened at it."""
-    name = next(p for p in pages if "<pixel-explorer" in (site / p).read_text("utf-8"))
+    name = next(p for p in pages if "<siglip-pixel-explorer" in (site / p).read_text("utf-8"))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(f"{url}/{name}")
-    page.wait_for_selector("pixel-explorer canvas")
-    page.locator("pixel-explorer").scroll_into_view_if_needed()
+    page.wait_for_selector("siglip-pixel-explorer canvas")
+    page.locator("siglip-pixel-explorer").scroll_into_view_if_needed()
     yield page
     page.close()
 
 
 def choose(page, kind, value):
-    selector = f"pixel-explorer input[name$='-{kind}'][value='{value}']"
-    page.locator(selector).check(force=True, timeout=5000)
+    words = f"{value} × {value}" if kind == "size" else value
+    page.locator("siglip-pixel-explorer label", has_text=words).click(timeout=5000)
 
 
 def readout(page):
@@ -236,10 +236,10 @@ def test_explorer_obeys_the_keyboard(explorer):
 
 
 def test_explorer_leaves_the_photo_to_readers_without_scripts(browser, url, pages, site):
-    name = next(p for p in pages if "<pixel-explorer" in (site / p).read_text("utf-8"))
+    name = next(p for p in pages if "<siglip-pixel-explorer" in (site / p).read_text("utf-8"))
     page = browser.new_page(java_script_enabled=False)
     page.goto(f"{url}/{name}")
-    assert page.locator("pixel-explorer > img").bounding_box()["width"] > 200
+    assert page.locator("siglip-pixel-explorer img").bounding_box()["width"] > 200
     page.close()
 
 
@@ -248,17 +248,21 @@ def test_explorer_leaves_the_photo_to_readers_without_scripts(browser, url, page
 
 @pytest.fixture
 def curve(browser, url, pages, site):
-    name = next(p for p in pages if "<probability-curve" in (site / p).read_text("utf-8"))
+    name = next(p for p in pages if "<siglip-probability-curve" in (site / p).read_text("utf-8"))
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(f"{url}/{name}")
-    page.wait_for_selector("probability-curve svg")
+    page.wait_for_selector("siglip-probability-curve svg")
     yield page
     page.close()
 
 
+def said(page):
+    return page.locator(".pc-readout").inner_text().replace("\u00a0", " ")
+
+
 def slide(page, **values):
     for name, value in values.items():
-        slider = page.locator(f"probability-curve input[name={name}]")
+        slider = page.locator(f"siglip-probability-curve input[name={name}]")
         slider.evaluate(
             "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }",
             value,
@@ -269,18 +273,18 @@ def slide(page, **values):
 def test_curve_computes_the_sigmoid(curve, cosine, t, b):
     slide(curve, cosine=cosine, t=t, b=b)
     p = 1 / (1 + np.exp(-(t * cosine + b)))
-    assert f"= {100 * p:.1f} %." in curve.locator(".pc-readout").inner_text()
-    height = float(curve.locator("probability-curve circle").get_attribute("cy"))
+    assert f"= {100 * p:.1f} %." in said(curve)
+    height = float(curve.locator("siglip-probability-curve circle").get_attribute("cy"))
     assert height == pytest.approx(212 - 204 * p, abs=0.01)
 
 
 def test_curve_obeys_buttons_and_keyboard(curve):
     curve.get_by_role("button", name="trained large-patch16-384").click()
-    assert "One half is reached at cosine 0.107" in curve.locator(".pc-readout").inner_text()
+    assert "One half is reached at cosine 0.107" in said(curve)
     slide(curve, cosine=0.1)
-    curve.locator("probability-curve input[name=cosine]").focus()
+    curve.locator("siglip-probability-curve input[name=cosine]").focus()
     curve.keyboard.press("ArrowRight")
-    assert "118.2 · 0.11" in curve.locator(".pc-readout").inner_text()
+    assert "118.2 · 0.11" in said(curve)
 
 
 def test_curve_compares_models_at_the_same_cosine(curve):
@@ -290,13 +294,13 @@ def test_curve_compares_models_at_the_same_cosine(curve):
         ("trained large-patch16-384", "93.7 %", "0.107"),
     ]:
         curve.get_by_role("button", name=name).click()
-        found = curve.locator(".pc-readout").inner_text()
+        found = said(curve)
         assert "· 0.13" in found and p in found and f"One half is reached at cosine {half}" in found
 
 
 def test_curve_leaves_a_sentence_to_readers_without_scripts(browser, url, pages, site):
-    name = next(p for p in pages if "<probability-curve" in (site / p).read_text("utf-8"))
+    name = next(p for p in pages if "<siglip-probability-curve" in (site / p).read_text("utf-8"))
     page = browser.new_page(java_script_enabled=False)
     page.goto(f"{url}/{name}")
-    assert "reaches one half" in page.locator("probability-curve").inner_text()
+    assert "reaches one half" in page.locator("siglip-probability-curve").inner_text()
     page.close()

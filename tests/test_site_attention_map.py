@@ -7,14 +7,13 @@ import torch
 from PIL import Image
 
 import siglip_lab as sl
-from siglip_lab import plots
-from siglip_lab.encoder import split_heads
+from siglip_lab.figures import touch
 from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/05_encoder_layers.html"
-READY = "attention-map .am-readout"
+READY = "siglip-attention-map .am-readout"
 WORDS = (
     r"(?P<layer>.+), (?P<head>.+): patch (?P<query>\d+) \(row \d, column \d\) takes most "
     r"from patch (?P<key>\d+) \(row (?P<row>\d), column (?P<column>\d)\), (?P<most>[\d.]+)\s%; "
@@ -25,25 +24,28 @@ WORDS = (
 @pytest.fixture(scope="module")
 def weights():
     """`[layers, heads, queries, keys]` of tiny on the drawing of the page."""
-    tower = sl.load_model("tiny", dtype=torch.float64).vision_model
+    tower = sl.SigLIP.from_pretrained("tiny", dtype=torch.float64).vision_model
     stars = draw(random_scene(1, Combination(3, "red", "star"))).resize((40, 40))
     maps = []
     with torch.no_grad():
         x = tower.embeddings(sl.preprocess(stars, size=40).double())
         for layer in tower.encoder.layers:
             y, attn = layer.layer_norm1(x), layer.self_attn
-            q, k = (split_heads(proj(y), attn.num_heads) for proj in (attn.q_proj, attn.k_proj))
+            q, k = (
+                proj(y).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+                for proj in (attn.q_proj, attn.k_proj)
+            )
             maps.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
             x = layer(x)
     return torch.stack(maps)
 
 
 def choose(page, kind, value):
-    page.locator(f"attention-map input[name$='-{kind}'][value='{value}']").check(force=True)
+    page.locator(f"siglip-attention-map input[name$='-{kind}'][value='{value}']").check(force=True)
 
 
 def point(page, patch):
-    page.locator("attention-map .am-veil").nth(patch).hover(force=True)
+    page.locator("siglip-attention-map .am-veil").nth(patch).hover(force=True)
 
 
 def readout(page):
@@ -51,7 +53,7 @@ def readout(page):
 
 
 def test_every_weight_is_that_of_the_model(page, weights):
-    shown = page.evaluate("document.querySelector('attention-map').weights")
+    shown = page.evaluate("document.querySelector('siglip-attention-map').weights")
     shown = torch.tensor(shown).reshape(weights.shape) / 1000
     assert (shown - weights).abs().max() <= 0.0005 + 1e-9
 
@@ -83,27 +85,27 @@ def test_words_and_veils_follow_the_weights(page, weights, layer, head, query):
 
 def test_the_keyboard_moves_the_patch(page):
     point(page, 14)
-    page.locator("attention-map svg").focus()
+    page.locator("siglip-attention-map svg").focus()
     for key, patch in [("ArrowRight", 15), ("ArrowDown", 21), ("ArrowLeft", 20), ("ArrowUp", 14)]:
         page.keyboard.press(key)
         assert int(readout(page)["query"]) == patch
     for _ in range(7):
         page.keyboard.press("ArrowLeft")
     assert int(readout(page)["query"]) == 12  # stops at the edge
-    page.locator("attention-map input[name$='-layer'][value='0']").focus()
+    page.locator("siglip-attention-map input[name$='-layer'][value='0']").focus()
     page.keyboard.press("ArrowRight")
     assert readout(page)["layer"].lower() == "layer 1"
 
 
-def test_a_single_query(browser, root):
+def test_a_single_query(browser, book_site):
     """The probe of a pooling head: the mark names a key, the query stays."""
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4]).reshape(1, 1, 1, 4).repeat(2, 1, 1, 1)
-    element = plots.attention_map(
+    element = touch.AttentionMap(
         Image.new("RGB", (12, 12)), weights, patch_size=6, query=1, layers=["one", "two"]
     )
-    script = (root / "book/_static/js/attention-map.js").read_text("utf-8")
+    script = book_site.one_script("attention-map")
     page = browser.new_page()
-    page.set_content(f"{element._repr_html_()}<script>{script}</script>")
+    page.set_content(f"{element._repr_html_()}<script type='module'>{script}</script>")
     assert page.locator(".am-readout").inner_text() == (
         "one, head 0: the probe takes most from patch 3 (row 1, column 1), 40.0\u00a0%; "
         "from patch 1 (row 0, column 1), 20.0\u00a0%."
@@ -119,14 +121,14 @@ def test_a_single_query(browser, root):
 
 
 def test_it_fits_a_phone(phone):
-    inside = phone.locator("attention-map svg").bounding_box()
-    outside = phone.locator("attention-map").bounding_box()
+    inside = phone.locator("siglip-attention-map svg").bounding_box()
+    outside = phone.locator("siglip-attention-map").bounding_box()
     assert inside["x"] >= outside["x"]
     assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
 
 
 def test_readers_without_scripts_see_the_mean_of_layer_0(without_scripts, weights):
-    assert without_scripts.locator("attention-map svg").bounding_box()["width"] > 200
+    assert without_scripts.locator("siglip-attention-map svg").bounding_box()["width"] > 200
     numbers = without_scripts.locator(".am-number").all_text_contents()
     for number, weight in zip(numbers, weights[0, :, 0].mean(dim=0).tolist(), strict=True):
         assert abs(float(number or 0) - 100 * weight) <= 0.56

@@ -10,7 +10,7 @@ from siglip_lab.losses import clip_loss, sigmoid_loss
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/08_losses.html"
-READY = "loss-pair .lp-readout"
+READY = "siglip-loss-pair .lp-readout"
 COSINES = torch.tensor([[0.7, 0.5, 0.2], [0.4, 0.6, 0.2], [0.1, 0.3, 0.5]], dtype=torch.float64)
 
 
@@ -20,18 +20,18 @@ def number(text):
 
 def move(page, name, value):
     """As a reader's drag would: the slider's value, and the event."""
-    page.locator(f"loss-pair input[name={name}]").evaluate(
+    page.locator(f"siglip-loss-pair input[name={name}]").evaluate(
         "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
         str(value),
     )
 
 
 def choose(page, pair):
-    page.locator(f"loss-pair input[type=radio][value='{pair}']").check(force=True)
+    page.locator(f"siglip-loss-pair input[type=radio][value='{pair}']").check(force=True)
 
 
 def preset(page, name):
-    page.locator("loss-pair .pills button", has_text=name).click()
+    page.locator("siglip-loss-pair .pills button", has_text=name).click()
 
 
 def shown(page, kind):
@@ -105,10 +105,10 @@ def test_presets(page):
 
 
 def test_the_keyboard_chooses_a_pair_and_moves_it(page):
-    page.locator("loss-pair input[type=radio][value='3']").focus()
+    page.locator("siglip-loss-pair input[type=radio][value='3']").focus()
     page.keyboard.press("ArrowRight")
     assert "Photo of a dog with “dog”" in page.locator(".lp-readout").inner_text()
-    page.locator("loss-pair input[name=cosine]").focus()
+    page.locator("siglip-loss-pair input[name=cosine]").focus()
     page.keyboard.press("ArrowLeft")
     cosines = COSINES.clone()
     cosines[1, 1] = 0.59
@@ -116,16 +116,16 @@ def test_the_keyboard_chooses_a_pair_and_moves_it(page):
 
 
 def test_it_fits_a_phone_and_nothing_jumps(phone):
-    outside = phone.locator("loss-pair").bounding_box()
-    for table in phone.locator("loss-pair table").all():
+    outside = phone.locator("siglip-loss-pair").bounding_box()
+    for table in phone.locator("siglip-loss-pair table").all():
         inside = table.bounding_box()
         assert outside["x"] <= inside["x"]
         assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
     height = outside["height"]
     move(phone, "b", -10)
-    assert phone.locator("loss-pair").bounding_box()["height"] == height
+    assert phone.locator("siglip-loss-pair").bounding_box()["height"] == height
 
 
 def test_readers_without_scripts_are_told_what_moves(without_scripts):
-    words = without_scripts.locator("loss-pair").inner_text()
+    words = without_scripts.locator("siglip-loss-pair").inner_text()
     assert "0.152" in words and "0.794" in words and "five pairs of nine" in words

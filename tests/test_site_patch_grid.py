@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from siglip_lab.configs import get_config
-from siglip_lab.model import VisionTower
 from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
+from siglip_lab.towers import VisionTower
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
@@ -22,7 +22,7 @@ SETTINGS = [(64, 4), (64, 32), (100, 32), (397, 14), (383, 4), (500, 31), (1000,
 @pytest.fixture(scope="module")
 def where(url, site) -> str:
     pages = sorted(site.glob("notebooks/*.html"))
-    name = next(p.name for p in pages if "<patch-grid" in p.read_text("utf-8"))
+    name = next(p.name for p in pages if "<siglip-patch-grid" in p.read_text("utf-8"))
     return f"{url}/notebooks/{name}"
 
 
@@ -37,14 +37,14 @@ def grid(browser, where):
 
 def slide(page, **values):
     for name, value in values.items():
-        page.locator(f"patch-grid input[name={name}]").evaluate(
+        page.locator(f"siglip-patch-grid input[name={name}]").evaluate(
             "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }",
             value,
         )
 
 
 def said(page, name):
-    return page.locator(f"patch-grid .pg-{name}").inner_text()
+    return page.locator(f"siglip-patch-grid .pg-{name}").inner_text().replace("\u00a0", " ")
 
 
 def seen_and_dropped(size, patch):
@@ -119,7 +119,7 @@ def test_red_covers_what_is_dropped_and_nothing_else(grid):
     for size, patch in [(384, 14), (100, 32), (512, 16)]:
         slide(grid, size=size, patch=patch)
         pixels = grid.evaluate(
-            """() => { const c = document.querySelector("patch-grid canvas");
+            """() => { const c = document.querySelector("siglip-patch-grid canvas");
             return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]; }"""
         )
         rgb = np.array(pixels).reshape(768, 768, 4)[..., :3]
@@ -129,8 +129,20 @@ def test_red_covers_what_is_dropped_and_nothing_else(grid):
         assert not red[:300, :300].any()
 
 
+def test_red_follows_the_theme(grid):
+    def last_pixel():
+        return grid.evaluate(
+            """() => { const c = document.querySelector("siglip-patch-grid canvas");
+            return [...c.getContext("2d").getImageData(760, 760, 1, 1).data]; }"""
+        )
+
+    light = last_pixel()
+    grid.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert light == [0xC0, 0x39, 0x2B, 255] and last_pixel() == [0xEC, 0x76, 0x68, 255]
+
+
 def test_keyboard_moves_the_sliders(grid):
-    grid.locator("patch-grid input[name=size]").focus()
+    grid.locator("siglip-patch-grid input[name=size]").focus()
     for _ in range(6):
         grid.keyboard.press("ArrowLeft")
     check(grid, 378, 14)
@@ -145,6 +157,6 @@ def test_keyboard_moves_the_sliders(grid):
 def test_the_photo_stays_for_readers_without_scripts(browser, where):
     page = browser.new_page(java_script_enabled=False)
     page.goto(where)
-    assert page.locator("patch-grid img").bounding_box()["width"] > 200
-    assert "729" in page.locator("patch-grid").inner_text()
+    assert page.locator("siglip-patch-grid img").bounding_box()["width"] > 200
+    assert "729" in page.locator("siglip-patch-grid").inner_text()
     page.close()

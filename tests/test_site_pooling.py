@@ -6,13 +6,12 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab.encoder import split_heads
 from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/06_pooling_heads.html"
-READY = "attention-map .am-readout"
+READY = "siglip-attention-map .am-readout"
 SCENES = [(5, Combination(4, "yellow", "star")), (11, Combination(1, "purple", "heart"))]
 WORDS = (
     r"MAP head, (?P<head>.+): the probe takes most from patch (?P<key>\d+) "
@@ -24,7 +23,7 @@ WORDS = (
 @pytest.fixture(scope="module")
 def weights():
     """`[drawings, heads, patches]` of tiny's head."""
-    tower = sl.load_model("tiny", dtype=torch.float64).vision_model
+    tower = sl.SigLIP.from_pretrained("tiny", dtype=torch.float64).vision_model
     pictures = [draw(random_scene(*scene)) for scene in SCENES]
     head = tower.head
     with torch.no_grad():
@@ -32,7 +31,10 @@ def weights():
         (w_q, w_k, _), (b_q, b_k, _) = (
             p.chunk(3) for p in (head.attention.in_proj_weight, head.attention.in_proj_bias)
         )
-        q, k = (split_heads(x, 4) for x in (head.probe @ w_q.T + b_q, tokens @ w_k.T + b_k))
+        q, k = (
+            x.unflatten(-1, (4, -1)).transpose(1, 2)
+            for x in (head.probe @ w_q.T + b_q, tokens @ w_k.T + b_k)
+        )
         return (q @ k.mT / 18**0.5).softmax(dim=-1)[:, :, 0]
 
 
@@ -45,14 +47,14 @@ def readout(element):
 
 
 def test_every_weight_is_that_of_the_model(page, weights):
-    shown = page.evaluate("[...document.querySelectorAll('attention-map')].map((e) => e.weights)")
+    shown = page.locator("siglip-attention-map").evaluate_all("all => all.map((e) => e.weights)")
     shown = torch.tensor(shown).reshape(weights.shape) / 1000
     assert (shown - weights).abs().max() <= 0.0005 + 1e-6
 
 
 @pytest.mark.parametrize(("drawing", "head", "patch"), [(0, 1, 7), (0, 3, 35), (1, 0, 14)])
 def test_words_follow_the_head_and_the_patch(page, weights, drawing, head, patch):
-    element = page.locator("attention-map").nth(drawing)
+    element = page.locator("siglip-attention-map").nth(drawing)
     element.scroll_into_view_if_needed()
     choose(element, head)
     element.locator(".am-veil").nth(patch).hover(force=True)
@@ -64,7 +66,7 @@ def test_words_follow_the_head_and_the_patch(page, weights, drawing, head, patch
 
 
 def test_the_keyboard_moves_one_drawing_alone(page):
-    first, second = (page.locator("attention-map").nth(i) for i in range(2))
+    first, second = (page.locator("siglip-attention-map").nth(i) for i in range(2))
     before = readout(second)
     patch = int(readout(first)["patch"])
     first.locator("svg").focus()
@@ -77,7 +79,10 @@ def test_the_keyboard_moves_one_drawing_alone(page):
 
 def test_readers_without_scripts_see_the_mean_of_the_heads(without_scripts, weights):
     numbers = (
-        without_scripts.locator("attention-map").nth(0).locator(".am-number").all_text_contents()
+        without_scripts.locator("siglip-attention-map")
+        .nth(0)
+        .locator(".am-number")
+        .all_text_contents()
     )
     for number, weight in zip(numbers, weights[0].mean(dim=0).tolist(), strict=True):
         assert abs(float(number or 0) - 100 * weight) <= 0.56

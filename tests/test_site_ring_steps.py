@@ -5,25 +5,42 @@ import ranks
 import torch
 import torch.distributed as dist
 
-from siglip_lab.losses import _pass_on
+import siglip_lab as sl
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/09_loss_at_scale.html"
-READY = "ring-steps td.rs-now"
+READY = "siglip-ring-steps td.rs-now"
 
 
-def owners_by_step(rank):
-    """Whose texts this rank holds in each step, and after the last."""
-    texts, found = torch.tensor([rank]), []
-    for _ in range(dist.get_world_size() + 1):
-        found.append(texts.item())
-        texts = _pass_on(texts, None)
-    return found
+def sources(rank):
+    """The ranks from which this one receives while it computes the loss."""
+    met = set()
+
+    class Spy(dist.P2POp):
+        def __new__(cls, op, tensor, peer, *rest):
+            if op is dist.irecv:
+                met.add(peer)
+            return super().__new__(cls, op, tensor, peer, *rest)
+
+    dist.P2POp = Spy
+    x = torch.eye(2)
+    sl.distributed_sigmoid_loss(x, x, torch.tensor(2.0), torch.tensor(-10.0))
+    return met
+
+
+def owners_by_step(world):
+    """Whose texts each rank holds in each step, and after the last: [rank][step]."""
+    before = [source for (source,) in ranks.run(world, sources)]
+    now, found = list(range(world)), []
+    for _ in range(world + 1):
+        found.append(now)
+        now = [now[source] for source in before]
+    return [list(steps) for steps in zip(*found, strict=True)]
 
 
 def move_to(page, step):
-    page.locator("ring-steps input[name=step]").evaluate(
+    page.locator("siglip-ring-steps input[name=step]").evaluate(
         "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", step
     )
 
@@ -35,7 +52,8 @@ def holders(page):
 def blocks(page, kind):
     """(rank, owner of the texts) of the cells of a kind, and what is written in them."""
     return page.evaluate(
-        """(kind) => [...document.querySelectorAll("ring-steps tbody tr")].flatMap((row, i) =>
+        """(kind) => [...document.querySelectorAll("siglip-ring-steps tbody tr")]
+        .flatMap((row, i) =>
         [...row.querySelectorAll("td")].map((cell, j) => [i, j, cell])
         .filter(([, , cell]) => cell.className === kind)
         .map(([i, j, cell]) => [i, j, cell.textContent]))""",
@@ -46,7 +64,7 @@ def blocks(page, kind):
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_texts_are_where_the_library_has_them(page, world):
     page.get_by_role("button", name=f"{world} ranks").click()
-    truth = ranks.run(world, owners_by_step)  # [rank][step]
+    truth = owners_by_step(world)
     done = []
     for step in range(world + 1):
         move_to(page, step)
@@ -69,11 +87,11 @@ def test_texts_are_where_the_library_has_them(page, world):
 
 
 def test_keyboard_moves_the_ring(page):
-    page.locator("ring-steps input[name=step]").focus()
+    page.locator("siglip-ring-steps input[name=step]").focus()
     page.keyboard.press("ArrowRight")
     assert holders(page) == [3, 0, 1, 2]
     page.keyboard.press("End")
-    assert "home" in page.locator("ring-steps output").inner_text()
+    assert "home" in page.locator("siglip-ring-steps output").inner_text()
     page.get_by_role("button", name="2 ranks").focus()
     page.keyboard.press("Enter")
     assert holders(page) == [0, 1]
@@ -81,9 +99,10 @@ def test_keyboard_moves_the_ring(page):
 
 def test_nothing_is_wider_than_a_phone(phone):
     phone.get_by_role("button", name="8 ranks").click()
-    table, frame = (phone.locator(s).bounding_box() for s in ("ring-steps table", "ring-steps"))
+    frame = phone.locator("siglip-ring-steps").bounding_box()
+    table = phone.locator("siglip-ring-steps table").bounding_box()
     assert table["x"] + table["width"] <= frame["x"] + frame["width"] <= 390
 
 
 def test_a_table_stays_for_readers_without_scripts(without_scripts):
-    assert "step 3" in without_scripts.locator("ring-steps").inner_text()
+    assert "step 3" in without_scripts.locator("siglip-ring-steps").inner_text()

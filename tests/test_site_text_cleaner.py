@@ -11,7 +11,7 @@ from siglip_lab.tokenizer import Tokenizer, canonicalize
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/03_text.html"
-READY = "text-cleaner .tc-row span"
+READY = "siglip-text-cleaner .tc-row span"
 TEXTS = [
     "",
     "   ",
@@ -48,19 +48,19 @@ def path(root):
 def page(browser, url):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(f"{url}/{PAGE}")
-    page.wait_for_selector("text-cleaner .tc-row span")
+    page.wait_for_selector("siglip-text-cleaner .tc-row span")
     yield page
     page.close()
 
 
 def show(page, text, cleaning=0, places=16):
-    page.locator(f"text-cleaner input[value='{places}']").check()
-    page.locator(f"text-cleaner input[name$='-cleaning'][value='{cleaning}']").check()
-    page.locator("text-cleaner .tc-field input").evaluate(
+    page.locator("siglip-text-cleaner .tc-places label", has_text=f"{places} places").click()
+    page.locator(f"siglip-text-cleaner input[name$='-cleaning'][value='{cleaning}']").check()
+    page.locator("siglip-text-cleaner .tc-field input").evaluate(
         "(e, t) => { e.value = t; e.dispatchEvent(new Event('input', {bubbles: true})); }", text
     )
     shown = page.evaluate(
-        """() => { const all = (q) => [...document.querySelectorAll("text-cleaner " + q)];
+        """() => { const all = (q) => [...document.querySelectorAll("siglip-text-cleaner " + q)];
         return {
           cleaned: all(".tc-cleanings code").map((e) => e.textContent),
           pieces: all(".tc-pieces b").map((e) => e.textContent),
@@ -101,31 +101,32 @@ def test_the_readout_counts(page):
 
 def test_keyboard(page):
     show(page, "")
-    page.locator("text-cleaner .tc-field input").focus()
+    page.locator("siglip-text-cleaner .tc-field input").focus()
     page.keyboard.type("A Cat")
-    assert page.locator("text-cleaner .tc-pieces b").all_inner_texts() == ["▁a", "▁cat", "</s>"]
+    pieces = page.locator("siglip-text-cleaner .tc-pieces b")
+    assert pieces.all_inner_texts() == ["▁a", "▁cat", "</s>"]
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")  # the second example
     page.keyboard.press("Enter")
-    assert page.locator("text-cleaner .tc-field input").input_value() == "hot_dog"
-    page.locator("text-cleaner input[name$='-cleaning']").first.focus()
+    assert page.locator("siglip-text-cleaner .tc-field input").input_value() == "hot_dog"
+    page.locator("siglip-text-cleaner input[name$='-cleaning']").first.focus()
     page.keyboard.press("ArrowDown")
-    assert "▁dog" in page.locator("text-cleaner .tc-pieces b").all_inner_texts()
-    page.locator("text-cleaner input[value='16']").focus()
+    assert "▁dog" in pieces.all_inner_texts()
+    page.locator("siglip-text-cleaner input[name$='-places']").first.focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator("text-cleaner .tc-row span").count() == 64
+    assert page.locator("siglip-text-cleaner .tc-row span").count() == 64
 
 
 def test_a_phone_shows_all_of_it(phone):
     show(phone, "supercalifragilistic " * 8, cleaning=2, places=64)
-    box = phone.locator("text-cleaner").bounding_box()
+    box = phone.locator("siglip-text-cleaner").bounding_box()
     inner = phone.evaluate(
-        """() => Math.max(...[...document.querySelectorAll("text-cleaner *")]
+        """() => Math.max(...[...document.querySelectorAll("siglip-text-cleaner *")]
         .map((e) => e.getBoundingClientRect().right))"""
     )
     assert inner <= box["x"] + box["width"] <= 390
 
 
 def test_readers_without_scripts_see_the_pieces(without_scripts):
-    text = without_scripts.locator("text-cleaner").inner_text()
+    text = without_scripts.locator("siglip-text-cleaner").inner_text()
     assert "This is a photo of a hot_dog!" in text and "▁photo" in text

@@ -2,8 +2,9 @@
 
 - Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
   without a formula load none of it.
-- `{pixel-explorer}` and `{touchable}` put figures that the reader can touch on a page, and the
-  script and style sheet of the same name with them; so does a cell that prints such an element.
+- A figure that the reader can touch is an element `<siglip-NAME>`, which `{touchable} NAME` puts on
+  a page, or a cell that shows one of `siglip_lab.figures.touch`. The page then has its script and
+  style sheet.
 - Nothing is loaded that no page uses or that comes from another host.
 - Without a `repository.url` in `_config.yml` no button leads to one.
 """
@@ -11,7 +12,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+from html import escape
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.math import get_node_equation_number
+
+SCRIPTS = Path(__file__).parents[1] / "_static/js"
 
 # ------------------------------------------------------------------------------------- formulas
 
@@ -50,94 +55,89 @@ class touchable(nodes.General, nodes.Element):
     """A custom element around what is shown where its script does not run."""
 
 
-FIGURE_OPTIONS = {"caption": directives.unchanged_required, "name": directives.unchanged_required}
-
-
-def _figure(directive, element):
-    """The element as a numbered figure with the directive's caption."""
-    for option in FIGURE_OPTIONS:
-        if option not in directive.options:
-            raise directive.error(f"{directive.name} needs :{option}:")
-    words, messages = directive.parse_inline(directive.options["caption"])
-    figure = nodes.figure("", element, nodes.caption("", "", *words), *messages)
-    directive.set_source_info(figure)
-    directive.add_name(figure)
-    return figure
-
-
-class PixelExplorer(SphinxDirective):
-    """`{pixel-explorer} /path/of/photo` with `:alt:`, `:caption:` and `:name:`; `:size:` and
-    `:filter:` to begin with.
-
-    The photo stays in the page as an ordinary picture: it is what a reader without scripts sees,
-    and what the script takes its pixels from.
+class Touchable(SphinxDirective):
+    """`{touchable} NAME` with `:caption:` and `:name:`; `:data:` is a JSON file for the script. The
+    content is what a reader without scripts sees; the script may read the pixels of its pictures.
     """
 
     required_arguments = 1
-    option_spec = FIGURE_OPTIONS | {
-        "alt": directives.unchanged_required,
-        "size": lambda value: directives.choice(value, ("384", "224", "96", "40")),
-        "filter": lambda value: directives.choice(value, ("bicubic", "bilinear", "nearest")),
-    }
-
-    def run(self):
-        if "alt" not in self.options:
-            raise self.error("pixel-explorer needs :alt:, the words for those who cannot see it")
-        relative, path = self.env.relfn2path(self.arguments[0])
-        self.env.note_dependency(relative)
-        element = touchable(
-            tag="pixel-explorer",
-            path=path,
-            alt=self.options["alt"],
-            own={
-                "size": self.options.get("size", "384"),
-                "filter": self.options.get("filter", "bicubic"),
-            },
-        )
-        return [_figure(self, element)]
-
-
-class Touchable(SphinxDirective):
-    """`{touchable} name-of-element` with `:caption:` and `:name:`; its content is what a reader
-    without scripts sees."""
-
-    required_arguments = 1
     has_content = True
-    option_spec = FIGURE_OPTIONS
+    option_spec = {
+        "caption": directives.unchanged_required,
+        "name": directives.unchanged_required,
+        "data": directives.unchanged_required,
+    }
 
     def run(self):
         self.assert_has_content()
-        element = touchable(tag=self.arguments[0])
+        for option in ("caption", "name"):
+            if option not in self.options:
+                raise self.error(f"{self.name} needs :{option}:")
+        element = touchable(tag=self.arguments[0], data={})
+        if "data" in self.options:
+            path = self._dependency(self.options["data"])
+            element["data"] = json.loads(path.read_text("utf-8"))
         element += self.parse_content_to_nodes()
-        return [_figure(self, element)]
+        for image in list(element.findall(nodes.image)):
+            picture = _embedded(self._dependency(image["uri"]), image["alt"])
+            image.replace_self(nodes.raw("", picture, format="html"))
+        words, messages = self.parse_inline(self.options["caption"])
+        figure = nodes.figure("", element, nodes.caption("", "", *words), *messages)
+        self.set_source_info(figure)
+        self.add_name(figure)
+        return [figure]
+
+    def _dependency(self, name) -> Path:
+        relative, path = self.env.relfn2path(name)
+        self.env.note_dependency(relative)
+        return Path(path)
+
+
+def _embedded(path: Path, alt: str) -> str:
+    """The picture is written into the page, without its colour profile: a script may then read its
+    bytes as they are, from a server or from a file."""
+    with Image.open(path) as picture:
+        width, height = picture.size
+        file = BytesIO()
+        picture.convert("RGB").save(file, "WEBP", lossless=True, method=6, exact=True)
+    data = base64.b64encode(file.getvalue()).decode()
+    return (
+        f'<img src="data:image/webp;base64,{data}" alt="{escape(alt)}" '
+        f'width="{width}" height="{height}">'
+    )
 
 
 def _visit_touchable(self, node):
-    """The opening tag, and the photo of those that have one."""
-    self.body.append(self.starttag(node, node["tag"], "", CLASS="touchable", **node.get("own", {})))
-    if "path" in node:
-        self.body.append(_embedded_photo(self, node))
+    """As `siglip_lab.figures.touch.Touchable` writes it."""
+    data = json.dumps(node["data"], ensure_ascii=False, separators=(",", ":"))
+    tag = f"siglip-{node['tag']}"
+    self.body.append(self.starttag(node, tag, CLASS="touchable", **{"data-json": data}))
 
 
 def _depart_touchable(self, node):
-    self.body.append(f"</{node['tag']}>\n")
+    self.body.append(f"</siglip-{node['tag']}>\n")
 
 
-def _embedded_photo(self, node):
-    """The photo is written into the page, without its colour profile: a script may then read its
-    bytes as they are, from a server or from a file."""
-    with Image.open(node["path"]) as photo:
-        width, height = photo.size
-        file = BytesIO()
-        photo.convert("RGB").save(file, "WEBP", lossless=True, method=6, exact=True)
-    data = base64.b64encode(file.getvalue()).decode()
-    picture = {
-        "src": f"data:image/webp;base64,{data}",
-        "alt": node["alt"],
-        "width": width,
-        "height": height,
-    }
-    return self.emptytag({}, "img", "", **picture)
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
+
+
+def one_script(name: str) -> str:
+    """The module `NAME.js` and all that it imports as one text, which a page can have in itself:
+    no browser lets a page that was opened from a file load a module."""
+    modules = {}
+
+    def add(name):
+        text = (SCRIPTS / f"{name}.js").read_text("utf-8")
+        for needed in IMPORT.findall(text):
+            if needed not in modules:
+                add(needed)
+        text = IMPORT.sub("", text)
+        if re.search(r"^import|^export (default|\{|\*)|</script", text, re.MULTILINE):
+            raise ExtensionError(f"{name}.js has more than named imports and exports")
+        modules[name] = re.sub("^export ", "", text, flags=re.MULTILINE)
+
+    add(name)
+    return "\n".join(modules.values())
 
 
 # ---------------------------------------------------------------------- what each page loads
@@ -164,10 +164,10 @@ def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
         app.add_js_file("js/formulas.js", loading_method="defer")
     tags = {node["tag"] for node in doctree.findall(touchable)}
     for html in doctree.findall(nodes.raw):  # what a cell printed
-        tags.update(re.findall(r"<([a-z]+-[a-z-]+)\b", html.astext()))
+        tags.update(re.findall(r"<siglip-([a-z-]+)", html.astext()))
     for tag in sorted(tags):
         app.add_css_file(f"css/{tag}.css")
-        app.add_js_file(f"js/{tag}.js", loading_method="defer")
+        app.add_js_file(None, body=one_script(tag), type="module")
 
 
 def _mend_pages(app: Sphinx, exception):
@@ -232,7 +232,6 @@ def setup(app: Sphinx):
         "katex", inline_renderers=(_inline_math, None), block_renderers=(_display_math, None)
     )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
-    app.add_directive("pixel-explorer", PixelExplorer)
     app.add_directive("touchable", Touchable)
     app.connect("config-inited", _buttons_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)

@@ -1,4 +1,4 @@
-"""Load CLIP: a Hugging Face folder, an OpenAI state dict, or random weights.
+"""CLIP's files: Hugging Face's folders, and state dicts with OpenAI's names.
 
 Loading is strict: every name and shape must agree, or nothing is loaded. OpenAI's own downloads
 are TorchScript archives, which hold code beside the weights; they load on express request only.
@@ -6,170 +6,50 @@ are TorchScript archives, which hold code beside the weights; they load on expre
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.checks import CheckpointError, differences, shown
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
-from siglip_lab.clip.model import CLIP
-from siglip_lab.clip.preprocessing import MEAN, STD, preprocess
-from siglip_lab.clip.tokenizer import END, START, Tokenizer
-from siglip_lab.configs import TextConfig, VisionConfig, differences
-from siglip_lab.loading.folder import (
-    SMALL,
-    check_dtype,
-    check_file,
-    check_names,
-    check_preprocessing,
-    check_shape,
-    check_tokenizer,
-    check_type,
-    dtype_of,
-    fill,
-    is_torchscript,
-    load_weights,
-    on_meta,
-    read_json,
-    read_state_dict,
-    read_tower,
-    tower_shape,
-    without_prefixes,
-)
-from siglip_lab.processor import Processor
+from siglip_lab.clip.preprocessing import MEAN, STD
+from siglip_lab.clip.tokenizer import END, START
+from siglip_lab.configs import TextConfig, VisionConfig
+from siglip_lab.loading.folder import Settings, read_tower, tower_shape, tower_values
+from siglip_lab.loading.pretrained import Format
+from siglip_lab.loading.weights import check_names, check_type
 
-__all__ = ["load_model", "load_processor", "read_config"]
+__all__ = ["CLIP_FORMAT", "image_settings", "read_config", "read_file", "write_config"]
 
-# Tables 0, 1, 2, … that older versions of transformers stored with the weights
-POSITION_IDS = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
+Tensors = dict[str, Tensor]
+_FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+_SIZES = ("input_resolution", "context_length", "vocab_size")  # stored beside the weights
 
 
-def load_model(
-    name: str | os.PathLike,
-    weights: str | None = None,
-    seed: int = 0,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    run_code_in_file: bool = False,
-    config: CLIPConfig | str | None = None,
-) -> CLIP:
-    """A model, ready for inference (in eval mode).
-
-    Args:
-        name: The path of a Hugging Face folder, or of a state dict with OpenAI's names (``.pt``),
-            as OpenAI's own and open_clip's; with random weights a name from `list_models`.
-        weights: "random" builds the shape `name` with random weights instead of loading any.
-        seed: Seed of the random weights. They are drawn on the CPU: the same on every device.
-        device: Where to put the model; default: the CPU.
-        dtype: Floating type of the weights; default: a folder's own, else float32. ``logit_scale``
-            stays in float32 at least.
-        run_code_in_file: Load a TorchScript archive, as OpenAI's own downloads are. Such a file
-            can carry code, and loading it runs that code: do so only with a file that you trust.
-            Without this, no code from a file is ever run.
-        config: The shape that a state dict must have: a config, or a name from `list_models`. Give
-            it where the file is not OpenAI's own, with its sizes beside the weights, and the model
-            was trained with QuickGELU: no file holds the activation and the number of heads, and
-            open_clip's CLIPs have often others under the same names.
-
-    Returns:
-        The model.
-
-    Raises:
-        CheckpointError: If config or weights are missing, damaged, of another model, or in a
-            TorchScript archive; or if activation and number of heads are not known for certain.
-        FileNotFoundError: If there is no such file or folder.
-        TypeError: If the dtype is no floating type of 16 bits or more, or `config` is no config.
-        ValueError: If the name is unknown or the arguments contradict each other.
-    """
-    check_dtype(dtype)
-    config = get_config(config) if isinstance(config, str) else config
-    if not isinstance(config, (CLIPConfig, type(None))):
-        raise TypeError(f"config is {shown(repr(config))}; expected a CLIPConfig or a name")
-    if config is not None and (weights is not None or os.path.isdir(Path(name))):
-        raise ValueError("config is for a state dict alone; a name and a folder have their own")
-    if weights is not None:
-        if weights != "random":
-            raise ValueError(f'weights={shown(repr(weights))}: the only choice is "random"')
-        model = _random_model(get_config(name), seed)
-        return _convert(model, device, dtype).eval()
-    path = _existing(name)
-    if path.is_dir():
-        model = on_meta(CLIP, read_config(path))
-        return load_weights(model, path, device, dtype, ignore=POSITION_IDS).eval()
-    if run_code_in_file and is_torchscript(path):
-        tensors = torch.jit.load(str(path), map_location="cpu").state_dict()
-    else:
-        tensors = without_prefixes(read_state_dict(path))
-    config = _config_of(tensors, path, config)
-    tensors = _to_hugging_face(tensors)
-    model = on_meta(CLIP, config)
-    check_names(path, model.state_dict().keys(), tensors.keys())
-    for key, parameter in model.state_dict().items():
-        check_shape(path, key, tensors[key].shape, parameter.shape, "the other tensors ask")
-        if parameter.is_floating_point():  # as all are but the batches that a norm has counted
-            check_type(path, key, tensors[key].dtype)
-    return _convert(fill(path, model, tensors), device, dtype or torch.float32).eval()
+# ---- Hugging Face --------------------------------------------------------------------------------
 
 
-def load_processor(
-    name: str | os.PathLike, vocabulary: str | os.PathLike | None = None
-) -> Processor:
-    """The processor that belongs to a model.
-
-    Args:
-        name: A name from `list_models`, or the path of a Hugging Face folder.
-        vocabulary: As for `Tokenizer`. Default: the folder's, for a name the installed one.
-
-    Returns:
-        A `siglip_lab.Processor`.
-
-    Raises:
-        CheckpointError: If the folder asks for another preprocessing than CLIP's.
-        FileNotFoundError: If the folder or a vocabulary does not exist.
-        ValueError: If the name is unknown.
-    """
-    if name in list_models():
-        config = get_config(name)
-    else:
-        folder = _existing(name)
-        config = read_config(folder)
-        check_preprocessing(folder, _image_settings(config.vision.image_size))
-        if vocabulary is None:
-            vocabulary = folder
-            check_tokenizer(folder, _TEXT_SETTINGS, config.text.context_length)
-            for name in ("vocab.json", "merges.txt", "tokenizer.json"):
-                if (folder / name).exists():
-                    check_file(folder / name, SMALL)
-    tokenizer = Tokenizer(vocabulary, config.text.context_length)
-    if tokenizer.vocab_size > config.text.vocab_size:
-        raise CheckpointError(
-            f"the vocabulary has {tokenizer.vocab_size} pieces, the model allows "
-            f"{config.text.vocab_size}: the two belong to different models"
-        )
-    return Processor(tokenizer, config.vision.image_size, preprocess)
-
-
-def read_config(folder: str | os.PathLike) -> CLIPConfig:
-    """The shape that a Hugging Face folder's ``config.json`` describes.
+def read_config(path: Path, content: dict[str, Any]) -> tuple[CLIPConfig]:
+    """Read the shape that a ``config.json`` describes.
 
     Published files store only what differs from the defaults of transformers' `CLIPConfig`.
 
     Args:
-        folder: The checkpoint folder.
+        path: The ``config.json``, for messages.
+        content: What is in it.
 
     Returns:
-        The config.
+        What `CLIP` is built from.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, of another model type, or describes
-            something that OpenAI's CLIP does not have, such as the exact GELU.
+        CheckpointError: If it is of another model, or describes something that OpenAI's CLIP does
+            not have, such as the exact GELU.
     """
-    path = Path(folder) / "config.json"
-    content = read_json(path)
     if content.get("model_type") != "clip":
         raise CheckpointError(
             f"{path}: model_type is {shown(repr(content.get('model_type')))}, expected 'clip'"
@@ -180,18 +60,13 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
         "hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8,
         "vocab_size": 49_408, "max_position_embeddings": 77,
     }  # fmt: skip
-    fixed = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-    vision = read_tower(path, content, "vision_config", vision_sizes, fixed | {"num_channels": 3})
-    text = read_tower(path, content, "text_config", text_sizes, fixed)
+    vision = read_tower(path, content, "vision_config", vision_sizes, _FIXED | {"num_channels": 3})
+    text = read_tower(path, content, "text_config", text_sizes, _FIXED)
     try:
         config = CLIPConfig(
             VisionConfig(vision["image_size"], vision["patch_size"], **tower_shape(vision)),
-            TextConfig(
-                text["vocab_size"],
-                text["max_position_embeddings"],
-                **tower_shape(text),
-                embed_dim=content.get("projection_dim", 512),
-            ),
+            TextConfig(text["vocab_size"], text["max_position_embeddings"], **tower_shape(text)),
+            content.get("projection_dim", 512),
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -201,11 +76,36 @@ def read_config(folder: str | os.PathLike) -> CLIPConfig:
             f"{path}: text_config.eos_token_id is {shown(repr(end))}; this model reads a text at "
             "the highest id of its row, 49407"
         )
-    return config
+    return (config,)
 
 
-def _image_settings(size: int) -> dict[str, tuple]:
-    """What a folder's image processor may say; older files write sizes as one number."""
+def write_config(config: CLIPConfig) -> dict[str, Any]:
+    """Describe a CLIP as transformers does.
+
+    Raises:
+        CheckpointError: If its image tower is a ResNet, which transformers does not have.
+    """
+    if isinstance(config.vision, ResNetConfig):
+        raise CheckpointError(
+            "transformers has no CLIP with a ResNet, so there is no folder for it: keep its "
+            "weights by torch.save(model.state_dict(), PATH)"
+        )
+    last = config.text.vocab_size - 1
+    tokens = {"bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
+    projection = {"projection_dim": config.embed_dim}
+    vision = _FIXED | tower_values(config.vision) | projection
+    text = _FIXED | tower_values(config.text) | projection | tokens
+    return {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        **projection,
+        "text_config": text | {"model_type": "clip_text_model"},
+        "vision_config": vision | {"model_type": "clip_vision_model"},
+    }
+
+
+def image_settings(size: int) -> Settings:
+    """List what a folder's image processor may say; older files write sizes as one number."""
     name = "CLIPImageProcessor"
     return {
         "resample": (3,),
@@ -219,48 +119,100 @@ def _image_settings(size: int) -> dict[str, tuple]:
     }
 
 
-_TEXT_SETTINGS = {
+_TEXT_SETTINGS: Settings = {
     "do_lower_case": (True,), "bos_token": (START,), "eos_token": (END,), "unk_token": (END,),
     "pad_token": (END, "!", None),  # what follows the end is never read
     "tokenizer_class": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }  # fmt: skip
 
 
-def _existing(name: str | os.PathLike) -> Path:
-    path = Path(name)
-    if os.path.exists(path):
-        return path
-    if name in list_models():
-        raise ValueError(
-            f"the weights of {name!r} are not part of this package: pass the path of OpenAI's "
-            'state dict or of a Hugging Face folder, or weights="random" for its shape alone'
-        )
-    raise FileNotFoundError(
-        f"there is no {shown(repr(str(name)), 120)}; expected the path of a Hugging Face folder or "
-        f"of a state dict (.pt), or one of the names {', '.join(list_models())}"
-    )
-
-
-def _random_model(config: CLIPConfig, seed: int) -> CLIP:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return CLIP(config)
-
-
-def _convert(model: CLIP, device: torch.device | str | None, dtype: torch.dtype | None) -> CLIP:
-    """Move to a device; all floats but the logit scale to a type."""
-    scale = model.logit_scale.data.to(device=device, dtype=dtype_of("logit_scale", dtype))
-    model.to(device=device, dtype=dtype)
-    model.logit_scale.data = scale
-    return model
-
-
 # ---- OpenAI's state dict -------------------------------------------------------------------------
 
 
-def _config_of(
-    tensors: dict[str, Tensor], path: Path, config: CLIPConfig | None = None
-) -> CLIPConfig:
+def read_file(
+    path: Path, tensors: Tensors, config: CLIPConfig | None
+) -> tuple[tuple[CLIPConfig], Tensors]:
+    """Read a state dict with OpenAI's names, as OpenAI's own files and open_clip's have them.
+
+    Args:
+        path: The file, for messages.
+        tensors: What is in it.
+        config: The shape that it must have. Give it where the file is not OpenAI's own, with its
+            sizes beside the weights, and the model was trained with QuickGELU: no file holds the
+            activation and the number of heads, and open_clip's CLIPs have often others under the
+            same names.
+
+    Returns:
+        What `CLIP` is built from, and its tensors under our names.
+
+    Raises:
+        CheckpointError: If it is another model, or activation and number of heads are not known
+            for certain.
+    """
+    found = _config_of(tensors, path, config)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in _SIZES}
+    rows = list(openai_names(found, tensors))
+    check_names(path, {theirs for _, theirs, _, _ in rows}, tensors.keys())
+    result = {}
+    for ours, theirs, part, transposed in rows:
+        tensor = tensors[theirs]
+        if not ours.endswith("num_batches_tracked"):
+            check_type(path, theirs, tensor.dtype)
+        tensor = tensor if part is None else tensor.tensor_split(3)[part]
+        result[ours] = tensor.t().contiguous() if transposed and tensor.ndim == 2 else tensor
+    return (found,), result
+
+
+def openai_names(
+    config: CLIPConfig, names: Collection[str]
+) -> Iterator[tuple[str, str, int | None, bool]]:
+    """Pair our names with OpenAI's: ours, theirs, which third of theirs, whether transposed.
+
+    The parts of a ResNet keep OpenAI's names.
+    """
+    yield "logit_scale", "logit_scale", None, False
+    if isinstance(config.vision, ResNetConfig):
+        for name in names:
+            if name.startswith("visual."):
+                yield name.replace("visual.", "vision_model.", 1), name, None, False
+    else:
+        embeddings = "vision_model.embeddings"
+        yield f"{embeddings}.class_embedding", "visual.class_embedding", None, False
+        yield f"{embeddings}.patch_embedding.weight", "visual.conv1.weight", None, False
+        positions = f"{embeddings}.position_embedding.weight"
+        yield positions, "visual.positional_embedding", None, False
+        for kind in ("weight", "bias"):
+            yield f"vision_model.pre_layrnorm.{kind}", f"visual.ln_pre.{kind}", None, False
+            yield f"vision_model.post_layernorm.{kind}", f"visual.ln_post.{kind}", None, False
+        yield from _openai_layers("vision_model", "visual.transformer", config.vision.depth)
+        yield "visual_projection.weight", "visual.proj", None, True
+    embeddings = "text_model.embeddings"
+    yield f"{embeddings}.token_embedding.weight", "token_embedding.weight", None, False
+    yield f"{embeddings}.position_embedding.weight", "positional_embedding", None, False
+    yield from _openai_layers("text_model", "transformer", config.text.depth)
+    for kind in ("weight", "bias"):
+        yield f"text_model.final_layer_norm.{kind}", f"ln_final.{kind}", None, False
+    yield "text_projection.weight", "text_projection", None, True
+
+
+def _openai_layers(
+    ours: str, theirs: str, depth: int
+) -> Iterator[tuple[str, str, int | None, bool]]:
+    moves = {
+        "layer_norm1": "ln_1", "layer_norm2": "ln_2", "self_attn.out_proj": "attn.out_proj",
+        "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+    }  # fmt: skip
+    for i in range(depth):
+        layer, block = f"{ours}.encoder.layers.{i}", f"{theirs}.resblocks.{i}"
+        for kind in ("weight", "bias"):
+            for new, old in moves.items():
+                yield f"{layer}.{new}.{kind}", f"{block}.{old}.{kind}", None, False
+            for third, part in enumerate("qkv"):
+                packed = f"{block}.attn.in_proj_{kind}"
+                yield f"{layer}.self_attn.{part}_proj.{kind}", packed, third, False
+
+
+def _config_of(tensors: Tensors, path: Path, config: CLIPConfig | None = None) -> CLIPConfig:
     """The config that tensors belong to: the caller's, or of OpenAI's the one of their shapes."""
     found = _one_head(_shape_of(tensors, path))
     if config is not None:
@@ -285,10 +237,10 @@ def _one_head(config: CLIPConfig) -> CLIPConfig:
     vision, text = config.vision, replace(config.text, num_heads=1)
     if isinstance(vision, VisionConfig):
         vision = replace(vision, num_heads=1, image_size=vision.grid_size * vision.patch_size)
-    return CLIPConfig(vision, text)
+    return CLIPConfig(vision, text, config.embed_dim)
 
 
-def _shape_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
+def _shape_of(tensors: Tensors, path: Path) -> CLIPConfig:
     """The shape of the model that OpenAI's tensors belong to, but for the number of heads.
 
     Source: openai/CLIP, ``clip/model.py``, ``build_model``.
@@ -297,12 +249,13 @@ def _shape_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
     try:
         width = shape["ln_final.weight"][0]
         text = TextConfig(
-            *(shape["token_embedding.weight"][0], shape["positional_embedding"][0], width),
+            *(shape["token_embedding.weight"][0], shape["positional_embedding"][0]),
+            width=width,
             depth=_count(shape, r"transformer\.resblocks\.(\d+)\."),
             num_heads=1,
             mlp_dim=shape["transformer.resblocks.0.mlp.c_fc.weight"][0],
-            embed_dim=shape["text_projection"][1],
         )
+        vision: VisionConfig | ResNetConfig
         if "visual.proj" in shape:
             width, patch = shape["visual.conv1.weight"][0], shape["visual.conv1.weight"][-1]
             vision = VisionConfig(
@@ -315,14 +268,15 @@ def _shape_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
             )
         else:
             positions = shape["visual.attnpool.positional_embedding"][0]
+            one, two, three, four = (
+                _count(shape, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)
+            )
             vision = ResNetConfig(
                 image_size=32 * round((positions - 1) ** 0.5),
                 width=shape["visual.layer1.0.conv1.weight"][0],
-                layers=tuple(
-                    _count(shape, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)
-                ),
+                layers=(one, two, three, four),
             )
-        return CLIPConfig(vision, text)
+        return CLIPConfig(vision, text, shape["text_projection"][1])
     except KeyError as error:
         first = shown(next(iter(shape), "nothing"))
         raise CheckpointError(
@@ -333,46 +287,26 @@ def _shape_of(tensors: dict[str, Tensor], path: Path) -> CLIPConfig:
         raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error
 
 
-def _count(names, pattern: str) -> int:
+def _count(names: Collection[str], pattern: str) -> int:
     """How many numbers a pattern finds at the beginning of the names."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})
 
 
-_NAMES = {  # OpenAI's to Hugging Face's: each row replaces a part, from the first row to the last
-    "visual.transformer.resblocks": "vision_model.encoder.layers",
-    "visual.conv1": "vision_model.embeddings.patch_embedding",
-    "visual.class_embedding": "vision_model.embeddings.class_embedding",
-    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
-    "visual.ln_pre": "vision_model.pre_layrnorm",
-    "visual.ln_post": "vision_model.post_layernorm",
-    "visual.proj": "visual_projection.weight",
-    "transformer.resblocks": "text_model.encoder.layers",
-    "token_embedding": "text_model.embeddings.token_embedding",
-    "positional_embedding": "text_model.embeddings.position_embedding.weight",
-    "ln_final": "text_model.final_layer_norm",
-    "text_projection": "text_projection.weight",
-    "ln_": "layer_norm",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
-_SIZES = ("input_resolution", "context_length", "vocab_size")  # stored beside the weights
-
-
-def _to_hugging_face(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """OpenAI's tensors under Hugging Face's names, q, k and v apart, projections turned."""
-    result, resnet = {}, "visual.proj" not in tensors
-    for name, tensor in tensors.items():
-        if name in _SIZES:
-            continue
-        new = name
-        if not (resnet and name.startswith("visual.")):  # a ResNet keeps OpenAI's
-            for old, replacement in _NAMES.items():
-                new = new.replace(old, replacement)
-        if "attn.in_proj_" in new:
-            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                result[new.replace("attn.in_proj_", f"self_attn.{part}_proj.")] = piece
-        else:
-            turn = name in ("text_projection", "visual.proj")
-            result[new] = tensor.T.contiguous() if turn else tensor
-    return result
+CLIP_FORMAT = Format(
+    CLIPConfig,
+    get_config,
+    read_config,
+    write_config,
+    read_file,
+    repositories={
+        "ViT-B/32": "openai/clip-vit-base-patch32",
+        "ViT-B/16": "openai/clip-vit-base-patch16",
+        "ViT-L/14": "openai/clip-vit-large-patch14",
+        "ViT-L/14@336px": "openai/clip-vit-large-patch14-336",
+    },
+    file_dtype=torch.float32,  # OpenAI's files hold half precision
+    image_settings=image_settings,
+    text_settings=_TEXT_SETTINGS,
+    tokenizer_files=("vocab.json", "merges.txt", "tokenizer.json"),
+    processor_class="CLIPProcessor",
+)

@@ -10,10 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab import preprocessing as siglip
-from siglip_lab.images import WHITE, ImageLike, check_pixels
+import siglip_lab.preprocessing as siglip
+from siglip_lab.image_checks import check_pixel_count, check_side
+from siglip_lab.images import WHITE, ImageLike, load_image
 
-__all__ = ["MEAN", "STD", "center_crop", "preprocess", "resize_shorter_side", "to_pixel_values"]
+__all__ = [
+    "MEAN", "STD", "center_crop", "preprocess", "resize_shorter_side", "to_pixel_values",
+    "transform",
+]  # fmt: skip
 
 # Of red, green and blue, in [0, 1]. CLIP's own, measured on its training images: ImageNet's are
 # (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
@@ -37,7 +41,7 @@ def preprocess(
         float32 `[B, 3, S, S]`, about -1.8 to 2.1; B is 1 for a single image.
 
     Raises:
-        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocessing` and
+        TypeError, ValueError, FileNotFoundError: As `siglip_lab.preprocess` and
             `resize_shorter_side`.
 
     Source: openai/CLIP, ``clip/clip.py``, ``_transform``.
@@ -45,12 +49,16 @@ def preprocess(
     >>> preprocess(Image.new("RGB", (640, 480), "red")).shape
     torch.Size([1, 3, 224, 224])
     """
-    size = siglip.check_size(size)
+    return siglip.transform_all(transform, images, size, background)
 
-    def prepare(image: Image.Image) -> Tensor:
-        return to_pixel_values(center_crop(resize_shorter_side(image, size), size))
 
-    return siglip.load_images(images, background, prepare)
+def transform(
+    image: ImageLike, size: int = 224, background: tuple[int, int, int] = WHITE
+) -> Tensor:
+    """Turn one image into `[3, S, S]`, without threads: what a data loader's workers call."""
+    check_side(size)
+    image = resize_shorter_side(load_image(image, background), size)
+    return to_pixel_values(center_crop(image, size))
 
 
 def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
@@ -66,10 +74,10 @@ def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
     (298, 224)
     """
     shorter = min(image.size)
-    sides = [int(size * side / shorter) for side in image.size]
+    width, height = (int(size * side / shorter) for side in image.size)
     enlarged = f"the image is {image.width} x {image.height}, and resized it would be"
-    check_pixels(*sides, enlarged, cure="cut its longer side")
-    return image.resize(sides, Image.Resampling.BICUBIC)
+    check_pixel_count(width, height, enlarged, cure="cut its longer side")
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def center_crop(image: Image.Image, size: int) -> Image.Image:

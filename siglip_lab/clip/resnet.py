@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siglip_lab.checks import check_pixel_values
 from siglip_lab.clip.configs import ResNetConfig
-from siglip_lab.patches import to_weights
-from siglip_lab.pooling import AttentionPool2d
+from siglip_lab.clip.pooling import AttentionPool2d
+from siglip_lab.towers import TowerOutput
 
 __all__ = ["Bottleneck", "ModifiedResNet"]
 
@@ -42,7 +42,7 @@ class Bottleneck(nn.Module):
         self.avgpool = nn.AvgPool2d(stride)
         self.conv3 = nn.Conv2d(width, EXPANSION * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(EXPANSION * width)
-        self.downsample = nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
         if stride > 1 or channels != EXPANSION * width:
             shrink = nn.AvgPool2d(stride)
             fit = nn.Conv2d(channels, EXPANSION * width, 1, bias=False)
@@ -50,7 +50,6 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(OrderedDict({"-1": shrink, "0": fit, "1": norm}))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shapes as for the class."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(self.avgpool(out)))
@@ -58,7 +57,7 @@ class Bottleneck(nn.Module):
 
 
 class ModifiedResNet(nn.Module):
-    """Images `[B, 3, S, S]` to one vector `[B, E]` each, not normalised.
+    """Images `[B, 3, S, S]` to `[B, N, 32 W]`, the last map as tokens, and a vector `[B, E]`.
 
     Three things differ from a plain ResNet: the stem has three convolutions and an average instead
     of one and a maximum; strides are averages; the last map is pooled by attention.
@@ -87,37 +86,31 @@ class ModifiedResNet(nn.Module):
             config.grid_size, config.feature_dim, config.num_heads, embed_dim
         )
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """Shapes as for the class.
-
-        Raises:
-            TypeError: If the images are no tensor, or integers, or in half precision while the
-                weights are not.
-            ValueError: If their shape does not fit.
-        """
-        x = to_weights(pixel_values, self.conv1.weight, None)
-        size, shape = self.config.image_size, tuple(x.shape)
-        if shape[2:] != (size, size):
+    def forward(
+        self,
+        pixel_values: Tensor,
+        interpolate_pos_encoding: bool = False,
+        output_hidden_states: bool = False,
+    ) -> TowerOutput:
+        """Arguments as for a ViT, of which the last two must be False."""
+        if interpolate_pos_encoding or output_hidden_states:
             raise ValueError(
-                f"pixel_values have shape {shape}; expected [B, 3, {size}, {size}]: preprocess "
-                f"with size={size}"
+                "a ResNet takes no other size than its own and has no hidden states; expected "
+                "interpolate_pos_encoding and output_hidden_states to be False"
             )
+        check_pixel_values(pixel_values, self.conv1.weight, self.config.image_size)
+        x = pixel_values.to(self.conv1.weight.dtype)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
             x = F.relu(norm(conv(x)))
         x = self.avgpool(x)  # [B, W, S/4, S/4]
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
-        return self.attnpool(x)  # x was [B, 32 W, S/32, S/32]
+        tokens = x.flatten(2).transpose(1, 2)  # of [B, 32 W, S/32, S/32]
+        return TowerOutput(tokens, self.attnpool(x))
 
-    @torch.no_grad()
-    def initialize_parameters(self) -> None:
-        """Draw the attention pooling, and let every block begin as its short cut alone."""
-        pool = self.attnpool
-        for linear in (pool.q_proj, pool.k_proj, pool.v_proj, pool.c_proj):
-            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
-        for module in self.modules():
-            if isinstance(module, Bottleneck):
-                nn.init.zeros_(module.bn3.weight)
+    def train(self, mode: bool = True) -> ModifiedResNet:
+        """Enter training mode, unless the tower is locked: batch norms learn without gradients."""
+        return super().train(mode and any(p.requires_grad for p in self.parameters()))
 
 
 def _stage(channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -1,9 +1,21 @@
 """SigLIP files of other libraries: big_vision's ``.npz``, open_clip's and timm's state dicts.
 
 Chapter "The real model". The original files, and open_clip's, hold the same numbers as the
-Hugging Face folders, under other names and in other shapes. A file is recognised by its names, the
-shape of both towers is read off its tensors, and reading is strict: if a name is missing or left
-over, or a shape is wrong, nothing is loaded. No code from a file is ever run.
+Hugging Face folders, under other names and in other shapes: one generator for each tower of each
+library says which. A file is recognised by its names, the shape of a tower is read off its tensors,
+and reading is strict.
+
+What a file does not say:
+
+- The image size. With patches of 14 pixels, 384 px and 378 px leave the same table of 27 x 27
+  positions. A published image tower gets its published size, here 384; any other the size that its
+  patches cover.
+- The number of heads, if it is open_clip's. A tower of published width, depth and MLP gets the
+  published number; any other needs a config.
+- The activation. It is taken to be GELU's tanh approximation, under which SigLIP was trained
+  (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
+
+A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
 
 Sources: big_vision, ``models/vit.py``, ``models/proj/image_text/two_towers.py`` and
 ``text_transformer.py``; open_clip, ``transformer.py`` (``TextTransformer``) and ``convert.py``;
@@ -12,381 +24,427 @@ timm, ``models/vision_transformer.py`` and ``layers/attention_pool.py``.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
-from collections.abc import Callable, Collection
-from dataclasses import replace
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
-from siglip_lab.checks import CheckpointError, check_size, shown
-from siglip_lab.configs import (
-    SigLIPConfig,
-    TextConfig,
-    VisionConfig,
-    differences,
-    get_config,
-    list_models,
-)
-from siglip_lab.loading.folder import (
-    check_dtype,
-    check_names,
-    check_shape,
-    check_type,
-    damaged,
-    dtype_of,
-    fill,
-    on_meta,
-    read_state_dict,
-    without_prefixes,
-)
-from siglip_lab.model import SigLIP, VisionTower
+from siglip_lab.checks import CheckpointError, check_size, differences, shown
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.loading.weights import check_names, check_type
+from siglip_lab.published import get_config, list_models
 
-__all__ = ["load_file", "load_vision_tower"]
+__all__ = ["read_siglip_file", "read_text_file", "read_vision_file"]
 
-# Our names to theirs: each row replaces a part of the name, from the first row to the last.
-_BIG_VISION = {
-    "logit_scale": "t",
-    "logit_bias": "b",
-    "vision_model.embeddings.patch_embedding": "img/embedding",
-    "vision_model.embeddings.position_embedding.weight": "img/pos_embedding",
-    "vision_model.encoder.layers.": "img/Transformer/encoderblock_",
-    "vision_model.post_layernorm": "img/Transformer/encoder_norm",
-    "vision_model.head": "img/MAPHead_0",
-    "text_model.embeddings.token_embedding.weight": "txt/Embed_0/embedding",
-    "text_model.embeddings.position_embedding.weight": "txt/pos_embedding",
-    "text_model.encoder.layers.": "txt/Encoder_0/encoderblock_",
-    "text_model.final_layer_norm": "txt/Encoder_0/encoder_norm",
-    "text_model.head": "txt/head",
-    "layer_norm1": "LayerNorm_0",
-    "layer_norm2": "LayerNorm_1",
-    "layernorm": "LayerNorm_0",
-    "self_attn": "MultiHeadDotProductAttention_0",
-    "attention": "MultiHeadDotProductAttention_0",
-    "q_proj": "query",
-    "k_proj": "key",
-    "v_proj": "value",
-    "out_proj": "out",
-    "mlp.fc1": "MlpBlock_0.Dense_0",
-    "mlp.fc2": "MlpBlock_0.Dense_1",
-    ".": "/",
-    "LayerNorm_0/weight": "LayerNorm_0/scale",
-    "LayerNorm_1/weight": "LayerNorm_1/scale",
-    "encoder_norm/weight": "encoder_norm/scale",
-    "weight": "kernel",
-}
-_OPEN_CLIP_VISION = {  # timm's; "qkv[q]" is the first third of "qkv"
-    "vision_model.embeddings.patch_embedding": "visual.trunk.patch_embed.proj",
-    "vision_model.embeddings.position_embedding.weight": "visual.trunk.pos_embed",
-    "vision_model.encoder.layers": "visual.trunk.blocks",
-    "vision_model.post_layernorm": "visual.trunk.norm",
-    "vision_model.head": "visual.trunk.attn_pool",
-    "probe": "latent",
-    "layernorm": "norm",
-    "attention.q_proj": "q",
-    "attention.k_proj": "kv[k]",
-    "attention.v_proj": "kv[v]",
-    "attention.out_proj": "proj",
-    "layer_norm": "norm",
-    "self_attn.q_proj": "attn.qkv[q]",
-    "self_attn.k_proj": "attn.qkv[k]",
-    "self_attn.v_proj": "attn.qkv[v]",
-    "self_attn.out_proj": "attn.proj",
-}
-_OPEN_CLIP_TEXT = {
-    "text_model.embeddings.token_embedding": "text.token_embedding",
-    "text_model.embeddings.position_embedding.weight": "text.positional_embedding",
-    "text_model.encoder.layers": "text.transformer.resblocks",
-    "text_model.final_layer_norm": "text.ln_final",
-    "text_model.head": "text.text_projection",
-    "layer_norm": "ln_",
-    "self_attn.q_proj.": "attn.in_proj[q]_",
-    "self_attn.k_proj.": "attn.in_proj[k]_",
-    "self_attn.v_proj.": "attn.in_proj[v]_",
-    "self_attn": "attn",
-    "fc1": "c_fc",
-    "fc2": "c_proj",
-}
-_PACKED = re.compile(r"\.attn\.(qkv|in_proj)(?=[._])|\.attn_pool\.(kv)(?=\.)")
-_HEAD = ("text_model.head.weight", "text_model.head.bias")
+Tensors = dict[str, Tensor]
+Rearrange = Callable[..., Tensor]
+Row = tuple[str, tuple[str, ...], Rearrange]  # our name, theirs, and theirs' tensors to ours
+Config = TypeVar("Config", VisionConfig, TextConfig)
+_QKV = ("query", "key", "value")
 
 
-def load_file(
-    path: str | os.PathLike,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    config: SigLIPConfig | str | None = None,
-) -> SigLIP:
-    """A model from a file of big_vision or open_clip, ready for inference (in eval mode).
-
-    What a file does not say:
-
-    - The image size. With patches of 14 pixels, 384 px and 378 px leave the same table of 27 x 27
-      positions. A published image tower gets its published size, here 384; any other the size that
-      its patches cover.
-    - The number of heads, if it is open_clip's. A tower of published width, depth and MLP gets the
-      published number; any other needs `config`.
-    - The activation. It is taken to be GELU's tanh approximation, under which SigLIP was trained
-      (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
-
-    A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
-
-    Args:
-        path: A two-tower ``.npz`` of big_vision, or a state dict of open_clip in ``.safetensors``
-            or ``.pt``, ``.pth``, ``.bin``, alone or under "state_dict", "model_state_dict" or
-            "model" as in training checkpoints; "module.", "_orig_mod." and "model." before all the
-            names are taken off.
-        device: Where to put the model; default: the CPU.
-        dtype: Floating type of the weights; default: the file's. ``logit_scale`` and
-            ``logit_bias`` stay in float32 at least.
-        config: The shape that the file must have: a config, or a name from `list_models`.
-
-    Returns:
-        The model. Tensors of an ``.npz`` are in memory, those of other files stay memory-mapped
-        until they are moved or changed, but for the MAP head's q, k and v.
-
-    Raises:
-        CheckpointError: If the file is damaged, holds code or no SigLIP, or does not fit.
-        FileNotFoundError: If there is no such file.
-        TypeError: If `config` or `dtype` is of another kind.
-        ValueError: If `config` is an unknown name.
-    """
-    check_dtype(dtype)
-    config = get_config(config) if isinstance(config, str) else config
-    if not isinstance(config, (SigLIPConfig, type(None))):
-        raise TypeError(f"config is {shown(repr(config))}; expected a SigLIPConfig or a name")
-    path, tensors = Path(path), _read(Path(path))
-    _check_library(path, tensors)
-    tensors = _unpacked(path, tensors)
-    found = _config_of(path, tensors, config)
-    model = on_meta(SigLIP, found)
-    expected = model.state_dict()
-    if found.text.identity_head:
-        expected = {name: tensor for name, tensor in expected.items() if name not in _HEAD}
-    heads = {"vision": found.vision.num_heads, "text": found.text.num_heads}
-    tensors = _converted(path, tensors, expected, heads)
-    if found.text.identity_head:
-        like = tensors["text_model.final_layer_norm.weight"]
-        tensors["text_model.head.weight"] = torch.eye(len(like), dtype=like.dtype)
-        tensors["text_model.head.bias"] = torch.zeros_like(like)
-    tensors = {k: t.to(device=device, dtype=dtype_of(k, dtype)) for k, t in tensors.items()}
-    return fill(path, model, tensors).eval()
+# ---- arrangements --------------------------------------------------------------------------------
 
 
-def load_vision_tower(
-    path: str | os.PathLike,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    config: VisionConfig | str | None = None,
-) -> VisionTower:
-    """The image tower alone, from a file of timm, ready for inference (in eval mode).
-
-    timm's ``vit_so400m_patch14_siglip_384`` and its sisters hold no text tower, no scale and no
-    bias: their embeddings can be compared with each other, and with nothing else.
-
-    Args:
-        path: A state dict of timm, with the endings that `load_file` knows.
-        device: Where to put the tower; default: the CPU.
-        dtype: Floating type of the weights; default: the file's.
-        config: The shape that the file must have: a config, or a name from `list_models`.
-
-    Returns:
-        The tower; its ``pooler_output`` is not normalised.
-
-    Raises:
-        CheckpointError, FileNotFoundError, TypeError, ValueError: As `load_file`; also if the tower
-            has no MAP head, as timm's "gap" variants.
-    """
-    check_dtype(dtype)
-    config = get_config(config).vision if isinstance(config, str) else config
-    if not isinstance(config, (VisionConfig, type(None))):
-        raise TypeError(f"config is {shown(repr(config))}; expected a VisionConfig or a name")
-    path, tensors = Path(path), _read(Path(path))
-    if "patch_embed.proj.weight" not in tensors:
-        raise CheckpointError(f"{path} is no image tower of timm: it begins with {_begin(tensors)}")
-    tensors = {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
-    tensors = _unpacked(path, tensors)
-    known = [other.vision for other in _published()] if config is None else [config]
-    found = _shaped(path, lambda: _vision_config(tensors, known))
-    _check_given(path, found, config)
-    tower = on_meta(VisionTower, found)
-    expected = {f"vision_model.{name}": tensor for name, tensor in tower.state_dict().items()}
-    tensors = _converted(path, tensors, expected, {"vision": found.num_heads})
-    kind = {"device": device, "dtype": dtype}
-    tensors = {k.removeprefix("vision_model."): t.to(**kind) for k, t in tensors.items()}
-    return fill(path, tower, tensors).eval()
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
-def _converted(
-    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor], heads: dict[str, int]
-) -> dict[str, Tensor]:
-    """The file's tensors under our names and in our shapes, if they are exactly the expected."""
-    shapes = {}
-    for ours, tensor in expected.items():
-        if "in_proj_" in ours:  # our MAP head keeps q, k and v in one
-            for part, piece in zip("qkv", tensor.chunk(3), strict=True):
-                shapes[ours.replace("in_proj_", f"{part}_proj.")] = piece.shape
-        else:
-            shapes[ours] = tensor.shape
-    names = {ours: _theirs(ours, tensors) for ours in shapes}
-    check_names(path, set(names.values()), tensors.keys())
-    result = {}
-    for ours, theirs in names.items():
-        number = heads.get(ours.partition("_model.")[0], 1)
-        result[ours] = _arranged(path, theirs, tensors.pop(theirs), shapes[ours], number)
+def _transposed(x: Tensor) -> Tensor:
+    """[in, out] to [out, in]."""
+    return x.t()
+
+
+def _image_kernel(x: Tensor) -> Tensor:
+    """[P, P, 3, D] to [D, 3, P, P]."""
+    return x.permute(3, 2, 0, 1)
+
+
+def _only(x: Tensor) -> Tensor:
+    """[1, N, D] to [N, D]."""
+    (table,) = x
+    return table
+
+
+def _part(number: int, parts: int) -> Rearrange:
+    """One of the equal parts of what is stored as one, such as k in [3D, D]."""
+    return lambda x: x.chunk(parts)[number]
+
+
+def _merged(axis: int, heads: int) -> Rearrange:
+    """[D, heads, D / heads] or [heads, D / heads, D] to [D, D], [heads, D / heads] to [D]."""
+
+    def merge(x: Tensor) -> Tensor:
+        if x.shape[axis] != heads:
+            raise ValueError(f"expected {heads} heads")
+        return x.flatten(axis, axis + 1).t()
+
+    return merge
+
+
+def _packed(rearrange: Rearrange) -> Rearrange:
+    """Several tensors one below the other, each rearranged before."""
+    return lambda *parts: torch.cat([rearrange(part) for part in parts])
+
+
+# ---- big_vision (flax) ---------------------------------------------------------------------------
+
+
+def _flax_dense(ours: str, theirs: str) -> Iterator[Row]:
+    yield f"{ours}.weight", (f"{theirs}/kernel",), _transposed
+    yield f"{ours}.bias", (f"{theirs}/bias",), _same
+
+
+def _flax_norm(ours: str, theirs: str) -> Iterator[Row]:
+    yield f"{ours}.weight", (f"{theirs}/scale",), _same
+    yield f"{ours}.bias", (f"{theirs}/bias",), _same
+
+
+def _flax_encoder(theirs: str, config: VisionConfig | TextConfig) -> Iterator[Row]:
+    heads = config.num_heads
+    for i in range(config.depth):
+        layer, block = f"encoder.layers.{i}", f"{theirs}/encoderblock_{i}"
+        yield from _flax_norm(f"{layer}.layer_norm1", f"{block}/LayerNorm_0")
+        attention = f"{block}/MultiHeadDotProductAttention_0"
+        for name in _QKV:
+            projection = f"{layer}.self_attn.{name[0]}_proj"
+            yield f"{projection}.weight", (f"{attention}/{name}/kernel",), _merged(1, heads)
+            yield f"{projection}.bias", (f"{attention}/{name}/bias",), _merged(0, heads)
+        out = f"{layer}.self_attn.out_proj"
+        yield f"{out}.weight", (f"{attention}/out/kernel",), _merged(0, heads)
+        yield f"{out}.bias", (f"{attention}/out/bias",), _same
+        yield from _flax_norm(f"{layer}.layer_norm2", f"{block}/LayerNorm_1")
+        yield from _flax_dense(f"{layer}.mlp.fc1", f"{block}/MlpBlock_0/Dense_0")
+        yield from _flax_dense(f"{layer}.mlp.fc2", f"{block}/MlpBlock_0/Dense_1")
+
+
+def big_vision_image_names(config: VisionConfig) -> Iterator[Row]:
+    """Pair our names of the image tower with big_vision's."""
+    yield "embeddings.patch_embedding.weight", ("img/embedding/kernel",), _image_kernel
+    yield "embeddings.patch_embedding.bias", ("img/embedding/bias",), _same
+    yield "embeddings.position_embedding.weight", ("img/pos_embedding",), _only
+    yield from _flax_encoder("img/Transformer", config)
+    yield from _flax_norm("post_layernorm", "img/Transformer/encoder_norm")
+    head, attention = "img/MAPHead_0", "img/MAPHead_0/MultiHeadDotProductAttention_0"
+    yield "head.probe", (f"{head}/probe",), _same
+    kernels = tuple(f"{attention}/{name}/kernel" for name in _QKV)
+    biases = tuple(f"{attention}/{name}/bias" for name in _QKV)
+    yield "head.attention.in_proj_weight", kernels, _packed(_merged(1, config.num_heads))
+    yield "head.attention.in_proj_bias", biases, _packed(_merged(0, config.num_heads))
+    out = f"{attention}/out"
+    yield "head.attention.out_proj.weight", (f"{out}/kernel",), _merged(0, config.num_heads)
+    yield "head.attention.out_proj.bias", (f"{out}/bias",), _same
+    yield from _flax_norm("head.layernorm", f"{head}/LayerNorm_0")
+    yield from _flax_dense("head.mlp.fc1", f"{head}/MlpBlock_0/Dense_0")
+    yield from _flax_dense("head.mlp.fc2", f"{head}/MlpBlock_0/Dense_1")
+
+
+def big_vision_text_names(config: TextConfig) -> Iterator[Row]:
+    """Pair our names of the text tower with big_vision's."""
+    yield "embeddings.token_embedding.weight", ("txt/Embed_0/embedding",), _same
+    yield "embeddings.position_embedding.weight", ("txt/pos_embedding",), _only
+    yield from _flax_encoder("txt/Encoder_0", config)
+    yield from _flax_norm("final_layer_norm", "txt/Encoder_0/encoder_norm")
+    yield from _flax_dense("head", "txt/head")
+
+
+# ---- open_clip and timm (torch) ------------------------------------------------------------------
+
+
+def _torch(ours: str, theirs: str) -> Iterator[Row]:
     for kind in ("weight", "bias"):
-        parts = [result.pop(f"vision_model.head.attention.{part}_proj.{kind}") for part in "qkv"]
-        result[f"vision_model.head.attention.in_proj_{kind}"] = torch.cat(parts)
-    return result
+        yield f"{ours}.{kind}", (f"{theirs}.{kind}",), _same
 
 
-# ---- files ---------------------------------------------------------------------------------------
+def open_clip_image_names(config: VisionConfig) -> Iterator[Row]:
+    """Pair our names of the image tower with open_clip's: timm's, after "visual.trunk."."""
+    trunk, pool = "visual.trunk", "visual.trunk.attn_pool"
+    yield from _torch("embeddings.patch_embedding", f"{trunk}.patch_embed.proj")
+    yield "embeddings.position_embedding.weight", (f"{trunk}.pos_embed",), _only
+    for i in range(config.depth):
+        layer, block = f"encoder.layers.{i}", f"{trunk}.blocks.{i}"
+        yield from _torch(f"{layer}.layer_norm1", f"{block}.norm1")
+        for number, name in enumerate("qkv"):
+            for kind in ("weight", "bias"):
+                ours = f"{layer}.self_attn.{name}_proj.{kind}"
+                yield ours, (f"{block}.attn.qkv.{kind}",), _part(number, 3)
+        yield from _torch(f"{layer}.self_attn.out_proj", f"{block}.attn.proj")
+        yield from _torch(f"{layer}.layer_norm2", f"{block}.norm2")
+        yield from _torch(f"{layer}.mlp.fc1", f"{block}.mlp.fc1")
+        yield from _torch(f"{layer}.mlp.fc2", f"{block}.mlp.fc2")
+    yield from _torch("post_layernorm", f"{trunk}.norm")
+    yield "head.probe", (f"{pool}.latent",), _same
+    for kind in ("weight", "bias"):
+        theirs = (f"{pool}.q.{kind}", f"{pool}.kv.{kind}")
+        yield f"head.attention.in_proj_{kind}", theirs, _packed(_same)
+    yield from _torch("head.attention.out_proj", f"{pool}.proj")
+    yield from _torch("head.layernorm", f"{pool}.norm")
+    yield from _torch("head.mlp.fc1", f"{pool}.mlp.fc1")
+    yield from _torch("head.mlp.fc2", f"{pool}.mlp.fc2")
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a file, without what was put before all the names."""
-    readers = {".npz": _read_npz, ".safetensors": load_safetensors}
-    readers |= dict.fromkeys((".pt", ".pth", ".bin"), read_state_dict)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {shown(repr(str(path)), 200)}")
-    if path.suffix not in readers:
-        raise CheckpointError(f"{path}: expected a file that ends in {', '.join(readers)}")
-    try:
-        tensors = readers[path.suffix](path)
-    except CheckpointError:
-        raise
-    except Exception as error:  # numpy and zipfile raise a dozen kinds
-        raise damaged(path, error) from error
+def open_clip_text_names(config: TextConfig) -> Iterator[Row]:
+    """Pair our names of the text tower with open_clip's."""
+    yield "embeddings.token_embedding.weight", ("text.token_embedding.weight",), _same
+    yield "embeddings.position_embedding.weight", ("text.positional_embedding",), _same
+    for i in range(config.depth):
+        layer, block = f"encoder.layers.{i}", f"text.transformer.resblocks.{i}"
+        yield from _torch(f"{layer}.layer_norm1", f"{block}.ln_1")
+        for number, name in enumerate("qkv"):
+            for kind in ("weight", "bias"):
+                ours = f"{layer}.self_attn.{name}_proj.{kind}"
+                yield ours, (f"{block}.attn.in_proj_{kind}",), _part(number, 3)
+        yield from _torch(f"{layer}.self_attn.out_proj", f"{block}.attn.out_proj")
+        yield from _torch(f"{layer}.layer_norm2", f"{block}.ln_2")
+        yield from _torch(f"{layer}.mlp.fc1", f"{block}.mlp.c_fc")
+        yield from _torch(f"{layer}.mlp.fc2", f"{block}.mlp.c_proj")
+    yield from _torch("final_layer_norm", "text.ln_final")
+    yield from _torch("head", "text.text_projection")
+
+
+# ---- which library -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Library:
+    """Names of a library: what it calls the parts of a model, and what begins each part."""
+
+    image_names: Callable[[VisionConfig], Iterator[Row]]
+    text_names: Callable[[TextConfig], Iterator[Row]]
+    image_layers: str
+    text_layers: str
+    scalars: tuple[str, str]  # logit_scale, logit_bias
+    image: str = ""  # what begins the names of the image tower
+    text: str = ""
+
+
+BIG_VISION = Library(
+    big_vision_image_names, big_vision_text_names,
+    "img/Transformer/encoderblock_", "txt/Encoder_0/encoderblock_", ("t", "b"), "img/", "txt/",
+)  # fmt: skip
+OPEN_CLIP = Library(
+    open_clip_image_names, open_clip_text_names,
+    "visual.trunk.blocks.", "text.transformer.resblocks.", ("logit_scale", "logit_bias"),
+    "visual.", "text.",
+)  # fmt: skip
+
+
+def _recognised(path: Path, tensors: Tensors) -> tuple[Library, Tensors]:
+    """The library that wrote a file, and its tensors, with those of all layers in one apart."""
     for name, tensor in tensors.items():
         check_type(path, name, tensor.dtype)
-        if not tensor.numel():
-            raise CheckpointError(f"{path}: {shown(name)} is empty, {shown(list(tensor.shape))}")
-    return without_prefixes(tensors)
-
-
-def _read_npz(path: Path) -> dict[str, Tensor]:
-    with np.load(path, allow_pickle=False) as file:
-        size = sum(member.file_size for member in file.zip.infolist())
-        if size > 10 * path.stat().st_size:  # weights shrink by a tenth, zeros a thousandfold
-            raise CheckpointError(
-                f"{path} would grow to {size:,} bytes; expected weights, which hardly compress: "
-                "save them with numpy.savez"
-            )
-        if len(set(file.files)) < len(file.files):
-            raise CheckpointError(f"{path} holds two arrays of the same name")
-        arrays = {name: file[name] for name in file.files}
-    bfloat16 = np.dtype("V2")  # numpy does not know it, and writes it as two bytes of something
-    return {
-        name: torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-        if array.dtype == bfloat16
-        else torch.from_numpy(array)
-        for name, array in arrays.items()
-    }
-
-
-def _check_library(path: Path, names: Collection[str]) -> None:
-    """Refuse files of other models, and say what they are where that can be known."""
-    if "img/embedding/kernel" in names or "visual.trunk.patch_embed.proj.weight" in names:
-        return
-    if "patch_embed.proj.weight" in names:
-        raise CheckpointError(
-            f"{path} is an image tower of timm: text tower, logit_scale and logit_bias are missing;"
-            " take open_clip's file of the whole model, or load_vision_tower"
-        )
-    if any(name.startswith("vision_model.") for name in names):
+    if "img/embedding/kernel" in tensors:
+        return BIG_VISION, _unstacked(path, tensors)
+    if "visual.trunk.patch_embed.proj.weight" in tensors:
+        return OPEN_CLIP, tensors
+    if "patch_embed.proj.weight" in tensors:
+        return OPEN_CLIP, {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
+    if any(name.startswith(("vision_model.", "text_model.")) for name in tensors):
         raise CheckpointError(
             f"{path} has Hugging Face's names: put it beside its config.json as model.safetensors "
-            "(safetensors.torch.save_file writes it), and give load_model the folder"
+            "(safetensors.torch.save_file writes it), and give the folder"
         )
+    first = shown(next(iter(tensors), "nothing"))
     raise CheckpointError(
-        f"{path} is no SigLIP of big_vision or open_clip: it begins with {_begin(names)}"
+        f"{path} is no SigLIP of big_vision, open_clip or timm: it begins with {first}"
     )
 
 
-def _begin(names: Collection[str]) -> str:
-    return shown(next(iter(names), "nothing"))
-
-
-def _unpacked(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Views of what is packed: all layers in one (big_vision, SigLIP 2), or q, k and v in one."""
-    result = {}
+def _unstacked(path: Path, tensors: Tensors) -> Tensors:
+    """Views of what big_vision's SigLIP 2 files hold of all layers in one."""
+    result: Tensors = {}
     for name, tensor in tensors.items():
-        tensor = tensor[None] if tensor.ndim == 0 else tensor
-        packed = _PACKED.search(name)
+        before, stacked, after = name.partition("/encoderblock/")
         pieces = {name: tensor}
-        if "/encoderblock/" in name:
-            _shaped(path, partial(check_size, "layers", len(tensor)))
-            before, _, after = name.partition("/encoderblock/")
+        if stacked:
+            with _file_errors(path):
+                check_size("layers", len(tensor))
             pieces = {f"{before}/encoderblock_{i}/{after}": x for i, x in enumerate(tensor)}
-        elif packed:
-            parts, end = packed[2] or "qkv", packed.end()
-            thirds = zip(parts, tensor.tensor_split(len(parts)), strict=True)
-            pieces = {f"{name[:end]}[{part}]{name[end:]}": piece for part, piece in thirds}
         if twice := pieces.keys() & result.keys():
-            twice = shown(min(twice))
-            raise CheckpointError(f"{path} holds {twice} twice: apart, and packed in {shown(name)}")
+            twice_name = shown(min(twice))
+            raise CheckpointError(f"{path} holds {twice_name} twice: apart, and in {shown(name)}")
         result |= pieces
     return result
 
 
-# ---- names and shapes ----------------------------------------------------------------------------
-
-
-def _theirs(ours: str, names: Collection[str]) -> str:
-    """Our name of a tensor in the words of the library that these names are from."""
-    if "img/embedding/kernel" in names:
-        rows = _BIG_VISION
-    else:
-        rows = _OPEN_CLIP_TEXT if ours.startswith("text") else _OPEN_CLIP_VISION
-    for old, new in rows.items():
-        ours = ours.replace(old, new)
-    return ours
-
-
-def _published() -> list[SigLIPConfig]:
-    return [get_config(name) for version in (1, 2) for name in list_models(version)]
-
-
-def _config_of(path: Path, tensors: dict[str, Tensor], config: SigLIPConfig | None) -> SigLIPConfig:
-    """The shape of the tensors' model, which must be `config` if that is given."""
-    known = _published() if config is None else [config]
-
-    def build() -> SigLIPConfig:
-        vision = _vision_config(tensors, [other.vision for other in known])
-        return SigLIPConfig(vision, _text_config(tensors, [other.text for other in known]))
-
-    found = _shaped(path, build)
-    _check_given(path, found, config)
-    return found
-
-
-def _shaped(path: Path, build: Callable):
-    """A config read off a file's tensors."""
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """What goes wrong while a shape is read off the tensors is wrong with the file."""
     try:
-        return build()
+        yield
+    except CheckpointError:
+        raise
     except KeyError as error:
         raise CheckpointError(f"{path}: {error.args[0]} is missing") from None
     except (IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _check_given(path: Path, found, given) -> None:
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def read_siglip_file(
+    path: Path, tensors: Tensors, config: SigLIPConfig | None
+) -> tuple[tuple[SigLIPConfig], Tensors]:
+    """Read a whole SigLIP.
+
+    Args:
+        path: The file, for messages.
+        tensors: What is in it.
+        config: The shape that it must have; None takes a published one or what the tensors say.
+
+    Returns:
+        What `SigLIP` is built from, and its tensors under our names.
+
+    Raises:
+        CheckpointError: If it is another model, or does not fit.
+    """
+    library, tensors = _recognised(path, tensors)
+    if not any(name.startswith(library.text) for name in tensors):
+        raise CheckpointError(
+            f"{path} holds an image tower alone: take the file of the whole model, or load the "
+            "tower by VisionTower.from_pretrained"
+        )
+    known = _published() if config is None else [config]
+    with _file_errors(path):
+        vision = _vision_config(library, tensors, [other.vision for other in known])
+        text, embed_dim = _text_config(library, tensors, [other.text for other in known])
+        if embed_dim != vision.width:
+            raise ValueError(
+                f"image embeddings have size {vision.width}, text embeddings {embed_dim}: they "
+                "must be equal"
+            )
+        found = SigLIPConfig(vision, text)
+    _check_given(path, found, config)
+    rows = [
+        *_below("vision_model", library.image_names(vision)),
+        *_below("text_model", _text_rows(library, tensors, text)),
+        *((ours, (theirs,), torch.atleast_1d) for ours, theirs in _scalars(library)),
+    ]
+    return (found,), _with_head(_rearranged(path, tensors, rows), "text_model.")
+
+
+def read_vision_file(
+    path: Path, tensors: Tensors, config: VisionConfig | None
+) -> tuple[tuple[VisionConfig], Tensors]:
+    """Read an image tower, of a file with it alone (timm's) or with all of SigLIP.
+
+    timm's ``vit_so400m_patch14_siglip_384`` and its sisters hold no text tower, no scale and no
+    bias: their embeddings can be compared with each other, and with nothing else.
+    """
+    library, tensors = _recognised(path, tensors)
+    tensors = _without(tensors, library.text, library.scalars)
+    known = [other.vision for other in _published()] if config is None else [config]
+    with _file_errors(path):
+        found = _vision_config(library, tensors, known)
+    _check_given(path, found, config)
+    return (found,), _rearranged(path, tensors, library.image_names(found))
+
+
+def read_text_file(
+    path: Path, tensors: Tensors, config: TextConfig | None
+) -> tuple[tuple[TextConfig, int], Tensors]:
+    """Read the text tower of a whole SigLIP."""
+    library, tensors = _recognised(path, tensors)
+    tensors = _without(tensors, library.image, library.scalars)
+    known = [other.text for other in _published()] if config is None else [config]
+    with _file_errors(path):
+        found, embed_dim = _text_config(library, tensors, known)
+    _check_given(path, found, config)
+    rows = _text_rows(library, tensors, found)
+    return (found, embed_dim), _with_head(_rearranged(path, tensors, rows), "")
+
+
+def _rearranged(path: Path, tensors: Tensors, rows: Iterable[Row]) -> Tensors:
+    """The tensors under our names and in our shapes, if all are known and none is missing."""
+    rows = list(rows)
+    uses = Counter(name for _, theirs, _ in rows for name in theirs)
+    check_names(path, uses.keys(), tensors.keys())
+    result = {}
+    for ours, theirs, rearrange in rows:
+        parts = [tensors[name] for name in theirs]
+        try:
+            result[ours] = rearrange(*parts).contiguous()
+        except (IndexError, RuntimeError, ValueError) as error:
+            shapes = " and ".join(shown(list(part.shape)) for part in parts)
+            raise CheckpointError(
+                f"{path}: {shown(theirs[0])} has shape {shapes}, which does not fit: {error}"
+            ) from error
+        uses.subtract(theirs)
+        for name in theirs:
+            if not uses[name]:  # an .npz is in memory, where it need not be twice
+                del tensors[name]
+    return result
+
+
+def _below(part: str, rows: Iterable[Row]) -> Iterator[Row]:
+    return ((f"{part}.{ours}", theirs, rearrange) for ours, theirs, rearrange in rows)
+
+
+def _scalars(library: Library) -> Iterator[tuple[str, str]]:
+    return zip(("logit_scale", "logit_bias"), library.scalars, strict=True)
+
+
+def _without(tensors: Tensors, start: str, names: Collection[str]) -> Tensors:
+    """What a tower does not need, and only what is known, is left out."""
+    return {k: t for k, t in tensors.items() if not k.startswith(start) and k not in names}
+
+
+def _head_names(library: Library, config: TextConfig) -> set[str]:
+    rows = library.text_names(replace(config, depth=1))
+    return {theirs[0] for ours, theirs, _ in rows if ours.startswith("head.")}
+
+
+def _text_rows(library: Library, tensors: Tensors, config: TextConfig) -> list[Row]:
+    """The rows of the text tower, without the head if the file has none."""
+    headless = not _head_names(library, config) & tensors.keys()
+    rows = library.text_names(config)
+    return [row for row in rows if not (headless and row[0].startswith("head."))]
+
+
+def _with_head(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors, with the identity for a head that the file has not."""
+    if f"{prefix}head.weight" in tensors:
+        return tensors
+    like = tensors[f"{prefix}final_layer_norm.weight"]
+    head = {"weight": torch.eye(len(like), dtype=like.dtype), "bias": torch.zeros_like(like)}
+    return tensors | {f"{prefix}head.{kind}": tensor for kind, tensor in head.items()}
+
+
+# ---- shapes --------------------------------------------------------------------------------------
+
+
+def _published() -> list[SigLIPConfig]:
+    return [get_config(name) for version in (1, 2) for name in list_models(version)]
+
+
+def _check_given(path: Path, found: Any, given: Any) -> None:
     if given is not None and found != given:
         raise CheckpointError(f"{path} holds {differences(found, given)}")
 
 
-def _vision_config(tensors: dict[str, Tensor], known: list[VisionConfig]) -> VisionConfig:
-    kernel = _shape(tensors, "vision_model.embeddings.patch_embedding.weight")
+_ANY = {"width": 1, "depth": 1, "num_heads": 1, "mlp_dim": 1}  # for the names of one layer
+
+
+def _shapes(tensors: Tensors, rows: Iterable[Row]) -> Callable[[str], tuple[int, ...]]:
+    theirs = {ours: names[0] for ours, names, _ in rows}
+    return lambda ours: tuple(tensors[theirs[ours]].shape)
+
+
+def _vision_config(library: Library, tensors: Tensors, known: list[VisionConfig]) -> VisionConfig:
+    shape = _shapes(tensors, library.image_names(VisionConfig(1, 1, **_ANY)))
+    kernel = shape("embeddings.patch_embedding.weight")
     if len(kernel) != 4:
         raise ValueError(f"patches are embedded by {list(kernel)}: NaFlex is not supported")
-    patch = kernel[0] if "img/embedding/kernel" in tensors else kernel[-1]
-    positions = _shape(tensors, "vision_model.embeddings.position_embedding.weight")[-2]
-    sizes = _tower(tensors, "vision", known)
+    patch = kernel[0] if library is BIG_VISION else kernel[-1]
+    positions = shape("embeddings.position_embedding.weight")[-2]
+    sizes = _tower(shape, _depth(tensors, library.image_layers), "vision", known)
     vision = VisionConfig(patch * round(positions**0.5), patch, **sizes)
     for other in known:
         if vision == replace(other, image_size=other.grid_size * other.patch_size):
@@ -394,29 +452,34 @@ def _vision_config(tensors: dict[str, Tensor], known: list[VisionConfig]) -> Vis
     return vision
 
 
-def _text_config(tensors: dict[str, Tensor], known: list[TextConfig]) -> TextConfig:
-    headless = all(_theirs(name, tensors) not in tensors for name in _HEAD)
-    return TextConfig(
-        _shape(tensors, "text_model.embeddings.token_embedding.weight")[0],
-        _shape(tensors, "text_model.embeddings.position_embedding.weight")[-2],
-        **_tower(tensors, "text", known),
-        embed_dim=None if headless else _shape(tensors, "text_model.head.bias")[0],
-        identity_head=headless,
+def _text_config(
+    library: Library, tensors: Tensors, known: list[TextConfig]
+) -> tuple[TextConfig, int]:
+    shape = _shapes(tensors, library.text_names(TextConfig(1, 1, **_ANY)))
+    text = TextConfig(
+        shape("embeddings.token_embedding.weight")[0],
+        shape("embeddings.position_embedding.weight")[-2],
+        **_tower(shape, _depth(tensors, library.text_layers), "text", known),
     )
+    headless = not _head_names(library, text) & tensors.keys()
+    return text, text.width if headless else shape("head.bias")[0]
+
+
+def _depth(tensors: Collection[str], layers: str) -> int:
+    pattern = re.compile(rf"{re.escape(layers)}(\d+)")
+    return len({found[1] for name in tensors if (found := pattern.match(name))})
 
 
 def _tower(
-    tensors: dict[str, Tensor], part: str, known: list[VisionConfig | TextConfig]
+    shape: Callable[[str], tuple[int, ...]], depth: int, part: str, known: list[Config]
 ) -> dict[str, int]:
     """Width, depth, MLP and heads of a tower."""
-    layers = re.escape(_theirs(f"{part}_model.encoder.layers.", tensors))
-    numbers = {found[1] for name in tensors if (found := re.match(rf"{layers}(\d+)", name))}
     sizes = {
-        "width": _shape(tensors, f"{part}_model.embeddings.position_embedding.weight")[-1],
-        "depth": len(numbers),
-        "mlp_dim": _shape(tensors, f"{part}_model.encoder.layers.0.mlp.fc1.bias")[0],
+        "width": shape("embeddings.position_embedding.weight")[-1],
+        "depth": depth,
+        "mlp_dim": shape("encoder.layers.0.mlp.fc1.bias")[0],
     }
-    bias = _shape(tensors, f"{part}_model.encoder.layers.0.self_attn.q_proj.bias")
+    bias = shape("encoder.layers.0.self_attn.q_proj.bias")
     if len(bias) == 2:  # big_vision's [heads, D / heads]
         return sizes | {"num_heads": bias[0]}
     for other in known:
@@ -426,28 +489,3 @@ def _tower(
         f"the file does not hold the number of heads of its {part} tower, and no known tower has "
         f"its sizes {sizes}: pass config, or a published name that has them"
     )
-
-
-def _shape(tensors: dict[str, Tensor], ours: str) -> tuple[int, ...]:
-    return tuple(tensors[_theirs(ours, tensors)].shape)
-
-
-def _arranged(path: Path, name: str, tensor: Tensor, shape: torch.Size, heads: int) -> Tensor:
-    """A tensor of the file in the shape that it has here, if it has the one that it should."""
-    stored = tuple(shape)
-    if name.endswith(("/query/kernel", "/key/kernel", "/value/kernel")):
-        stored = (shape[1], heads, shape[0] // heads)
-    elif name.endswith(("/query/bias", "/key/bias", "/value/bias")):
-        stored = (heads, shape[0] // heads)
-    elif name.endswith("/out/kernel"):
-        stored = (heads, shape[1] // heads, shape[0])
-    elif name.endswith("/kernel"):
-        stored = tuple(shape[::-1])  # [in, out]; [P, P, 3, D] of the convolution
-    elif name.endswith(("/pos_embedding", ".pos_embed")):
-        stored = (1, *shape)
-    check_shape(path, name, tensor.shape, stored, "the other tensors ask")
-    if name == "img/embedding/kernel":
-        return tensor.permute(3, 2, 0, 1).contiguous()
-    if name.endswith("/kernel"):
-        tensor = tensor.reshape(shape[::-1]).T
-    return tensor.reshape(shape).contiguous()

@@ -28,16 +28,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from siglip_lab.checks import check_integer, shown
-from siglip_lab.configs import SigLIPConfig, get_config
+from siglip_lab.configs import SigLIPConfig
 from siglip_lab.inference import embed_images, embed_texts
-from siglip_lab.loading.folder import (
-    load_processor,
-    save_checkpoint,
-    write_file,
-)
+from siglip_lab.loading.folder import write_files
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize, to_pixel_values
 from siglip_lab.processor import Processor
+from siglip_lab.published import get_config
 from siglip_lab.terminal import Parser, run
 from siglip_lab.tokenizer import Tokenizer, canonicalize
 from siglip_lab.toy.shapes_world import (
@@ -301,10 +298,11 @@ def train(
     spiece = train_tokenizer(settings.config.text.vocab_size)
     out.mkdir(parents=True, exist_ok=True)
     _write_state(out / STATE, settings, model, optimizer, first)  # from here on it can be resumed
-    write_file(out / "spiece.model", spiece)
+    write_files(out, {"spiece.model": spiece})
     tokenizer = Tokenizer(out / "spiece.model", settings.config.text.context_length)
     _loop(out, settings, model, optimizer, tokenizer, first)
-    save_checkpoint(out, model, spiece)
+    Processor(tokenizer, settings.config.vision.image_size).save_pretrained(out)
+    model.save_pretrained(out)
     (out / STATE).unlink()
     return model.eval()
 
@@ -419,7 +417,7 @@ def _write_state(path, settings, model, optimizer, step) -> None:
     buffer = io.BytesIO()
     state = {"settings": asdict(settings), "step": step}
     torch.save(state | {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, buffer)
-    write_file(path, buffer.getvalue())
+    write_files(path.parent, {path.name: buffer.getvalue()})
 
 
 # ---- measurement ---------------------------------------------------------------------------------
@@ -506,7 +504,7 @@ def _train_and_evaluate(options, words: list[str]) -> None:
         raise
     except BrokenPipeError as error:  # the progress bar's: this run is not at its end
         raise ValueError("stopped, for nobody reads the progress: go on with --resume") from error
-    accuracy = evaluate(model, load_processor(options.out))
+    accuracy = evaluate(model, Processor.from_pretrained(options.out))
     for name, number in accuracy.pictures.items():
         print(f"{name:17} {getattr(accuracy, name):6.1%} of {number} new pictures")
 

@@ -1,72 +1,53 @@
-// <attention-map>: how much one patch, or the probe, takes from each patch, layer by layer and head
-// by head. The drawing under its grid comes with the page; the script sets the veil and the number
-// of each patch from data-weights: thousandths, in the order [layer][head][query][key].
+// How much one patch, or the probe, takes from each patch, layer by layer and head by head. The
+// drawing under its grid comes with the page; the script sets the veil and the number of each patch.
 
-const percent = (thousandths) => `${(thousandths / 10).toFixed(1)}\u00a0%`;
+import { Touchable, clamp, define, percent, radios, range, sum } from "./touch.js";
 
-class AttentionMap extends HTMLElement {
-  connectedCallback() {
-    const { weights, layers, heads, query, asker } = this.dataset;
-    this.weights = weights.split(" ").map(Number);
-    this.layers = layers.split("|");
-    this.heads = Number(heads);
-    this.asker = asker; // who asks where there is a single query
-    this.svg = this.querySelector("svg");
-    this.veils = [...this.querySelectorAll(".am-veil")];
-    this.numbers = [...this.querySelectorAll(".am-number")];
+class AttentionMap extends Touchable {
+  // weights: thousandths, in the order [layer][head][query][key]; asker: who asks where there is a
+  // single query.
+  render({ weights, layers, heads, query, asker }) {
+    Object.assign(this, { weights, layers, heads, asker });
+    this.svg = this.find("svg");
+    this.veils = this.all(".am-veil");
     this.keys = this.veils.length;
     this.side = Math.sqrt(this.keys);
-    this.queries = this.weights.length / (this.layers.length * this.heads * this.keys);
-    [this.layer, this.head, this.patch] = [0, this.heads, Number(query)]; // head == heads: the mean
+    this.queries = weights.length / (layers.length * heads * this.keys);
+    this.headNames = range(heads).map((i) => `head ${i}`);
+    if (heads > 1) this.headNames.push("mean of heads");
+    [this.layer, this.head, this.patch] = [0, this.headNames.length - 1, query];
 
-    const id = `attention-map-${[...document.querySelectorAll("attention-map")].indexOf(this)}`;
     const choices = (kind, names, chosen) =>
-      `<fieldset${names.length > 1 ? "" : " hidden"}><legend>${kind}</legend>${names
-        .map((name, i) => {
-          const checked = i === chosen ? " checked" : "";
-          const input = `<input type="radio" name="${id}-${kind}" value="${i}"${checked}>`;
-          return `<label>${input}<span>${name}</span></label>`;
-        })
-        .join("")}</fieldset>`;
-    this.headNames = Array.from({ length: this.heads }, (_, i) => `head ${i}`);
-    if (this.heads > 1) this.headNames.push("mean of heads");
-    else this.head = 0;
+      `<fieldset${names.length > 1 ? "" : " hidden"}><legend>${kind}</legend>
+        ${radios(`${this.key}-${kind}`, names, chosen)}</fieldset>`;
     this.insertAdjacentHTML(
       "afterbegin",
       `<div class="am-choices pills">
-        ${choices("layer", this.layers, 0)}${choices("head", this.headNames, this.head)}
+        ${choices("layer", layers, 0)}${choices("head", this.headNames, this.head)}
       </div>`,
     );
     this.insertAdjacentHTML(
       "beforeend",
       `<div class="am-words">
-        <p class="am-readout" id="${id}-readout" aria-live="polite"></p>
+        <p class="am-readout" id="${this.key}" aria-live="polite"></p>
         <p class="am-help">Point at a patch, or focus the drawing and use the arrow keys.</p>
       </div>`,
     );
     this.svg.setAttribute("tabindex", "0");
-    this.svg.setAttribute("aria-describedby", `${id}-readout`);
+    this.svg.setAttribute("aria-describedby", this.key);
     this.addEventListener("change", ({ target }) => {
       this[target.name.endsWith("-layer") ? "layer" : "head"] = Number(target.value);
       this.draw();
     });
-    const point = ({ clientX, clientY }) => {
-      const under = document.elementFromPoint(clientX, clientY);
-      const patch = this.veils.indexOf(under);
+    this.onPoint(this.svg, ({ clientX, clientY }) => {
+      const patch = this.veils.indexOf(document.elementFromPoint(clientX, clientY));
       if (patch >= 0) this.go(patch);
-    };
-    this.svg.addEventListener("pointermove", point);
-    this.svg.addEventListener("pointerdown", point);
-    this.svg.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-      if (!step[event.key]) return;
-      event.preventDefault();
-      const inside = (place) => Math.min(Math.max(place, 0), this.side - 1);
-      const x = inside((this.patch % this.side) + step[event.key][0]);
-      const y = inside(Math.floor(this.patch / this.side) + step[event.key][1]);
+    });
+    this.onArrow(this.svg, (right, down) => {
+      const x = clamp((this.patch % this.side) + right, 0, this.side - 1);
+      const y = clamp(Math.floor(this.patch / this.side) + down, 0, this.side - 1);
       this.go(y * this.side + x);
     });
-    this.draw();
   }
 
   go(patch) {
@@ -78,38 +59,39 @@ class AttentionMap extends HTMLElement {
   // Thousandths for each key; of the mean over the heads where that is chosen.
   row() {
     const query = this.queries === 1 ? 0 : this.patch;
-    const heads = this.head < this.heads ? [this.head] : [...Array(this.heads).keys()];
-    return this.veils.map((_, key) => {
+    const heads = this.head < this.heads ? [this.head] : range(this.heads);
+    return range(this.keys).map((key) => {
       const values = heads.map((head) => {
         const before = (this.layer * this.heads + head) * this.queries + query;
         return this.weights[before * this.keys + key];
       });
-      return values.reduce((a, b) => a + b) / values.length;
+      return sum(values) / values.length;
     });
   }
 
   draw() {
     const row = this.row();
     const largest = Math.max(...row);
+    const numbers = this.all(".am-number");
     row.forEach((weight, key) => {
       this.veils[key].setAttribute("fill-opacity", (0.8 * (1 - weight / largest)).toFixed(2));
-      const whole = Math.floor((weight + 5) / 10);
-      this.numbers[key].textContent = whole || "";
+      numbers[key].textContent = Math.floor((weight + 5) / 10) || "";
     });
-    const veil = this.veils[this.patch];
-    const [x, y] = ["x", "y"].map((name) => veil.getAttribute(name));
-    this.querySelector(".am-mark").setAttribute("transform", `translate(${x} ${y})`);
+    const [x, y] = ["x", "y"].map((name) => this.veils[this.patch].getAttribute(name));
+    this.find(".am-mark").setAttribute("transform", `translate(${x} ${y})`);
 
     const name = (patch) =>
       `patch ${patch} (row ${Math.floor(patch / this.side)}, column ${patch % this.side})`;
     const where = `${this.layers[this.layer]}, ${this.headNames[this.head]}: `;
-    const most = `takes most from ${name(row.indexOf(largest))}, ${percent(largest)}`;
-    const marked = percent(row[this.patch]);
-    this.querySelector(".am-readout").textContent =
+    const most = `takes most from ${name(row.indexOf(largest))}, ${percent(largest / 1000)}`;
+    const marked = percent(row[this.patch] / 1000);
+    this.say(
+      ".am-readout",
       this.queries === 1
         ? `${where}${this.asker} ${most}; from ${name(this.patch)}, ${marked}.`
-        : `${where}${name(this.patch)} ${most}; from itself, ${marked}.`;
+        : `${where}${name(this.patch)} ${most}; from itself, ${marked}.`,
+    );
   }
 }
 
-customElements.define("attention-map", AttentionMap);
+define("attention-map", AttentionMap);

@@ -1,5 +1,7 @@
-// <loss-pair>: nine cosines, both losses, and n times the gradient of each pair's logit. Move one
-// cosine, the scale or the bias, and see which of the gradients change.
+// Nine cosines, both losses, and n times the gradient of each pair's logit. Move one cosine, the
+// scale or the bias, and see which of the gradients change.
+
+import { Touchable, buttons, define, fixed, range, sigmoid, signed, slider, sum } from "./touch.js";
 
 const NAMES = ["cat", "dog", "boat"];
 const START = [0.7, 0.5, 0.2, 0.4, 0.6, 0.2, 0.1, 0.3, 0.5]; // rows: photos; columns: captions
@@ -10,32 +12,28 @@ const PRESETS = [
   ["nothing learned", { cosines: START.map(() => 0) }],
 ];
 const N = NAMES.length;
-const PAIRS = [...Array(N * N).keys()];
+const PAIRS = range(N * N);
 const SMALL = 1e-6; // less is no change
 
-const sum = (values) => values.reduce((a, b) => a + b, 0);
-const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
-const own = (pair) => Math.floor(pair / N) === pair % N;
-const signed = (value, digits) =>
-  ((value >= 0 ? "+" : "") + value.toFixed(digits)).replace("-", "\u2212");
-const number = (value, digits) => signed(value, digits).replace("+", "");
+const photo = (pair) => Math.floor(pair / N);
+const caption = (pair) => pair % N;
+const own = (pair) => photo(pair) === caption(pair);
 
 // Both losses, and n times the gradient by each logit.
 function losses(cosines, t, b) {
   const logits = cosines.map((cosine) => t * cosine + b);
-  const share = (pairs, pair) => {
-    const top = Math.max(...pairs.map((k) => logits[k]));
-    return Math.exp(logits[pair] - top) / sum(pairs.map((k) => Math.exp(logits[k] - top)));
+  const share = (pair, side) => {
+    const rivals = PAIRS.filter((k) => side(k) === side(pair)).map((k) => logits[k]);
+    const top = Math.max(...rivals);
+    return Math.exp(logits[pair] - top) / sum(rivals.map((z) => Math.exp(z - top)));
   };
-  const row = (pair) => PAIRS.filter((k) => Math.floor(k / N) === Math.floor(pair / N));
-  const column = (pair) => PAIRS.filter((k) => k % N === pair % N);
-  const shares = PAIRS.map((pair) => [share(row(pair), pair), share(column(pair), pair)]);
+  const shares = PAIRS.map((pair) => [share(pair, photo), share(pair, caption)]);
   return {
     logits,
     clip: {
       loss: sum(PAIRS.filter(own).flatMap((k) => shares[k].map((p) => -Math.log(p)))) / (2 * N),
-      forces: PAIRS.map((k) => (shares[k][0] + shares[k][1]) / 2 - own(k)),
+      forces: PAIRS.map((k) => sum(shares[k]) / 2 - own(k)),
     },
     siglip: {
       loss: sum(PAIRS.map((k) => softplus(own(k) ? -logits[k] : logits[k]))) / N,
@@ -44,11 +42,10 @@ function losses(cosines, t, b) {
   };
 }
 
-class LossPair extends HTMLElement {
-  connectedCallback() {
+class LossPair extends Touchable {
+  render() {
     this.cosines = [...START];
     this.pair = 3; // the dog's photo with "cat"
-    const id = `loss-pair-${[...document.querySelectorAll("loss-pair")].indexOf(this)}`;
     const head = NAMES.map((name) => `<th scope="col">“${name}”</th>`).join("");
     const table = (kind, title, cell) =>
       `<div class="lp-${kind}"><p class="lp-title">${title}</p><table>
@@ -58,24 +55,19 @@ class LossPair extends HTMLElement {
             `<tr><th scope="row">${name}</th>${NAMES.map((_, j) => cell(N * i + j)).join("")}</tr>`,
         ).join("")}</tbody></table></div>`;
     const radio = (k) => {
-      const words = `photo of a ${NAMES[Math.floor(k / N)]}, caption ${NAMES[k % N]}`;
+      const words = `photo of a ${NAMES[photo(k)]}, caption ${NAMES[caption(k)]}`;
       const checked = k === this.pair ? " checked" : "";
-      return `<td><label><input type="radio" name="${id}" value="${k}" aria-label="${words}"${checked}>
-        <span></span></label></td>`;
+      return `<td><label><input type="radio" name="${this.key}" value="${k}" aria-label="${words}"
+        ${checked}><span></span></label></td>`;
     };
-    const slider = (name, label, min, max, step, value) =>
-      `<label><span class="lp-name">${label}</span> <output></output>
-        <input type="range" name="${name}" min="${min}" max="${max}" step="${step}" value="${value}">
-      </label>`;
-    const buttons = PRESETS.map(([name], i) => `<button type="button" data-i="${i}">${name}</button>`);
     this.innerHTML = `
-      <div class="pills">${buttons.join("")}</div>
+      <div class="pills">${buttons("preset", PRESETS.map(([name]) => name))}</div>
       <div class="lp-tables">
         ${table("cosines", "cosines: choose a pair", radio)}
         ${table("clip", 'CLIP’s loss <b class="lp-loss"></b>', () => "<td></td>")}
         ${table("siglip", 'SigLIP’s loss <b class="lp-loss"></b>', () => "<td></td>")}
       </div>
-      <div class="lp-sliders">
+      <div class="sliders">
         ${slider("cosine", "its cosine", -1, 1, 0.01, this.cosines[this.pair])}
         ${slider("t", "scale t", 1, 120, 0.1, 10)}
         ${slider("b", "bias b", -20, 5, 0.01, -5)}
@@ -91,9 +83,8 @@ class LossPair extends HTMLElement {
         this.move();
       }
     });
-    this.addEventListener("click", ({ target }) => {
-      if (target.dataset.i === undefined) return;
-      const { t, b, cosines } = PRESETS[target.dataset.i][1];
+    this.onPress("preset", (i) => {
+      const { t, b, cosines } = PRESETS[i][1];
       if (t !== undefined) [this.input("t").value, this.input("b").value] = [t, b];
       if (cosines) this.cosines = [...cosines];
       this.input("cosine").value = this.cosines[this.pair];
@@ -101,15 +92,11 @@ class LossPair extends HTMLElement {
     });
     this.now = this.compute();
     this.before = this.now;
-    this.draw();
-  }
-
-  input(name) {
-    return this.querySelector(`input[name=${name}]`);
   }
 
   compute() {
-    return losses(this.cosines, Number(this.input("t").value), Number(this.input("b").value));
+    const [, t, b] = this.values();
+    return losses(this.cosines, t, b);
   }
 
   move() {
@@ -119,36 +106,33 @@ class LossPair extends HTMLElement {
   }
 
   draw() {
-    const [t, b] = ["t", "b"].map((name) => Number(this.input(name).value));
-    this.querySelectorAll(".lp-cosines td label span").forEach((cell, k) => {
-      cell.textContent = number(this.cosines[k], 2);
-    });
+    const { pair, now, before } = this;
+    this.sayAll(".lp-cosines td span", this.cosines.map((cosine) => fixed(cosine, 2)));
     const changed = ["clip", "siglip"].map((kind) => {
-      const { loss, forces } = this.now[kind];
-      this.querySelector(`.lp-${kind} .lp-loss`).textContent = loss.toFixed(3);
-      const moved = forces.map((f, k) => Math.abs(f - this.before[kind].forces[k]) > SMALL);
-      this.querySelectorAll(`.lp-${kind} tbody td`).forEach((cell, k) => {
+      const { loss, forces } = now[kind];
+      this.say(`.lp-${kind} .lp-loss`, loss.toFixed(3));
+      const moved = forces.map((f, k) => Math.abs(f - before[kind].forces[k]) > SMALL);
+      this.all(`.lp-${kind} tbody td`).forEach((cell, k) => {
         cell.textContent = signed(forces[k], 2);
         cell.style.setProperty("--force", `${Math.min(75, 100 * Math.abs(forces[k])).toFixed(0)}%`);
         cell.classList.toggle("lp-pull", forces[k] < 0);
         cell.classList.toggle("lp-moved", moved[k]);
-        cell.classList.toggle("lp-chosen", k === this.pair);
+        cell.classList.toggle("lp-chosen", k === pair);
       });
       return moved.filter(Boolean).length;
     });
-    this.querySelectorAll("output").forEach((output, i) => {
-      output.textContent = number([this.cosines[this.pair], t, b][i], [2, 1, 2][i]);
-    });
-    const [photo, caption] = [NAMES[Math.floor(this.pair / N)], NAMES[this.pair % N]];
+    this.sayAll("output", this.values().map((value, i) => fixed(value, [2, 1, 2][i])));
     const last =
-      this.before === this.now
+      before === now
         ? ""
         : ` The last move changed ${changed[0]} of 9 forces under CLIP, ${changed[1]} of 9 under SigLIP.`;
-    this.querySelector(".lp-readout").textContent =
-      `Photo of a ${photo} with “${caption}”: logit ${number(this.now.logits[this.pair], 2)}, ` +
-      `force ${signed(this.now.clip.forces[this.pair], 3)} under CLIP, ` +
-      `${signed(this.now.siglip.forces[this.pair], 3)} under SigLIP.${last}`;
+    this.say(
+      ".lp-readout",
+      `Photo of a ${NAMES[photo(pair)]} with “${NAMES[caption(pair)]}”: ` +
+        `logit ${fixed(now.logits[pair], 2)}, force ${signed(now.clip.forces[pair], 3)} under CLIP, ` +
+        `${signed(now.siglip.forces[pair], 3)} under SigLIP.${last}`,
+    );
   }
 }
 
-customElements.define("loss-pair", LossPair);
+define("loss-pair", LossPair);

@@ -1,65 +1,42 @@
-// <parameter-map>: a model as a rectangle in which area is parameters. The numbers are computed
-// here from each model's shape (data-models), by the sum that the page writes out.
+// A model as a rectangle in which area is parameters, counted here from each model's shape.
 
-const LAYER = (d, m) => [
-  ["attention", 4 * (d * d + d)],
-  ["MLP", d * m + m + m * d + d],
-  ["norms", 2 * 2 * d],
-];
-
-// Both towers as rows from top to bottom: [name of the row, its cells [name, number]].
-function towers({ clip, image, text }) {
-  const [size, patch, d, depth, m] = image;
-  const [pieces, length, width, textDepth, textM, embed] = text;
-  const n = Math.floor(size / patch) ** 2;
-  const layers = (count, cells) =>
-    Array.from({ length: count }, (_, i) => [`layer ${i}`, cells]);
-  const projection = [["projection", clip ? d * embed : 0]];
-  const [attention, mlp] = LAYER(d, m);
-  const map = [attention, mlp, ["norm", 2 * d], ["probe", d]];
-  const patches = ["patch embedding", 3 * patch * patch * d + (clip ? 0 : d)];
-  return [
-    [
-      [
-        "embeddings",
-        clip
-          ? [patches, ["class token", d], ["positions", (n + 1) * d], ["first norm", 2 * d]]
-          : [patches, ["positions", n * d]],
-      ],
-      ...layers(depth, LAYER(d, m)),
-      ["final norm", [["final norm", 2 * d]]],
-      clip ? ["projection", projection] : ["MAP head", map],
-    ],
-    [
-      ["embeddings", [["token table", pieces * width], ["positions", length * width]]],
-      ...layers(textDepth, LAYER(width, textM)),
-      ["final norm", [["final norm", 2 * width]]],
-      ["head", [["head", width * embed + (clip ? 0 : embed)]]],
-    ],
-  ];
-}
+import { countClipParameters, countParameters, total } from "./counting.js";
+import { Touchable, buttons, clamp, define, grouped, percent, sum } from "./touch.js";
 
 const SIDES = ["image", "text"];
-const sum = (values) => values.reduce((a, b) => a + b, 0);
+const NAMES = { patches: "patch embedding", tokens: "token table", norm: "first norm", mlp: "MLP" };
+const FAMILIES = [["siglip-", "SigLIP"], ["siglip2-", "SigLIP 2"], ["ViT-", "CLIP"]];
+
+// A tower as rows from top to bottom: [name of the row, its cells [name, number]].
+const rowsOf = (tower, headName) =>
+  Object.entries(tower).map(([part, inside]) => {
+    const name = part === "head" ? headName : part;
+    if (typeof inside === "number") return [name, [[name, inside]]];
+    return [name, Object.entries(inside).map(([cell, number]) => [NAMES[cell] ?? cell, number])];
+  });
+
+function counted(shape) {
+  const clip = "embed_dim" in shape;
+  const { vision, text, scalars } = (clip ? countClipParameters : countParameters)(shape);
+  return {
+    towers: [rowsOf(vision, clip ? "projection" : "MAP head"), rowsOf(text, "head")],
+    scalars: total(scalars),
+  };
+}
+
 const rowTotal = ([, cells]) => sum(cells.map(([, number]) => number));
 const towerTotal = (rows) => sum(rows.map(rowTotal));
-const grouped = (number) => number.toLocaleString("en-US");
-const percent = (share) => (share < 0.0005 ? "under 0.1\u00a0%" : `${(100 * share).toFixed(1)}\u00a0%`);
 const isLayer = (name) => name.startsWith("layer ");
 
-class ParameterMap extends HTMLElement {
-  connectedCallback() {
-    const models = JSON.parse(this.dataset.models);
-    this.models = Object.fromEntries(Object.entries(models).map(([k, v]) => [k, towers(v)]));
-    this.scalars = Object.fromEntries(Object.entries(models).map(([k, v]) => [k, v.clip ? 1 : 2]));
-    this.most = Math.max(...Object.values(this.models).map((t) => sum(t.map(towerTotal))));
-    const id = `parameter-map-${[...document.querySelectorAll("parameter-map")].indexOf(this)}`;
-    const family = (name) => name.replace(/^siglip2.*/, "SigLIP 2").replace(/^siglip-.*/, "SigLIP").replace(/^ViT.*/, "CLIP");
-    const families = [...new Set(Object.keys(models).map(family))];
-    const options = families.map((kind) => {
-      const names = Object.keys(models).filter((name) => family(name) === kind);
-      const each = names.map((name) => `<option${name === this.dataset.model ? " selected" : ""}>${name}</option>`);
-      return `<optgroup label="${kind}">${each.join("")}</optgroup>`;
+class ParameterMap extends Touchable {
+  // models: name -> shape, as counting.js writes them; CLIP's have an embed_dim.
+  render({ model, models }) {
+    this.models = Object.fromEntries(Object.entries(models).map(([k, v]) => [k, counted(v)]));
+    const totals = Object.values(this.models).map(({ towers }) => sum(towers.map(towerTotal)));
+    this.most = Math.max(...totals);
+    const options = FAMILIES.map(([begin, family]) => {
+      const names = Object.keys(models).filter((name) => name.startsWith(begin));
+      return `<optgroup label="${family}">${names.map((name) => `<option>${name}</option>`).join("")}</optgroup>`;
     });
     this.innerHTML = `
       <div class="pm-choices">
@@ -67,41 +44,33 @@ class ParameterMap extends HTMLElement {
         <label><input type="checkbox"> all models to one scale</label>
       </div>
       <p class="pm-total" aria-live="polite"></p>
-      <div class="pm-frame"><div class="pm-map" tabindex="0" role="group"
-        aria-label="Map of the parameters; the arrow keys go from part to part" aria-describedby="${id}"></div></div>
-      <p class="pm-readout" id="${id}" aria-live="polite"></p>
-      <div class="pm-parts"></div>`;
-    this.map = this.querySelector(".pm-map");
-    this.querySelector("select").addEventListener("change", ({ target }) => this.show(target.value));
-    this.querySelector("input").addEventListener("change", () => this.scale());
-    const point = ({ target }) => {
+      <div class="pm-frame"><div class="pm-map" tabindex="0" role="group" aria-describedby="${this.key}"
+        aria-label="Map of the parameters; the arrow keys go from part to part"></div></div>
+      <p class="pm-readout" id="${this.key}" aria-live="polite"></p>
+      <div class="pm-parts">${SIDES.map((side) => `<div class="pills pm-${side}-parts"></div>`).join("")}</div>`;
+    this.map = this.find(".pm-map");
+    this.find("select").addEventListener("change", ({ target }) => this.show(target.value));
+    this.find("input").addEventListener("change", () => this.draw());
+    this.onPoint(this.map, ({ target }) => {
       if (target.dataset.cell) this.choose(...target.dataset.cell.split(" ").map(Number));
-    };
-    this.map.addEventListener("pointermove", point);
-    this.map.addEventListener("pointerdown", point);
-    this.map.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-      if (!step[event.key]) return;
-      event.preventDefault();
-      this.walk(...step[event.key]);
     });
-    this.querySelector(".pm-parts").addEventListener("click", ({ target }) => {
-      if (target.dataset.part) this.chooseAll(...target.dataset.part.split("|"));
-    });
-    this.show(this.dataset.model);
+    this.onArrow(this.map, (right, down) => this.walk(right, down));
+    SIDES.forEach((name, side) => this.onPress(name, (i) => this.chooseAll(side, this.parts[side][i])));
+    this.find("select").value = model;
+    this.show(model);
   }
 
   show(name) {
-    this.towers = this.models[name];
-    this.total = sum(this.towers.map(towerTotal)) + this.scalars[name];
+    const { towers, scalars } = this.models[name];
+    this.towers = towers;
+    this.total = sum(towers.map(towerTotal)) + scalars;
     const cells = [];
-    this.towers.forEach((rows, side) => {
-      const breadth = 100 * (towerTotal(rows) / (this.total - this.scalars[name]));
-      const left = side ? 100 - breadth : 0;
+    towers.forEach((rows, side) => {
+      const breadth = 100 * (towerTotal(rows) / (this.total - scalars));
       let top = 0;
       rows.forEach((row, r) => {
         const height = 100 * (rowTotal(row) / towerTotal(rows));
-        let x = left;
+        let x = side ? 100 - breadth : 0;
         row[1].forEach(([part, number], c) => {
           const width = breadth * (number / rowTotal(row));
           const kind = part.replaceAll(" ", "-").toLowerCase();
@@ -113,49 +82,48 @@ class ParameterMap extends HTMLElement {
       });
     });
     this.map.innerHTML = cells.join("");
-    const parts = this.towers.map((rows, side) => {
+    this.parts = towers.map((rows) => {
       const names = rows.flatMap(([row, inside]) =>
-        isLayer(row) ? ["layers"] : inside.length > 1 && row === "embeddings" ? inside.map(([part]) => part) : [row],
+        isLayer(row) ? ["layers"] : row === "embeddings" ? inside.map(([part]) => part) : [row],
       );
-      const pills = [...new Set(names)].map(
-        (part) => `<button type="button" data-part="${side}|${part}">${part}</button>`,
-      );
-      return `<div class="pills pm-${SIDES[side]}-parts"><b>${SIDES[side]}</b>${pills.join("")}</div>`;
+      return [...new Set(names)];
     });
-    this.querySelector(".pm-parts").innerHTML = parts.join("");
-    const [image, text] = this.towers.map(towerTotal);
-    const rest = this.scalars[name] === 2 ? "2 for scale and bias" : "1 for the scale";
-    this.querySelector(".pm-total").innerHTML =
-      `<b>${grouped(this.total)}</b> parameters: image tower ${grouped(image)}, ` +
-      `text tower ${grouped(text)}, ${rest}.`;
-    this.scale();
+    SIDES.forEach((side, i) => {
+      this.find(`.pm-${side}-parts`).innerHTML = `<b>${side}</b>${buttons(side, this.parts[i])}`;
+    });
+    const [image, text] = towers.map(towerTotal);
+    this.find(".pm-total").innerHTML =
+      `<b>${grouped(this.total)}</b> parameters: image tower ${grouped(image)}, text tower ` +
+      `${grouped(text)}, ${scalars === 2 ? "2 for scale and bias" : "1 for the scale"}.`;
+    this.draw();
     this.chooseAll(1, "token table");
   }
 
-  scale() {
-    const side = this.querySelector("input").checked ? 100 * Math.sqrt(this.total / this.most) : 100;
+  draw() {
+    const side = this.find("input").checked ? 100 * Math.sqrt(this.total / this.most) : 100;
     this.map.style.width = this.map.style.height = `${side}%`;
   }
 
-  mark(cells) {
-    const chosen = new Set(cells.map((cell) => cell.join(" ")));
-    this.map.querySelectorAll("i").forEach((box) => {
+  mark(side, cells, part, words) {
+    this.at = [side, ...cells[0]];
+    const chosen = new Set(cells.map((cell) => [side, ...cell].join(" ")));
+    this.all(".pm-map i").forEach((box) => {
       box.classList.toggle("pm-chosen", chosen.has(box.dataset.cell));
     });
-  }
-
-  say(words, number) {
-    this.querySelector(".pm-readout").textContent =
-      `${words}: ${grouped(number)}, ${percent(number / this.total)} of the model.`;
+    SIDES.forEach((name, i) => this.press(name, i === side ? this.parts[i].indexOf(part) : -1));
+    const number = sum(cells.map(([r, c]) => this.towers[side][r][1][c][1]));
+    const share = number / this.total;
+    this.say(
+      ".pm-readout",
+      `${SIDES[side]} tower, ${words}: ${grouped(number)}, ` +
+        `${share < 0.0005 ? "under 0.1\u00a0%" : percent(share)} of the model.`,
+    );
   }
 
   choose(side, r, c) {
-    this.at = [side, r, c];
-    this.mark([this.at]);
-    this.querySelectorAll(".pm-parts button").forEach((b) => b.setAttribute("aria-pressed", "false"));
     const [row, cells] = this.towers[side][r];
-    const [part, number] = cells[c];
-    this.say(`${SIDES[side]} tower, ${row === part ? "" : `${row}, `}${part}`, number);
+    const [part] = cells[c];
+    this.mark(side, [[r, c]], null, row === part ? part : `${row}, ${part}`);
   }
 
   // A part by its name, all layers at once.
@@ -164,35 +132,29 @@ class ParameterMap extends HTMLElement {
     const found = rows.flatMap(([row, cells], r) =>
       cells.flatMap(([cell], c) =>
         (part === "layers" ? isLayer(row) : row === part || (row === "embeddings" && cell === part))
-          ? [[Number(side), r, c]]
+          ? [[r, c]]
           : [],
       ),
     );
-    this.at = found[0];
-    this.mark(found);
-    this.querySelectorAll(".pm-parts button").forEach((b) =>
-      b.setAttribute("aria-pressed", String(b.dataset.part === `${side}|${part}`)),
-    );
     const depth = rows.filter(([row]) => isLayer(row)).length;
-    const words = part === "layers" ? `${depth} layers` : part;
-    this.say(`${SIDES[side]} tower, ${words}`, sum(found.map(([, r, c]) => rows[r][1][c][1])));
+    this.mark(side, found, part, part === "layers" ? `${depth} layers` : part);
   }
 
   // One row up or down; one cell to the side, and over the border to the row beside.
-  walk(down, right) {
+  walk(right, down) {
     const [side, r, c] = this.at;
     const rows = this.towers[side];
+    const beside = this.towers[side + right];
     if (down) {
-      const row = Math.min(Math.max(r + down, 0), rows.length - 1);
+      const row = clamp(r + down, 0, rows.length - 1);
       this.choose(side, row, Math.min(c, rows[row][1].length - 1));
     } else if (rows[r][1][c + right]) {
       this.choose(side, r, c + right);
-    } else if (this.towers[side + right]) {
-      const beside = this.towers[side + right];
+    } else if (beside) {
       const row = Math.round((r / (rows.length - 1)) * (beside.length - 1));
       this.choose(side + right, row, right > 0 ? 0 : beside[row][1].length - 1);
     }
   }
 }
 
-customElements.define("parameter-map", ParameterMap);
+define("parameter-map", ParameterMap);

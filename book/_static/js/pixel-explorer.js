@@ -1,8 +1,10 @@
-// <pixel-explorer>: a photo resized live, and the numbers that one of its pixels becomes.
-// Bicubic follows Pillow to the bit: two passes, a support that grows with the shrinking,
-// weights in fixed point, rounding and clamping to levels between the passes.
+// A photo resized live, and the numbers that one of its pixels becomes. Bicubic follows Pillow to the
+// bit: two passes, a support that grows with the shrinking, weights in fixed point, rounding and
+// clamping to levels between the passes.
 
-const SIZES = [384, 224, 96, 40].map((size) => [size, `${size} × ${size}`]);
+import { Touchable, clamp, define, fixed, radios, range, sum } from "./touch.js";
+
+const SIZES = [384, 224, 96, 40];
 const FILTERS = [
   ["bicubic", "bicubic, antialiased"],
   ["bilinear", "bilinear, no antialiasing"],
@@ -29,13 +31,13 @@ const TAPS = {
       const end = Math.min(from, Math.trunc(centre + 2 * stretch + 0.5));
       const weights = [];
       for (let j = first; j < end; j++) weights.push(cubic((j - centre + 0.5) * (1 / stretch)));
-      const sum = weights.reduce((a, b) => a + b, 0);
-      return { first, weights: weights.map((w) => fixed(w / sum)) };
+      const total = sum(weights);
+      return { first, weights: weights.map((w) => inFixedPoint(w / total)) };
     });
   },
   bilinear(from, to) {
     return Array.from({ length: to }, (_, i) => {
-      const place = Math.min(Math.max((i + 0.5) * (from / to) - 0.5, 0), from - 1);
+      const place = clamp((i + 0.5) * (from / to) - 0.5, 0, from - 1);
       const first = Math.min(Math.floor(place), from - 2);
       return { first, weights: [1 - (place - first), place - first] };
     });
@@ -49,10 +51,10 @@ const TAPS = {
 };
 
 const ONE = 2 ** 22; // Pillow's fixed point
-const fixed = (w) => Math.trunc(w < 0 ? w * ONE - 0.5 : w * ONE + 0.5);
-const clamp = (v) => Math.min(255, Math.max(0, v));
+const inFixedPoint = (w) => Math.trunc(w < 0 ? w * ONE - 0.5 : w * ONE + 0.5);
+const toLevel = (value) => clamp(value, 0, 255);
 
-// One pass along one axis of an RGB picture; `round` makes a sum into what is stored.
+// One pass along one axis of an RGB picture; `round` makes a mix into what is stored.
 function pass(source, width, height, taps, along, round) {
   const n = taps.length;
   const horizontal = along === "x";
@@ -62,12 +64,12 @@ function pass(source, width, height, taps, along, round) {
     for (let x = 0; x < w; x++) {
       const { first, weights } = taps[horizontal ? x : y];
       for (let c = 0; c < 3; c++) {
-        let sum = 0;
+        let mix = 0;
         for (let k = 0; k < weights.length; k++) {
           const at = horizontal ? y * width + first + k : (first + k) * width + x;
-          sum += source[at * 3 + c] * weights[k];
+          mix += source[at * 3 + c] * weights[k];
         }
-        out[(y * w + x) * 3 + c] = round(sum);
+        out[(y * w + x) * 3 + c] = round(mix);
       }
     }
   }
@@ -77,57 +79,42 @@ function pass(source, width, height, taps, along, round) {
 function resize({ rgb, width, height }, size, filter) {
   const across = TAPS[filter](width, size);
   const down = TAPS[filter](height, size);
-  const level = (sum) => clamp(Math.floor((sum + ONE / 2) / ONE));
+  const level = (mix) => toLevel(Math.floor((mix + ONE / 2) / ONE));
   const [between, last] =
-    filter === "bicubic" ? [level, level] : [(sum) => sum, (sum) => clamp(Math.round(sum))];
+    filter === "bicubic" ? [level, level] : [(mix) => mix, (mix) => toLevel(Math.round(mix))];
   const rows = pass(rgb, width, height, across, "x", between);
   return { rgb: pass(rows, size, height, down, "y", last), across, down };
 }
 
-const number = (value) => value.toFixed(4).replace("-", "\u2212");
-
-class PixelExplorer extends HTMLElement {
-  connectedCallback() {
-    this.photo = this.querySelector("img");
-    this.size = Number(this.getAttribute("size"));
-    this.filter = this.getAttribute("filter");
-    this.photo.decode().then(() => this.start());
-  }
-
-  start() {
+class PixelExplorer extends Touchable {
+  async render() {
+    this.photo = this.find("img");
+    [this.size, this.filter] = [SIZES[0], FILTERS[0][0]];
+    [this.u, this.v] = [0.45, 0.3]; // where in the picture, from 0 to 1: kept when the size changes
+    await this.photo.decode();
     const { naturalWidth: width, naturalHeight: height } = this.photo;
-    const canvas = new OffscreenCanvas(width, height);
-    const context = canvas.getContext("2d");
+    const context = new OffscreenCanvas(width, height).getContext("2d");
     context.drawImage(this.photo, 0, 0);
     const rgba = context.getImageData(0, 0, width, height).data;
     this.source = { rgb: rgba.filter((_, i) => i % 4 !== 3), width, height };
 
-    const id = `pixel-explorer-${[...document.querySelectorAll("pixel-explorer")].indexOf(this)}`;
-    const choices = (name, options, chosen) =>
-      options
-        .map(([value, label]) => {
-          const checked = value === chosen ? " checked" : "";
-          const input = `<input type="radio" name="${id}-${name}" value="${value}"${checked}>`;
-          return `<label>${input}<span>${label}</span></label>`;
-        })
-        .join("");
+    const choices = (kind, legend, words) =>
+      `<fieldset><legend>${legend}</legend>${radios(`${this.key}-${kind}`, words)}</fieldset>`;
     const row = (channel) => `<tr><th scope="row">${channel}</th><td></td><td></td><td></td></tr>`;
-    this.photo.hidden = true;
-    this.insertAdjacentHTML(
-      "beforeend",
-      `<div class="pe-choices pills">
-        <fieldset><legend>Size</legend>${choices("size", SIZES, this.size)}</fieldset>
-        <fieldset><legend>Filter</legend>${choices("filter", FILTERS, this.filter)}</fieldset>
+    this.innerHTML = `
+      <div class="pe-choices pills">
+        ${choices("size", "Size", SIZES.map((size) => `${size} × ${size}`))}
+        ${choices("filter", "Filter", FILTERS.map(([, words]) => words))}
       </div>
       <div class="pe-stage">
         <div class="pe-view">
-          <canvas tabindex="0" role="img" aria-describedby="${id}-readout"></canvas>
+          <canvas tabindex="0" role="img" aria-describedby="${this.key}"></canvas>
           <span class="pe-mark"></span>
         </div>
         <div class="pe-side">
           <div class="pe-lens"><canvas width="${NEIGHBOURS}" height="${NEIGHBOURS}" aria-hidden="true">
             </canvas><span class="pe-mark"></span></div>
-          <div class="pe-readout" id="${id}-readout" aria-live="polite">
+          <div class="pe-readout" id="${this.key}" aria-live="polite">
             <p><code class="pe-where"></code></p>
             <table>
               <thead><tr><td></td><th scope="col">level</th><th scope="col">÷ 255</th>
@@ -139,31 +126,22 @@ class PixelExplorer extends HTMLElement {
         </div>
       </div>
       <p class="pe-help">Point at a pixel, or focus the picture and use the arrow keys
-        (with Shift: ten pixels).</p>`,
-    );
-    [this.view, this.lens] = this.querySelectorAll("canvas");
-    this.mark = this.querySelector(".pe-view .pe-mark");
+        (with Shift: ten pixels).</p>`;
+    [this.view, this.lens] = this.all("canvas");
     this.addEventListener("change", ({ target }) => {
-      if (target.name.endsWith("size")) this.size = Number(target.value);
-      else this.filter = target.value;
+      const i = Number(target.value);
+      if (target.name.endsWith("size")) this.size = SIZES[i];
+      else [this.filter] = FILTERS[i];
       this.draw();
     });
-    const point = (event) => {
+    this.onPoint(this.view, (event) => {
       const box = this.view.getBoundingClientRect();
       this.go((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-    };
-    this.view.addEventListener("pointermove", point);
-    this.view.addEventListener("pointerdown", point);
-    this.view.addEventListener("keydown", (event) => {
-      const [dx, dy] =
-        { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
-      if (dx === undefined) return;
-      event.preventDefault();
-      const step = event.shiftKey ? 10 : 1;
-      this.go((this.x + dx * step + 0.5) / this.size, (this.y + dy * step + 0.5) / this.size);
     });
-    [this.u, this.v] = [0.45, 0.3]; // where in the picture, from 0 to 1: kept when the size changes
-    this.draw();
+    this.onArrow(this.view, (right, down, { shiftKey }) => {
+      const step = shiftKey ? 10 : 1;
+      this.go((this.x + right * step + 0.5) / this.size, (this.y + down * step + 0.5) / this.size);
+    });
   }
 
   draw() {
@@ -182,23 +160,25 @@ class PixelExplorer extends HTMLElement {
 
   go(u, v) {
     const { size } = this;
-    const inside = (t) => Math.min(Math.max(Math.floor(t * size), 0), size - 1);
-    [this.x, this.y] = [inside(u), inside(v)];
+    [this.x, this.y] = [u, v].map((t) => clamp(Math.floor(t * size), 0, size - 1));
     [this.u, this.v] = [(this.x + 0.5) / size, (this.y + 0.5) / size];
     const { rgb, across, down } = this.resized;
-    const levels = [0, 1, 2].map((c) => rgb[(this.y * size + this.x) * 3 + c]);
-    this.querySelectorAll("tbody tr").forEach((row, c) => {
-      const stages = [levels[c], number(levels[c] / 255), number((levels[c] / 255 - 0.5) / 0.5)];
-      row.querySelectorAll("td").forEach((cell, i) => (cell.textContent = stages[i]));
+    const stages = range(3).flatMap((c) => {
+      const level = rgb[(this.y * size + this.x) * 3 + c];
+      return [level, fixed(level / 255, 4), fixed((level / 255 - 0.5) / 0.5, 4)];
     });
-    this.querySelector(".pe-where").textContent = `pixel_values[0, :, ${this.y}, ${this.x}]`;
+    this.sayAll(".pe-readout tbody td", stages);
+    this.say(".pe-where", `pixel_values[0, :, ${this.y}, ${this.x}]`);
     const [wide, high] = [across[this.x].weights.length, down[this.y].weights.length];
-    this.querySelector(".pe-from").textContent =
+    this.say(
+      ".pe-from",
       wide * high === 1
         ? "a copy of 1 pixel of the photo"
-        : `a mix of ${wide} × ${high} = ${wide * high} pixels of the photo`;
+        : `a mix of ${wide} × ${high} = ${wide * high} pixels of the photo`,
+    );
 
-    Object.assign(this.mark.style, { left: `${this.u * 100}%`, top: `${this.v * 100}%` });
+    const mark = this.find(".pe-view .pe-mark");
+    Object.assign(mark.style, { left: `${this.u * 100}%`, top: `${this.v * 100}%` });
     const lens = this.lens.getContext("2d");
     const half = (NEIGHBOURS - 1) / 2;
     lens.clearRect(0, 0, NEIGHBOURS, NEIGHBOURS);
@@ -206,4 +186,4 @@ class PixelExplorer extends HTMLElement {
   }
 }
 
-customElements.define("pixel-explorer", PixelExplorer);
+define("pixel-explorer", PixelExplorer);

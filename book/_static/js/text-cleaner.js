@@ -1,5 +1,7 @@
-// <text-cleaner>: a text as you type it, cleaned in three ways, cut into pieces, filled up to a row
-// of ids. Cleaning and cutting follow siglip_lab.Tokenizer, that is transformers and SentencePiece.
+// A text as you type it, cleaned in three ways, cut into pieces, filled up to a row of ids. Cleaning
+// and cutting follow siglip_lab.Tokenizer, that is transformers and SentencePiece.
+
+import { Touchable, buttons, count, define, escapeHTML, radios } from "./touch.js";
 
 const PUNCTUATION = /[!-/:-@[-`{-~]/g; // Python's string.punctuation
 const WHITE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
@@ -15,6 +17,7 @@ const CLEANINGS = [
   ["big_vision's demo", (text) => text.toLowerCase()],
 ];
 const EXAMPLES = ["This is a photo of 2 red circles.", "hot_dog", "the evening hearth", "ÜBER cafés ½"];
+const PLACES = [16, 64];
 
 // SentencePiece's rule nmt_nfkc: no control characters, every kind of space is a space, then NFKC.
 const normalise = (text) => {
@@ -78,63 +81,56 @@ class Vocabulary {
   }
 }
 
-const escapeHTML = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-
-class TextCleaner extends HTMLElement {
-  connectedCallback() {
-    this.vocabulary = new Vocabulary(this.dataset.vocabulary.split(" "));
-    const id = `text-cleaner-${[...document.querySelectorAll("text-cleaner")].indexOf(this)}`;
-    const rows = CLEANINGS.map(
-      ([name], i) => `<label><input type="radio" name="${id}-cleaning" value="${i}"${i ? "" : " checked"}>
-        <span class="tc-name">${name}</span> <code></code> <span class="tc-count"></span></label>`,
-    );
-    const places = [16, 64].map(
-      (n) => `<label><input type="radio" name="${id}-places" value="${n}"${n === 16 ? " checked" : ""}>
-        <span>${n} places</span></label>`,
-    );
-    const buttons = EXAMPLES.map((text) => `<button type="button">${text}</button>`);
+class TextCleaner extends Touchable {
+  // vocabulary: every piece and its log-probability, by the order of the ids.
+  render({ vocabulary, text }) {
+    this.vocabulary = new Vocabulary(vocabulary.split(" "));
+    const row = (name) =>
+      `<span class="tc-name">${name}</span> <code></code> <span class="tc-count"></span>`;
     this.innerHTML = `
       <label class="tc-field">Your caption
-        <input type="text" value="${escapeHTML(this.dataset.text)}" autocomplete="off"
+        <input type="text" value="${escapeHTML(text)}" autocomplete="off"
           autocapitalize="off" spellcheck="false" maxlength="600"></label>
-      <div class="tc-examples pills">${buttons.join("")}</div>
+      <div class="tc-examples pills">${buttons("example", EXAMPLES)}</div>
       <fieldset class="tc-cleanings"><legend>Three ways to clean it; choose one to cut</legend>
-        ${rows.join("")}</fieldset>
+        ${radios(`${this.key}-cleaning`, CLEANINGS.map(([name]) => name), 0, row)}</fieldset>
       <p class="tc-title">Pieces and ids</p>
       <ol class="tc-pieces"></ol>
-      <fieldset class="tc-places"><legend>The row of ids</legend>${places.join("")}</fieldset>
+      <fieldset class="tc-places"><legend>The row of ids</legend>
+        ${radios(`${this.key}-places`, PLACES.map((n) => `${n} places`))}</fieldset>
       <p class="tc-readout" aria-live="polite"></p>
       <div class="tc-row" role="img"></div>
       <p class="tc-help">Orange: a piece. Red: unknown, id 2. Pale: the end token, id 1. Green frame:
         the place that is read.</p>`;
-    this.field = this.querySelector(".tc-field input");
+    this.field = this.find(".tc-field input");
     this.addEventListener("input", () => this.draw());
-    this.addEventListener("click", ({ target }) => {
-      if (target.tagName !== "BUTTON") return;
-      this.field.value = target.textContent;
+    this.onPress("example", (i) => {
+      this.field.value = EXAMPLES[i];
       this.draw();
     });
-    this.draw();
+  }
+
+  chosen(name) {
+    return Number(this.find(`input[name$="-${name}"]:checked`).value);
   }
 
   draw() {
     const text = this.field.value;
-    const [chosen, places] = ["cleaning", "places"].map((name) =>
-      Number(this.querySelector(`input[name$="-${name}"]:checked`).value),
-    );
+    const places = PLACES[this.chosen("places")];
     const cuts = CLEANINGS.map(([, clean]) => this.vocabulary.pieces(text, clean));
-    this.querySelectorAll(".tc-cleanings label").forEach((label, i) => {
-      label.querySelector("code").textContent = CLEANINGS[i][1](text) || "(nothing)";
-      const unknown = cuts[i].filter((piece) => this.vocabulary.id(piece) === UNKNOWN_ID).length;
-      label.querySelector(".tc-count").textContent =
-        count(cuts[i].length - 1, "piece") + (unknown ? `, ${unknown} unknown` : "");
-    });
+    this.sayAll(".tc-cleanings code", CLEANINGS.map(([, clean]) => clean(text) || "(nothing)"));
+    this.sayAll(
+      ".tc-count",
+      cuts.map((pieces) => {
+        const unknown = pieces.filter((piece) => this.vocabulary.id(piece) === UNKNOWN_ID).length;
+        return count(pieces.length - 1, "piece") + (unknown ? `, ${unknown} unknown` : "");
+      }),
+    );
 
-    const pieces = cuts[chosen];
+    const pieces = cuts[this.chosen("cleaning")];
     const ids = pieces.map((piece) => this.vocabulary.id(piece));
     const kinds = { [END_ID]: "tc-end", [UNKNOWN_ID]: "tc-unknown" };
-    this.querySelector(".tc-pieces").innerHTML = pieces
+    this.find(".tc-pieces").innerHTML = pieces
       .map((piece, i) => {
         const cut = i >= places - 1 && piece !== END ? "tc-cut" : "";
         return `<li class="${kinds[ids[i]] ?? ""} ${cut}"><b>${escapeHTML(piece)}</b><i>${ids[i]}</i></li>`;
@@ -143,19 +139,18 @@ class TextCleaner extends HTMLElement {
 
     const kept = ids.slice(0, places - 1);
     const row = [...kept, ...Array(places - kept.length).fill(END_ID)];
-    const strip = this.querySelector(".tc-row");
-    strip.dataset.ids = row.join(" ");
-    strip.classList.toggle("tc-long", places === 64);
+    const strip = this.find(".tc-row");
     strip.setAttribute("aria-label", `Ids: ${row.join(", ")}`);
     strip.innerHTML = row.map((id) => `<span class="${kinds[id] ?? ""}">${id}</span>`).join("");
 
     const words = ids.length - 1;
-    const filled = places - words;
-    this.querySelector(".tc-readout").textContent =
+    this.say(
+      ".tc-readout",
       words <= places - 1
-        ? `${count(words, "piece")} in ${places} places; ${filled} filled with id 1. The model reads the last one.`
-        : `${words} pieces: the last ${words - (places - 1)} are cut off, and an end token takes the last place.`;
+        ? `${count(words, "piece")} in ${places} places; ${places - words} filled with id 1. The model reads the last one.`
+        : `${words} pieces: the last ${words - (places - 1)} are cut off, and an end token takes the last place.`,
+    );
   }
 }
 
-customElements.define("text-cleaner", TextCleaner);
+define("text-cleaner", TextCleaner);

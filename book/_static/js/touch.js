@@ -1,0 +1,113 @@
+// What all figures to touch share: the words of numbers, the controls, and the element itself.
+
+export const sum = (values) => values.reduce((a, b) => a + b, 0);
+export const range = (n) => [...Array(n).keys()];
+export const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+export const sigmoid = (z) => 1 / (1 + Math.exp(-z));
+
+// ---- words ---------------------------------------------------------------------------------------
+
+export const fixed = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
+export const signed = (value, digits) => (value >= 0 ? "+" : "") + fixed(value, digits);
+export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
+export const grouped = (value, digits = 0) =>
+  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+export const escapeHTML = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+
+// ---- controls ------------------------------------------------------------------------------------
+
+export const slider = (name, label, min, max, step, value = min) =>
+  `<label><span>${label}</span> <output></output>
+    <input type="range" name="${name}" min="${min}" max="${max}" step="${step}" value="${value}">
+  </label>`;
+
+// Buttons; `onPress` and `press` of the element know them by their kind and their place.
+export const buttons = (kind, words) =>
+  words
+    .map((word, i) => `<button type="button" data-kind="${kind}" data-i="${i}">${word}</button>`)
+    .join("");
+
+export const radios = (name, words, chosen = 0, around = (word) => `<span>${word}</span>`) =>
+  words
+    .map((word, i) => {
+      const checked = i === chosen ? " checked" : "";
+      const input = `<input type="radio" name="${name}" value="${i}"${checked}>`;
+      return `<label>${input} ${around(word, i)}</label>`;
+    })
+    .join("");
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+// ---- the element ---------------------------------------------------------------------------------
+
+const Element = globalThis.HTMLElement ?? class {}; // node has none, and may read the formulas
+let born = 0;
+
+// A figure's `data` come as JSON. `render` makes the controls, once; `draw` shows what they say, and
+// is called again when the page turns dark or light.
+export class Touchable extends Element {
+  async connectedCallback() {
+    if (this.data) return; // it only moved
+    this.data = JSON.parse(this.dataset.json ?? "{}");
+    this.key = `${this.localName}-${born++}`; // begins the ids and the names of its radio buttons
+    await this.render(this.data);
+    this.draw();
+    const theme = new MutationObserver(() => this.draw());
+    theme.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
+
+  find(selector) {
+    return this.querySelector(selector);
+  }
+
+  all(selector) {
+    return [...this.querySelectorAll(selector)];
+  }
+
+  input(name) {
+    return this.find(`[name="${name}"]`);
+  }
+
+  // Of the sliders, in their order.
+  values() {
+    return this.all("input[type=range]").map((input) => Number(input.value));
+  }
+
+  say(selector, text) {
+    this.find(selector).textContent = text;
+  }
+
+  sayAll(selector, texts) {
+    this.all(selector).forEach((place, i) => (place.textContent = texts[i]));
+  }
+
+  onPress(kind, then) {
+    this.addEventListener("click", ({ target }) => {
+      if (target.dataset.kind === kind) then(Number(target.dataset.i));
+    });
+  }
+
+  press(kind, chosen) {
+    this.all(`[data-kind="${kind}"]`).forEach((button, i) => {
+      button.setAttribute("aria-pressed", String(i === chosen));
+    });
+  }
+
+  // Along x and y, with the arrow keys, where the place has the focus.
+  onArrow(place, then) {
+    place.addEventListener("keydown", (event) => {
+      if (!ARROWS[event.key]) return;
+      event.preventDefault();
+      then(...ARROWS[event.key], event);
+    });
+  }
+
+  // Under the mouse or the finger.
+  onPoint(place, then) {
+    place.addEventListener("pointermove", then);
+    place.addEventListener("pointerdown", then);
+  }
+}
+
+export const define = (name, element) => globalThis.customElements?.define(`siglip-${name}`, element);

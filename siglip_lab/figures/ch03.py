@@ -1,0 +1,75 @@
+"""The figures of the chapter "Text"."""
+
+from collections.abc import Sequence
+
+from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
+from torch import Tensor
+
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
+
+__all__ = ["token_row", "cosine_map", "accuracy_columns"]
+
+
+@styled
+def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.Figure:
+    """Draw a text, its pieces with their ids, and the places of the row that they take.
+
+    Args:
+        text: The text.
+        pieces: Its pieces, the end token among them.
+        ids: Their ids.
+        length: Places L in the row.
+    """
+    figure, axes = style.blank(WIDTH, 2.3, (-0.5, length + 0.5), (-13, 100))
+    axes.text(length / 2, 92, f"“{text}”", color=TEXT, fontsize=13, **CENTRED)
+    step = length / len(pieces)
+    for i, (piece, number) in enumerate(zip(pieces, ids, strict=True)):
+        x, end = (i + 0.5) * step, piece == "</s>"
+        left, width = i * step + 0.01 * length, step - 0.02 * length
+        face = TEXT + "22" if end else TEXT
+        axes.add_patch(plt.Rectangle((left, 48), width, 26, facecolor=face, edgecolor=TEXT))
+        axes.text(x, 61, piece, color=TEXT if end else "white", **CENTRED)
+        axes.text(x, 41, str(number), color=TEXT, **CENTRED)
+        axes.plot([x, i + 0.5], [34, 21], color=TEXT, linewidth=0.6)
+    for i in range(length):
+        face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "22"
+        place = plt.Rectangle((i + 0.08, 8), 0.84, 12, linewidth=0.6)
+        axes.add_patch(place).set(facecolor=face, edgecolor=TEXT)
+    axes.text(0, -6, f"{length} places", va="center", color=NEUTRAL)
+    axes.text((len(pieces) + length) / 2, -6, "filled up with id 1", color=NEUTRAL, **CENTRED)
+    axes.text(length, -6, "read here", ha="right", va="center", color=JOINT)
+    last = plt.Rectangle((length - 1, 5.5), 1, 17, linewidth=2, facecolor="none", edgecolor=JOINT)
+    axes.add_patch(last)
+    return figure
+
+
+@styled
+def cosine_map(vectors: Tensor, label: str) -> plt.Figure:
+    """Draw the cosine of each vector with each, `[n, D]`, and each one's length; `label` counts."""
+    lengths = vectors.norm(dim=-1, keepdim=True)
+    cosines = (vectors / lengths) @ (vectors / lengths).T
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=[1.25, 1])
+    greys_to_orange = LinearSegmentedColormap.from_list("", [NEUTRAL, "white", TEXT])
+    shown = left.imshow(cosines.cpu().numpy(), cmap=greys_to_orange, vmin=-1, vmax=1)
+    bar = figure.colorbar(shown, ax=left, shrink=0.85, ticks=[-1, 0, 1])
+    bar.outline.set_visible(False)
+    left.set(xlabel=label, ylabel=label, title="cosine")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_locator(plt.MaxNLocator(4, integer=True))
+    right.bar(range(len(vectors)), lengths[:, 0].tolist(), color=TEXT)
+    right.set(xlabel=label, title="length")
+    return figure
+
+
+@styled
+def accuracy_columns(xs: Sequence[int], values: list[float], good: int, xlabel: str) -> plt.Figure:
+    """Draw a column of accuracy, 0 to 1, for each whole number x; all but the good one are red."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
+    axes.bar(xs, values, color=[NEUTRAL if x == good else MISTAKE for x in xs], width=0.7)
+    for x, value in zip(xs, values, strict=True):
+        axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center", fontsize=10)
+    axes.set(xlabel=xlabel, ylabel="accuracy", ylim=(0, 1.12), xticks=xs)
+    axes.set_yticks(*style.PERCENT)
+    return figure

@@ -1,0 +1,107 @@
+"""The figures of the chapter "Patchify"."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
+from torch import Tensor
+
+from siglip_lab.figures.style import CENTRED, IMAGE, NEUTRAL, WIDTH, styled
+
+__all__ = ["patch_to_token", "cosine_maps"]
+
+
+@styled
+def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tensor) -> plt.Figure:
+    """Draw one patch of a picture, its numbers in the order of the kernel, and its token.
+
+    Args:
+        picture: A PIL image, RGB.
+        patch_size: Side of a patch in pixels.
+        row: Row of the patch in the grid, from 0.
+        column: Column of the patch in the grid, from 0.
+        token: What the patch becomes, `[D]`.
+    """
+    p, (width, height) = patch_size, picture.size
+    top, left = row * p, column * p
+    patch = np.asarray(picture)[top : top + p, left : left + p]  # [P, P, 3]
+    figure = plt.figure(figsize=(WIDTH, 4.0), layout="none")
+    above = figure.add_gridspec(1, 3, bottom=0.45, top=0.93, left=0.01, right=0.99)
+    photo, large, channels = (figure.add_subplot(cell) for cell in above)
+    photo.imshow(picture, interpolation="auto")
+    corner = (left - p / 2, top - p / 2)
+    photo.add_patch(plt.Rectangle(corner, 2 * p, 2 * p, fill=False, edgecolor=IMAGE, linewidth=2.5))
+    photo.set_title(f"{width} × {height} pixels")
+    large.imshow(patch)
+    large.set_title(f"one patch, {p} × {p}")
+    _channel_sheets(channels, patch)
+    for axes in (photo, large, channels):
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=axes is large, color=IMAGE, linewidth=2)
+    numbers = patch.transpose(2, 0, 1).reshape(1, -1)  # channel, row, column
+    title = f"{numbers.size} numbers: red, row by row, then green, then blue"
+    _strip(figure, 0.29, numbers, title, "gray")
+    figure.text(0.5, 0.22, "↓  times a matrix, plus a bias", **CENTRED)
+    _strip(figure, 0.02, token.reshape(1, -1).numpy(), f"one token, {len(token)} numbers", "Blues")
+    return figure
+
+
+def _channel_sheets(axes, patch) -> None:
+    """The three channels of a patch `[P, P, 3]` as grey sheets, red in front."""
+    p = len(patch)
+    axes.set(title="red, green, blue", xlim=(0, p + 8), ylim=(p + 8, 0), aspect="equal")
+    for i in range(3):
+        x = 4 * (2 - i)
+        sheet = axes.inset_axes([x, x, p, p], transform=axes.transData, zorder=3 - i)
+        sheet.imshow(patch[..., i], cmap="gray", vmin=0, vmax=255)
+        sheet.set(xticks=[], yticks=[])
+        sheet.spines[:].set(visible=True, color="white", linewidth=1.5)
+
+
+def _strip(figure, bottom, numbers, title, colours) -> None:
+    """Numbers `[1, n]` as one long strip under a title."""
+    axes = figure.add_axes([0.01, bottom, 0.98, 0.07])
+    axes.imshow(numbers, cmap=colours, aspect="auto", interpolation="nearest")
+    axes.set_title(title, pad=3)
+    axes.axis("off")
+
+
+@styled
+def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
+    """Draw, for some places, how like theirs every position embedding of the grid is.
+
+    Args:
+        tables: Title to a table of position embeddings `[N, D]` of a square grid.
+        tiles: How many places along a side get their own map; they are spread evenly.
+    """
+    colours = LinearSegmentedColormap.from_list("cosine", [NEUTRAL, "white", IMAGE])
+    figsize = (WIDTH, (WIDTH - 0.7) / len(tables) + 1.65)
+    figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
+    for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
+        side = round(len(table) ** 0.5)
+        places = np.linspace(0, side - 1, tiles).round().astype(int)
+        gap = max(1, side // 9)
+        tiled = _tiled(table, side, places, gap)
+        shown = axes.imshow(tiled, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+        middles = np.arange(tiles) * (side + gap) + (side - 1) / 2
+        axes.set_xticks(middles, places)
+        axes.set_yticks(middles, places)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set(title=title, xlabel="column of the place")
+    figure.axes[0].set_ylabel("row of the place")
+    look = {"ticks": [-1, 0, 1], "label": "cosine with the place whose map it is"}
+    bar = figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, aspect=30, **look)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _tiled(table, side, places, gap) -> np.ndarray:
+    """The cosine maps of `places` x `places`, side by side, with nothing in the gaps."""
+    rows = table.float() / table.float().norm(dim=1, keepdim=True)
+    cosines = (rows @ rows.T).reshape(side, side, side, side).cpu().numpy()
+    step = side + gap
+    tiled = np.full([len(places) * step - gap] * 2, np.nan)
+    for i, row in enumerate(places):
+        for j, column in enumerate(places):
+            tiled[i * step : i * step + side, j * step : j * step + side] = cosines[row, column]
+    return tiled

@@ -1,0 +1,134 @@
+"""The figures of the chapter "Two towers"."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from torch import Tensor
+
+from siglip_lab.configs import VisionConfig
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
+
+__all__ = ["unit_vectors", "cosine_histogram", "two_answers", "tower_outputs"]
+
+
+@styled
+def unit_vectors(image, texts, names: list[str], t: float, b: float) -> plt.Figure:
+    """Draw vectors brought to length 1, and the probability against their cosine.
+
+    Args:
+        image: The image's vector `[2]`.
+        texts: The captions' vectors `[n, 2]`.
+        names: A name for the image, then one for each caption.
+        t: Logit scale.
+        b: Logit bias.
+    """
+    first, *others = (np.asarray(vector, dtype=float) for vector in (image, *texts))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), width_ratios=[1, 1.25])
+    turn = np.linspace(0, np.pi / 2, 100)
+    left.plot(np.cos(turn), np.sin(turn), color=NEUTRAL, linewidth=1, linestyle=":")
+    _vector(left, first, names[0], IMAGE)
+    for vector, name in zip(others, names[1:], strict=True):
+        _vector(left, vector, name, TEXT)
+    left.set(xlim=(-0.15, 2.3), ylim=(-0.15, 3.3), aspect="equal", title="normalise")
+    left.set(xticks=range(3), yticks=range(4))
+    x = np.linspace(-1, 1, 400)
+    right.plot(x, style.sigmoid(t * x + b), color=JOINT)
+    right.axhline(0.5, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    for vector, name in zip(others, names[1:], strict=True):
+        cosine = vector @ first / np.linalg.norm(vector) / np.linalg.norm(first)
+        at = (cosine, style.sigmoid(t * cosine + b))
+        right.plot(*at, "o", color=JOINT, clip_on=False)
+        right.annotate(name, at, (-8, 3), ha="right", textcoords="offset points", color=TEXT)
+    right.set(xlabel="cosine", ylabel="probability", xlim=(-1, 1), ylim=(0, 1))
+    right.set_title("scale, bias, sigmoid")
+    right.set_yticks(*style.PERCENT)
+    return figure
+
+
+def _vector(axes, vector, name, colour) -> None:
+    """A vector from the origin, pale, and what is left of it at length 1."""
+    unit = vector / np.linalg.norm(vector)
+    pale = {"arrowstyle": "->", "color": colour, "alpha": 0.4, "shrinkB": 0}
+    axes.annotate("", vector, (0, 0), arrowprops=pale)
+    strong = {"arrowstyle": "-|>", "color": colour, "linewidth": 2, "shrinkB": 0}
+    axes.annotate("", unit, (0, 0), arrowprops=strong)
+    tip = np.maximum(vector, unit)
+    axes.annotate(name, tip, (4, 3), textcoords="offset points", color=colour)
+
+
+@styled
+def cosine_histogram(true: Tensor, false: Tensor, half: float, foreign=None) -> plt.Figure:
+    """Draw how often each cosine occurs, for pairs that belong together and for the others.
+
+    Args:
+        true: Cosines of pairs that belong together, any shape.
+        false: Cosines of the other pairs, any shape.
+        half: The cosine at which the probability is one half, -b/t.
+        foreign: A threshold that was made for another model, or None.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
+    bins = np.linspace(-1, 0.5, 61)
+    for cosines, colour, name in [(false, NEUTRAL, "other"), (true, JOINT, "own")]:
+        values = cosines.flatten().numpy()
+        shares = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins, weights=shares, color=colour, alpha=0.6, label=f"{name} caption")
+    top = axes.get_ylim()[1]
+    axes.axvline(half, color=JOINT, linewidth=1.2)
+    axes.text(half - 0.02, top, f"one half\nat {half:.3f}", color=JOINT, ha="right", va="top")
+    if foreign is not None:
+        axes.axvline(foreign, color=MISTAKE, linewidth=1.2, linestyle="--")
+        words = f"{foreign:.2f}, made for\nanother model"
+        axes.text(foreign + 0.02, top, words, color=MISTAKE, va="top")
+    axes.set(xlabel="cosine", ylabel="share of pairs", xlim=(-1, 0.65))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
+    axes.legend(loc="center left", bbox_to_anchor=(0, 0.5))
+    return figure
+
+
+@styled
+def two_answers(pictures, labels: list[str], by_sigmoid: Tensor, by_softmax: Tensor) -> plt.Figure:
+    """Draw each picture beside what sigmoid and softmax say of each label, `[n_img, n_labels]`."""
+    look = {"figsize": (WIDTH, 1.6 * len(pictures) + 0.4), "width_ratios": [1, 1.2, 1.2]}
+    figure, grid = plt.subplots(len(pictures), 3, squeeze=False, **look)
+    for (left, *panels), picture, *rows in zip(grid, pictures, by_sigmoid, by_softmax, strict=True):
+        left.imshow(picture)
+        left.axis("off")
+        for axes, row, colour in zip(panels, rows, (JOINT, NEUTRAL), strict=True):
+            axes.barh(labels, row.tolist(), color=colour)
+            axes.invert_yaxis()
+            axes.set(xlim=(0, 1.5), xticks=[])
+            axes.spines["bottom"].set_visible(False)
+            axes.tick_params(axis="y", length=0, colors="black")
+            for i, value in enumerate(row.tolist()):
+                axes.text(value + 0.03, i, f"{value:.0%}", va="center")
+        panels[1].set_yticks([])
+    grid[0, 1].set_title("sigmoid: probability")
+    grid[0, 2].set_title("softmax: share")
+    figure.tight_layout(w_pad=0.5)
+    return figure
+
+
+@styled
+def tower_outputs(config: VisionConfig) -> plt.Figure:
+    """Draw an image tower from top to bottom, and the name of what leaves each part."""
+    n = config.depth
+    tokens, vector = f"[B, {config.num_patches}, {config.width}]", f"[B, {config.width}]"
+    rows = [
+        ("embeddings", "hidden_states[0]", tokens),
+        (f"layers 1 … {n - 2}", "…", ""),
+        (f"layer {n - 1}", "hidden_states[-2]", tokens),
+        (f"layer {n}", "hidden_states[-1]", tokens),
+        ("post_layernorm", "last_hidden_state", tokens),
+        ("head", "pooler_output", vector),
+    ]
+    figure, axes = style.blank(WIDTH, 3.4, (0, 100), (0, 100))
+    for i, (part, name, shape) in enumerate(rows):
+        y = 93 - 17 * i
+        style.box(axes, (16, y), 30, 11, IMAGE, bright=True)
+        axes.text(16, y, part, color="white", **CENTRED)
+        style.arrow(axes, (31.5, y), (39, y))
+        if i:
+            style.arrow(axes, (16, y + 11.5), (16, y + 5.5))
+        axes.text(41, y, name, va="center", color=IMAGE, family="monospace")
+        axes.text(100, y, shape, va="center", ha="right", color=NEUTRAL, family="monospace")
+    return figure

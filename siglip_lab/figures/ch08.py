@@ -1,0 +1,114 @@
+"""The figures of the chapter "The losses of CLIP and SigLIP"."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
+from torch import Tensor
+
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
+
+__all__ = ["asked_pairs", "pair_gradients", "first_losses", "cosine_drift"]
+
+
+@styled
+def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> plt.Figure:
+    """Draw which pairs of a batch one term of a loss looks at; one panel for each term.
+
+    Args:
+        images: Names of the images, the rows.
+        texts: Names of the texts, the columns.
+        asked: Title to `[n_img][n_txt]`: true where the term looks.
+    """
+    figure, panels = _pair_panels(images, texts, list(asked), 2.3)
+    for axes, cells in zip(panels, asked.values(), strict=True):
+        for (i, j), looks in np.ndenumerate(cells):
+            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "20")
+            axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
+            if i == j:
+                axes.text(j, i, "own", color="white" if looks else JOINT, **CENTRED)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Tensor]) -> plt.Figure:
+    """Draw the gradient with respect to each pair's logit: green pulls together, grey apart.
+
+    Args:
+        images: Names of the images, the rows.
+        texts: Names of the texts, the columns.
+        gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
+    """
+    colours = LinearSegmentedColormap.from_list("", [JOINT, "white", NEUTRAL])
+    figure, panels = _pair_panels(images, texts, list(gradients), 2.9)
+    for axes, values in zip(panels, gradients.values(), strict=True):
+        axes.imshow(values.numpy(), cmap=colours, vmin=-0.75, vmax=0.75)
+        for (i, j), value in np.ndenumerate(values.numpy()):
+            axes.text(j, i, style.minus(f"{value:+.2f}"), fontsize=12, **CENTRED)
+        axes.spines[:].set(visible=True, color=FRAME)
+    return figure
+
+
+def _pair_panels(images, texts, titles, height):
+    """A panel for each title: images down the side of the first, texts along the bottom."""
+    figure, (panels,) = plt.subplots(1, len(titles), figsize=(WIDTH, height), squeeze=False)
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
+        axes.set_xticks(range(len(texts)), [f"“{text}”" for text in texts])
+        axes.set_yticks(range(len(images)), images if axes is panels[0] else [""] * len(images))
+        axes.tick_params(length=0)
+        axes.tick_params(axis="x", colors=TEXT, labelsize=10)
+        axes.tick_params(axis="y", colors=IMAGE)
+        axes.set_title(title, pad=8)
+    figure.tight_layout(w_pad=1.5)
+    return figure, panels
+
+
+@styled
+def first_losses(batch_sizes: list[int], starts: list[float]) -> plt.Figure:
+    """Draw the sigmoid loss at cosine 0 against the bias; a dot where it is least.
+
+    Args:
+        batch_sizes: Numbers n of pairs, each with its curve.
+        starts: Biases that are marked on the curve of the last batch size.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
+    b = np.linspace(-16, 1, 500)
+    for n, line in zip(batch_sizes, ("--", "-", ":"), strict=False):
+        axes.plot(b, _first_loss(n, b), line, color=JOINT, label=f"n = {n:,}")
+        best = -np.log(n - 1)
+        at = (best, _first_loss(n, best))
+        axes.plot(*at, "o", color=JOINT)
+        words, below = style.minus(f"{best:.2f}"), {"ha": "center", "va": "top", "color": JOINT}
+        axes.annotate(words, at, (0, -8), textcoords="offset points", **below)
+    for start in starts:
+        at = (start, _first_loss(batch_sizes[-1], start))
+        axes.plot(*at, "s", color=NEUTRAL)
+        words = style.minus(f"b = {start:.0f}: {at[1]:,.1f}")
+        axes.annotate(words, at, (-7, 6), textcoords="offset points", ha="right", color=NEUTRAL)
+    axes.set(yscale="log", xlabel="bias b", ylabel="loss at cosine 0", xlim=(-16, 1))
+    axes.set_ylim(1, 60_000)
+    axes.set_yticks([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"])
+    axes.yaxis.set_minor_locator(plt.NullLocator())
+    axes.legend(**style.ABOVE, ncols=len(batch_sizes))
+    return figure
+
+
+def _first_loss(n: int, b):
+    """A batch's sigmoid loss per image if all its cosines are 0."""
+    return np.logaddexp(0, -b) + (n - 1) * np.logaddexp(0, b)
+
+
+@styled
+def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
+    """Draw mean cosines of own pairs and of all others in training: title to `[steps, 2]`."""
+    figure, panels = plt.subplots(1, len(histories), figsize=(WIDTH, 2.8), sharey=True)
+    for axes, (title, history) in zip(panels, histories.items(), strict=True):
+        axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+        axes.plot(history[:, 0].numpy(), color=JOINT, label="own")
+        axes.plot(history[:, 1].numpy(), "--", color=NEUTRAL, label="others")
+        axes.set(title=title, xlabel="step", ylim=(-1, 1))
+    panels[0].set_ylabel("mean cosine")
+    panels[0].legend(loc="center right", bbox_to_anchor=(1, 0.68))
+    return figure

@@ -1,0 +1,223 @@
+"""The look of the book's figures, and the figures that more than one chapter shows.
+
+One visual language: blue is the image side, orange the text side, green what joins them, red a
+mistake, grey the rest.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.layout_engine import TightLayoutEngine
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch import Tensor
+
+__all__ = [
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "LINES",
+    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "minus", "sigmoid", "minimap",
+    "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
+]  # fmt: skip
+
+IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
+INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
+WIDTH = 5.6  # inches; the site shows 600 pixels
+PERCENT = [0, 0.5, 1], ["0 %", "50 %", "100 %"]  # ticks and their labels
+CENTRED = {"ha": "center", "va": "center"}  # a text around its point
+LINES = "-", "--", ":", "-."
+ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top of its axes
+
+_STYLE = {
+    "figure.dpi": 150, "savefig.dpi": 150, "figure.facecolor": "white", "font.size": 11,
+    "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": NEUTRAL, "xtick.color": NEUTRAL, "ytick.color": NEUTRAL,
+    "legend.frameon": False, "figure.autolayout": True,
+}  # fmt: skip
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, plt.Figure]) -> Callable[P, plt.Figure]:
+    """Give what a function draws the book's look, lay it out, and close it.
+
+    It is closed so that a notebook shows it once, and laid out here because text would be measured
+    in another size outside.
+    """
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> plt.Figure:
+        with plt.rc_context(_STYLE):
+            figure = draw(*args, **kwargs)
+            if isinstance(figure.get_layout_engine(), TightLayoutEngine):
+                figure.tight_layout()
+        plt.close(figure)
+        return figure
+
+    return wrapper
+
+
+def blank(width: float, height: float, xlim: tuple, ylim: tuple):
+    """Begin a figure of one drawing area without axes, from edge to edge; sizes in inches."""
+    figure, axes = plt.subplots(figsize=(width, height), layout="none")
+    axes.set(xlim=xlim, ylim=ylim)
+    axes.axis("off")
+    figure.subplots_adjust(0, 0, 1, 1)
+    return figure, axes
+
+
+def box(axes, centre, width, height, colour, bright) -> None:
+    """Draw a box with round corners, filled with its colour or with a pale one."""
+    corner = (centre[0] - width / 2, centre[1] - height / 2)
+    look = {"facecolor": colour if bright else colour + "22", "edgecolor": colour, "linewidth": 1.2}
+    rounded = "round,pad=0,rounding_size=1.5"
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=rounded, **look))
+
+
+def arrow(axes, start, end) -> None:
+    """Draw an arrow in grey."""
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=NEUTRAL))
+
+
+def minus(words: str) -> str:
+    """Print numbers with the minus sign of the axes."""
+    return words.replace("-", "−")
+
+
+def sigmoid(logit):
+    """Turn logits, a number or an array, into probabilities."""
+    return 1 / (1 + np.exp(-logit))
+
+
+_STEPS = {  # name -> centre, width, colour, label on the small map
+    "preprocess": ((12, 75), 22, IMAGE, "preprocess"),
+    "patchify": ((36, 75), 22, IMAGE, "patchify"),
+    "text": ((24, 25), 46, TEXT, "text"),
+    "encoder": ((60, 50), 22, NEUTRAL, "encoder"),
+    "pooling": ((84, 50), 22, NEUTRAL, "pooling"),
+    "towers": ((108, 50), 22, JOINT, "two towers"),
+}
+_AFTER = {"loss": ((130, 50), 18, JOINT, "loss")}  # what comes after the walk
+
+
+@styled
+def minimap(lit: str) -> plt.Figure:
+    """Draw the steps of the walk in one row, with one of them lit.
+
+    Args:
+        lit: preprocess, patchify, text, encoder, pooling, towers, or loss, which is no step of
+            the walk and is drawn only when it is lit.
+
+    Raises:
+        ValueError: If there is no such step.
+    """
+    steps = _STEPS | (_AFTER if lit in _AFTER else {})
+    if lit not in steps:
+        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS | _AFTER)}")
+    figure, axes = blank(WIDTH, 1.0, (0, 20 * len(steps)), (0, 100))
+    for step, (centre, width, colour, label) in steps.items():
+        box(axes, centre, width, 36, colour, bright=step == lit)
+        axes.text(*centre, label, color="white" if step == lit else INK, fontsize=10.5, **CENTRED)
+    return figure
+
+
+@styled
+def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.Figure:
+    """Draw pictures side by side, each under its title, all of a row to the same scale.
+
+    Args:
+        pictures: PIL images or arrays `[H, W]` or `[H, W, 3]`; grey arrays are shown in greys.
+        titles: One for each picture.
+        columns: Pictures in a row; default: all.
+    """
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
+    widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
+    height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
+    look = {"figsize": (WIDTH, height * rows), "width_ratios": widths}
+    figure, grid = plt.subplots(rows, columns, squeeze=False, **look)
+    for axes in grid.flat[len(pictures) :]:
+        axes.axis("off")
+    pairs = zip(pictures, titles, strict=True)
+    for axes, (picture, title) in zip(grid.flat, pairs, strict=False):
+        axes.imshow(picture, cmap="gray", interpolation="auto")
+        axes.set(title=title, xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=FRAME)
+    return figure
+
+
+@styled
+def probability_bars(pictures, labels: list[str], values: Tensor) -> plt.Figure:
+    """Draw each PIL image beside a bar for each label's probability, `values [n_img, n_labels]`."""
+    look = {"figsize": (WIDTH, 2.1 * len(pictures)), "width_ratios": [1, 3]}
+    figure, grid = plt.subplots(len(pictures), 2, squeeze=False, **look)
+    for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
+        left.imshow(picture)
+        left.axis("off")
+        _bars(right, labels, row, JOINT, gap=0.015)
+        right.set_xlim(0, 1.18)
+    grid[-1, 1].set_xlabel("probability")
+    return figure
+
+
+@styled
+def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Figure:
+    """Draw the shares of drawings whose label is found, 0 to 1; all but the good ones are red."""
+    good = (good,) if isinstance(good, str) else good
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shares) + 0.7))
+    colours = [NEUTRAL if name in good else MISTAKE for name in shares]
+    _bars(axes, list(shares), list(shares.values()), colours, gap=0.01)
+    axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
+    return figure
+
+
+def _bars(axes, labels, shares, colours, gap) -> None:
+    """Horizontal bars from the top down, each with its share in per cent."""
+    axes.barh(labels, shares, color=colours)
+    axes.invert_yaxis()
+    axes.set_xticks(*PERCENT)
+    axes.tick_params(axis="y", length=0, colors="black")
+    for i, share in enumerate(shares):
+        axes.text(share + gap, i, f"{share:.1%}", va="center")
+
+
+@styled
+def line_chart(x, ys: dict, xlabel: str, ylabel: str, colour: str = IMAGE) -> plt.Figure:
+    """Draw curves, name to values `[n]`, against a common axis `x [n]`, all in one colour."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    for i, (name, y) in enumerate(ys.items()):
+        axes.plot(x, y, LINES[i % len(LINES)], color=colour, label=name)
+    axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+    axes.legend(**ABOVE, ncols=len(ys))
+    return figure
+
+
+@styled
+def probability_curves(scalars: dict, limits: tuple[float, float], marks=None) -> plt.Figure:
+    """Draw the probability against the cosine for several models; a dot where it is one half.
+
+    Args:
+        scalars: Name to logit scale t (not its log) and logit bias.
+        limits: The smallest and the largest cosine shown.
+        marks: Caption to its cosine, shown on the first model's curve; default: none.
+    """
+    x = np.linspace(*limits, 400)
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
+    axes.axhline(0.5, color=NEUTRAL, linewidth=0.8)
+    for i, (name, (t, b)) in enumerate(scalars.items()):
+        axes.plot(x, sigmoid(t * x + b), LINES[i % len(LINES)], color=JOINT, label=name)
+        if limits[0] <= -b / t <= limits[1]:
+            axes.plot(-b / t, 0.5, "o", color=JOINT, markersize=5)
+    t, b = next(iter(scalars.values()))
+    for name, cosine in (marks or {}).items():
+        p = sigmoid(t * cosine + b)
+        axes.plot(cosine, p, "o", color=TEXT, markersize=8)
+        words, place = f"{name}  {p:.1%}", {"xytext": (-10, 4), "textcoords": "offset points"}
+        axes.annotate(words, (cosine, p), ha="right", **place)
+    axes.set(xlabel="cosine", ylabel="probability", xlim=limits, ylim=(0, 1.02))
+    axes.set_yticks(*PERCENT)
+    axes.legend(**ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=2)
+    return figure

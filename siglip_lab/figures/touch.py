@@ -1,0 +1,279 @@
+"""Figures to touch: custom elements for the site, with what is shown without scripts inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from html import escape
+from io import BytesIO
+
+from torch import Tensor
+
+from siglip_lab.clip import counting as clip_counting
+from siglip_lab.clip.configs import CLIPConfig
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.counting import count_flops, count_parameters
+from siglip_lab.figures.style import IMAGE, MISTAKE
+
+__all__ = [
+    "Touchable",
+    "TextCleaner",
+    "MergeSteps",
+    "AttentionMap",
+    "ParameterMap",
+    "ShapeExplorer",
+]
+
+
+class Touchable(ABC):
+    """A figure of `book/_static/js`, as a cell's output; the site brings its script.
+
+    In Markdown the directive ``{touchable} tag`` puts the same on a page.
+    """
+
+    tag: str
+
+    @abstractmethod
+    def data(self) -> dict:
+        """What the script is given, as JSON."""
+
+    @abstractmethod
+    def fallback(self) -> str:
+        """HTML that is shown where no script runs."""
+
+    def _repr_html_(self) -> str:
+        data = json.dumps(self.data(), ensure_ascii=False, separators=(",", ":"))
+        return (
+            f'<siglip-{self.tag} class="touchable" data-json="{escape(data)}">\n'
+            f"{self.fallback()}\n</siglip-{self.tag}>"
+        )
+
+
+def _table(rows: dict, heading: str = "") -> str:
+    """A table without scripts: the name of each row, then its cells."""
+    lines = (
+        f"<tr><th scope='row'>{escape(str(name))}</th>"
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
+    return f"<table>{heading}{''.join(lines)}</table>"
+
+
+class TextCleaner(Touchable):
+    """A field to type in: three ways to clean a text, its pieces, its row of ids.
+
+    Args:
+        scores: Every piece with its log-probability, from id 3 on, in the order of the ids.
+        tokenizer: The `Tokenizer` of the same vocabulary, for what is shown without scripts.
+        text: What the field holds to begin with.
+    """
+
+    tag = "text-cleaner"
+
+    def __init__(self, scores: dict[str, float], tokenizer, text: str):
+        self.scores, self.text = scores, text
+        self.pieces, self.ids = tokenizer.pieces(text), tokenizer.encode(text)
+
+    def __repr__(self) -> str:
+        return f"TextCleaner({len(self.scores)} pieces, {self.text!r})"
+
+    def data(self) -> dict:
+        vocabulary = " ".join(f"{piece} {score:.9g}" for piece, score in self.scores.items())
+        return {"vocabulary": vocabulary, "text": self.text}
+
+    def fallback(self) -> str:
+        table = _table({"piece": self.pieces, "id": self.ids})
+        return f"<p>“{escape(self.text)}” becomes</p>\n{table}"
+
+
+class MergeSteps(Touchable):
+    """Byte pairs that join to pieces: choose a word, then go from merge to merge.
+
+    Args:
+        words: A word to its states and its ids. A state is a list of pieces and, for each pair of
+            neighbours, its place in the list of merges, or None.
+        word: The word that is chosen to begin with.
+    """
+
+    tag = "merge-steps"
+
+    def __init__(self, words: dict[str, tuple[list[tuple[list[str], list]], list[int]]], word: str):
+        self.words, self.word = words, word
+
+    def __repr__(self) -> str:
+        return f"MergeSteps({len(self.words)} words, {self.word!r})"
+
+    def data(self) -> dict:
+        words = {word: {"states": states, "ids": ids} for word, (states, ids) in self.words.items()}
+        return {"word": self.word, "words": words}
+
+    def fallback(self) -> str:
+        states, _ = self.words[self.word]
+        table = _table({step: [" ".join(pieces)] for step, (pieces, _) in enumerate(states)})
+        return f"<p>“{escape(self.word)}”, merge by merge</p>\n{table}"
+
+
+class AttentionMap(Touchable):
+    """Attention weights over a picture: choose the layer, the head and the query.
+
+    Args:
+        picture: A PIL image as the model receives it; pixels that no patch covers turn red.
+        weights: Softmax weights `[layers, heads, queries, keys]`. The keys are the picture's
+            patches, row by row; the queries are the same patches, or a single one. They are
+            rounded to thousandths: float64 rounds alike on every machine, float32 nearly so.
+        patch_size: Side of a patch in pixels.
+        query: The patch that is marked to begin with.
+        layers: Names of the layers; default: "layer 0" and so on.
+        asker: Who looks where there is a single query.
+
+    Raises:
+        ValueError: If the weights do not fit the picture's patches.
+    """
+
+    tag = "attention-map"
+
+    def __init__(
+        self, picture, weights: Tensor, patch_size: int, query: int = 0,
+        layers: list[str] | None = None, asker: str = "the probe",
+    ):  # fmt: skip
+        side = picture.width // patch_size
+        shape = tuple(weights.shape)
+        if len(shape) != 4 or shape[2] not in (1, side**2) or shape[3] != side**2:
+            raise ValueError(
+                f"weights have shape {shape}; expected [layers, heads, {side**2} or 1, {side**2}] "
+                f"for a picture of {picture.width} pixels and patches of {patch_size}"
+            )
+        self.picture, self.patch_size, self.query, self.asker = picture, patch_size, query, asker
+        self.thousandths = (weights.detach().cpu() * 1000).round().int()
+        self.layers = layers or [f"layer {i}" for i in range(shape[0])]
+
+    def __repr__(self) -> str:
+        counts = zip(self.thousandths.shape, ("layers", "heads", "queries", "keys"), strict=True)
+        return f"AttentionMap({', '.join(f'{count} {name}' for count, name in counts)})"
+
+    def data(self) -> dict:
+        return {
+            "weights": self.thousandths.flatten().tolist(),
+            "layers": self.layers,
+            "heads": self.thousandths.shape[1],
+            "query": self.query,
+            "asker": self.asker,
+        }
+
+    def fallback(self) -> str:
+        """The picture under its grid, each patch with its share of layer 0's mean under a veil."""
+        size, step = self.picture.width, self.patch_size
+        seen = size - size % step
+        mean = self.thousandths[0].float().mean(dim=0)  # [queries, keys]
+        row = mean[self.query if len(mean) > 1 else 0].tolist()
+        spots = [(x, y) for y in range(0, seen, step) for x in range(0, seen, step)]
+        square = f'width="{step}" height="{step}"'
+        veils = "".join(
+            f'<rect class="am-veil" x="{x}" y="{y}" {square}'
+            f' fill-opacity="{0.8 * (1 - weight / max(row)):.2f}"/>'
+            for (x, y), weight in zip(spots, row, strict=True)
+        )
+        numbers = "".join(
+            f'<text class="am-number" x="{x + step / 2}" y="{y + step / 2}">'
+            f"{int((weight + 5) // 10) or ''}</text>"
+            for (x, y), weight in zip(spots, row, strict=True)
+        )
+        x, y = spots[self.query]
+        return (
+            f'<svg viewBox="0 0 {size} {size}" width="320" role="img" aria-label="The picture under'
+            f' its patches; each carries its share of the attention in percent">'
+            f'<image href="{_bitmap(self.picture)}" width="{size}" height="{size}"/>'
+            f'<path class="am-margin" fill="{MISTAKE}" fill-opacity="0.85"'
+            f' d="M{seen} 0H{size}V{size}H0V{seen}H{seen}Z"/>'
+            f'<g stroke="white" stroke-width="{size / 200}">{veils}</g>'
+            f'<g font-size="{step * 0.34:.2f}" fill="white" stroke="#111827" text-anchor="middle"'
+            f' stroke-width="{step / 15:.2f}" paint-order="stroke" dominant-baseline="central"'
+            f' pointer-events="none">{numbers}</g>'
+            f'<g class="am-mark" transform="translate({x} {y})" fill="none" pointer-events="none">'
+            f'<rect {square} stroke="white" stroke-width="{size / 40}"/>'
+            f'<rect {square} stroke="{IMAGE}" stroke-width="{size / 80}"/></g>'
+            "</svg>"
+        )
+
+
+def _bitmap(picture) -> str:
+    """A picture as a link to itself, uncompressed: the same text on every machine."""
+    file = BytesIO()
+    picture.convert("RGB").save(file, "BMP")
+    return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+class ParameterMap(Touchable):
+    """Where a model's parameters sit: choose the model, then a part of it.
+
+    Args:
+        configs: Name to shape; the image tower is a ViT.
+        model: The name that is chosen to begin with.
+    """
+
+    tag = "parameter-map"
+
+    def __init__(self, configs: dict[str, SigLIPConfig | CLIPConfig], model: str):
+        self.configs, self.model = configs, model
+
+    def __repr__(self) -> str:
+        return f"ParameterMap({len(self.configs)} models, {self.model!r})"
+
+    def data(self) -> dict:
+        models = {name: asdict(config) for name, config in self.configs.items()}
+        return {"model": self.model, "models": models}
+
+    def fallback(self) -> str:
+        config = self.configs[self.model]
+        if isinstance(config, CLIPConfig):
+            count = clip_counting.count_parameters(config)
+        else:
+            count = count_parameters(config)
+        rows = {"whole model": count.total}
+        for words, tower in (("image tower", count.vision), ("text tower", count.text)):
+            layers = [part.total for part in tower if part.name.startswith("layer ")]
+            rows |= {words: tower.total, f"{words}: layers": sum(layers)}
+            rows |= {
+                f"{words}: {part.name}": part.total
+                for part in tower
+                if not part.name.startswith("layer ")
+            }
+        table = _table({name: [f"{number:,}"] for name, number in rows.items()})
+        return f"<p>{escape(self.model)}</p>\n{table}"
+
+
+class ShapeExplorer(Touchable):
+    """What a shape costs: depth, width, heads, MLP, patch and image size.
+
+    Args:
+        shapes: Name -> a model's shape, or an image tower's alone.
+        shape: The name that is chosen to begin with.
+    """
+
+    tag = "shape-explorer"
+
+    def __init__(self, shapes: dict[str, SigLIPConfig | VisionConfig], shape: str):
+        self.shapes, self.shape = shapes, shape
+
+    def __repr__(self) -> str:
+        return f"ShapeExplorer({len(self.shapes)} shapes, {self.shape!r})"
+
+    def data(self) -> dict:
+        shapes = {
+            name: {"vision": asdict(config)} if isinstance(config, VisionConfig) else asdict(config)
+            for name, config in self.shapes.items()
+        }
+        return {"shape": self.shape, "shapes": shapes}
+
+    def fallback(self) -> str:
+        rows = {}
+        for name, config in self.shapes.items():
+            if isinstance(config, VisionConfig):  # any text tower will do: it is not counted
+                text = TextConfig(1, 1, width=config.width, depth=1, num_heads=1, mlp_dim=1)
+                config = SigLIPConfig(config, text)
+            parameters, flops = count_parameters(config).vision, count_flops(config).vision
+            rows[name] = [f"{parameters.total:,}", f"{flops.total / 1e9:,.2f}"]
+        return _table(rows, "<tr><th>image tower</th><th>parameters</th><th>GFLOPs</th></tr>")

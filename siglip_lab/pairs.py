@@ -1,0 +1,98 @@
+"""A model with its processor: which pairs fit, where they run, and images in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from siglip_lab.checks import check_integer
+from siglip_lab.decoding import ImageLike
+from siglip_lab.model import TwoTowers
+from siglip_lab.processor import Processor
+
+__all__ = ["check_pair", "default_device", "plain_model", "read_ahead"]
+
+
+def check_pair(model: nn.Module, processor: Processor) -> TwoTowers:
+    """Refuse what is no model with its processor; return the plain model."""
+    if not isinstance(processor, Processor):
+        raise TypeError(
+            f"processor is a {type(processor).__name__}; expected the model and its Processor: "
+            "Processor.from_pretrained(NAME) gives one"
+        )
+    return plain_model(model)
+
+
+def plain_model(model: nn.Module) -> TwoTowers:
+    """The model itself, also where torch.compile holds it; refuse other wrappers."""
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, TwoTowers):
+        return model
+    wrapped = isinstance(getattr(model, "module", None), nn.Module)  # as DataParallel holds it
+    raise TypeError(
+        f"model is a {type(model).__name__}; expected this library's SigLIP or CLIP: "
+        + ("pass model.module" if wrapped else "SigLIP.from_pretrained(NAME) gives one")
+    )
+
+
+def default_device() -> torch.device:
+    """The device to run on: a CUDA or Apple GPU where there is one, else the CPU."""
+    for name in ("cuda", "mps"):
+        if getattr(torch, name).is_available():
+            return torch.device(name)
+    return torch.device("cpu")
+
+
+def read_ahead(
+    processor: Processor,
+    images: ImageLike | Iterable[ImageLike],
+    batch_size: int,
+    num_workers: int,
+) -> DataLoader:
+    """Batches of pixel values, read by `num_workers` processes while the model computes.
+
+    Beside each comes a dict: the index of every image that cannot be read, and the error.
+    """
+    check_integer("batch_size", batch_size)
+    check_integer("num_workers", num_workers, least=0)
+    one = isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray))
+    listed = isinstance(images, Iterable) and not one and not hasattr(images, "read")
+    given = list(cast(Iterable[ImageLike], images if listed else [images]))
+    if not given:
+        raise ValueError("nothing to embed: there is no image")
+    return DataLoader(
+        _Batches(processor, given, batch_size),
+        batch_size=None,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # else the loader would draw from the caller's
+    )
+
+
+class _Batches(Dataset):
+    """Pixel values of each batch, and by its index the error of each image that cannot be read."""
+
+    def __init__(self, processor: Processor, images: list[ImageLike], batch_size: int):
+        self.processor, self.images, self.batch_size = processor, images, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[int, Exception]]:
+        errors: dict[int, Exception] = {}
+        start = index * self.batch_size
+        batch = self.images[start : start + self.batch_size]
+        with suppress(TypeError, ValueError, FileNotFoundError):
+            return self.processor(images=batch)["pixel_values"], {}
+        values = [torch.empty(0)]  # once more, one by one, to know which it is
+        for number, image in enumerate(batch, start):
+            try:
+                values.append(self.processor.transform(image)[None])
+            except (TypeError, ValueError, FileNotFoundError) as error:
+                errors[number] = type(error)(f"images[{number}]: {error}")
+        return torch.cat(values), errors

@@ -1,0 +1,81 @@
+"""The published models by name, and tiny, which ships with the package.
+
+Source: big_vision, ``models/vit.py``, ``SigLIP_demo.ipynb`` and ``README_siglip2.md``.
+"""
+
+from __future__ import annotations
+
+from siglip_lab.checks import shown
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+
+__all__ = ["TOWERS", "get_config", "list_models"]
+
+TOWERS = {  # the names are the sizes', also in other families
+    "base": {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
+    "large": {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096},
+    "so400m": {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304},
+    "giant-opt": {"width": 1536, "depth": 40, "num_heads": 16, "mlp_dim": 6144},
+}
+# Side of a patch and side of the image, as in the names of the checkpoints
+_V1 = {"base": "16-224 16-256 16-384 16-512", "large": "16-256 16-384", "so400m": "14-224 14-384"}
+_V2 = {  # at fixed resolution the same model, with another vocabulary and tokenizer
+    "base": "32-256 16-224 16-256 16-384 16-512",
+    "large": "16-256 16-384 16-512",
+    "so400m": "14-224 14-384 16-256 16-384 16-512",
+    "giant-opt": "16-256 16-384",
+}
+
+
+def _published(tower: str, sizes: str, vocab_size: int, context_length: int = 64) -> SigLIPConfig:
+    patch_size, image_size = map(int, sizes.split("-"))
+    text = "so400m" if tower == "giant-opt" else tower
+    return SigLIPConfig(
+        VisionConfig(image_size, patch_size, **TOWERS[tower]),
+        TextConfig(vocab_size, context_length, **TOWERS[text]),
+    )
+
+
+def _named(version: str, table: dict[str, str], vocab_size: int) -> dict[str, SigLIPConfig]:
+    pairs = [(tower, sizes) for tower, row in table.items() for sizes in row.split()]
+    return {f"{version}-{t}-patch{s}": _published(t, s, vocab_size) for t, s in pairs}
+
+
+_CONFIGS = _named("siglip", _V1, 32_000) | {
+    "siglip-so400m-patch14-224": _published("so400m", "14-224", 32_000, context_length=16),
+    "siglip-base-patch16-256-multilingual": _published("base", "16-256", 250_000),
+    "siglip-so400m-patch16-256-i18n": _published("so400m", "16-256", 250_000),
+    # The small trained model that ships with the package keeps the quirks of the real ones: a patch
+    # that does not divide the image, a head dimension and an MLP that are no powers of two.
+    "tiny": SigLIPConfig(
+        VisionConfig(40, 6, width=72, depth=4, num_heads=4, mlp_dim=270),
+        TextConfig(384, 16, width=72, depth=2, num_heads=4, mlp_dim=270),
+    ),
+}
+_CONFIGS |= _named("siglip2", _V2, 256_000)
+
+
+def list_models(version: int = 1) -> list[str]:
+    """Names of the models.
+
+    Args:
+        version: 1 for the ten published SigLIP v1 checkpoints and "tiny"; 2 for SigLIP 2 at fixed
+            resolution, of which the shapes are known, and not the tokenizer.
+
+    >>> len(list_models()), list_models()[-1], len(list_models(version=2))
+    (11, 'tiny', 15)
+    """
+    if version not in (1, 2):
+        raise ValueError(f"version must be 1 or 2, got {version!r}")
+    return [name for name in _CONFIGS if name.startswith("siglip2") == (version == 2)]
+
+
+def get_config(name: str) -> SigLIPConfig:
+    """Shape of a model by its name: one of `list_models`, also after "google/".
+
+    >>> get_config("siglip-so400m-patch14-384").vision.num_patches
+    729
+    """
+    short = name.removeprefix("google/") if isinstance(name, str) else name
+    if short not in _CONFIGS:
+        raise ValueError(f"unknown model {shown(repr(name))}; known models: {', '.join(_CONFIGS)}")
+    return _CONFIGS[short]

@@ -1,0 +1,329 @@
+"""Each figure draws, with all of it inside the canvas, and shows the numbers that it is given."""
+
+import importlib
+import inspect
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+from parity import NoFloat64
+from PIL import Image
+
+import siglip_lab.figures
+from siglip_lab import clip
+from siglip_lab.clip.counting import count_parameters as count_clip
+from siglip_lab.counting import count_flops, count_parameters
+from siglip_lab.figures import (
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+    ch12,
+    ch13,
+    ch14,
+    style,
+)
+from siglip_lab.memory import count_bytes
+from siglip_lab.patches import patchify
+from siglip_lab.published import get_config
+
+matplotlib.use("Agg")
+MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, style]
+DRAW = torch.Generator().manual_seed(0)
+
+
+def random(*shape):
+    return torch.rand(*shape, generator=DRAW)
+
+
+PHOTO = Image.fromarray((random(30, 45, 3) * 255).byte().numpy())
+SQUARE = PHOTO.resize((40, 40))
+BASE, SO400M = get_config("siglip-base-patch16-224"), get_config("siglip-so400m-patch14-384")
+FLOPS = count_flops(SO400M)
+LAYERS = {"image": (FLOPS.vision["layer 0"], 729), "text": (FLOPS.text["layer 0"], 64)}
+MEMORY = {
+    name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
+    for name in "ab"
+}
+PAIR = ["cat", "dog"]
+SIZES = {512: (50.0, 40.0), 2**15: (60.0, None), 2**18: (61.0, 58.0)}
+LOSSES = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
+SWEEP = (np.array([1.0, 2, 4]), np.array([[1, 0.5, 1], [1, 0.6, 0.2]]), np.array([2.0, 4]))
+BINS = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
+SAME = "12 layers: norm, attention, norm, MLP"
+ROWS = [
+    {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
+    {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
+]
+PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500.0, style.IMAGE)}
+
+EXAMPLES = [  # one call at least of every function that draws
+    (ch01.siglip_walk, SO400M, PHOTO, ["a cat", "a dog", "a boat"]),
+    (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
+    (ch01.patch_grid, SQUARE, 14),
+    (ch02.channel_histograms, {name: random(3, 8, 8) for name in "ab"}, ["x", "y"], [(0, 1)] * 2),
+    (ch02.triangle_filter, [0, 0, 0, 80, 160, 240, 240, 240], 3, 2),
+    (ch03.token_row, "a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], 16),
+    (ch03.cosine_map, random(16, 8), "place"),
+    (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
+    (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
+    (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3),
+    (ch04.cosine_maps, {"one": random(36, 8)}, 6),
+    (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
+    (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
+    (ch07.cosine_histogram, random(9) / 2, random(9, 9) - 1, 0.09, 0.25),
+    (ch07.two_answers, [PHOTO, SQUARE], PAIR, random(2, 2), random(2, 2)),
+    (ch07.tower_outputs, SO400M.vision),
+    (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
+    (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
+    (ch08.first_losses, [128, 16_384], [-10, 0]),
+    (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
+    (ch09.loss_to_scale, 32_768, 1152, 2048),
+    (ch09.ring_steps, 4),
+    (ch09.memory_curves, ROWS),
+    (ch09.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
+    (ch10.parameter_areas, {"base": count_parameters(BASE)}),
+    (ch10.parameter_areas, {n: count_clip(clip.get_config("ViT-B/16")) for n in "ab"}),
+    (ch11.layer_costs, LAYERS),
+    (ch11.cost_curves, [140, 1036], {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}, {384: "here"}),
+    (ch11.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
+    (ch11.training_memory, MEMORY),
+    (ch11.star_sweep, {"width": SWEEP, "depth": SWEEP}),
+    (ch12.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch13.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
+    (ch13.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
+    (ch14.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
+    *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
+    (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
+    (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
+    (style.share_bars, {"fine": 0.5, "good": 1.0, "wrong": 0.125}, ("fine", "good")),
+    (style.line_chart, range(3), {name: range(3) for name in "abcd"}, "x", "y"),
+    (style.probability_curves, {"one": (100.0, -10.0), "two": (9, -9)}, (0, 0.25), {"cats": 0.1}),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error::UserWarning")  # matplotlib's, of layouts and missing glyphs
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example[0].__name__)
+def test_a_figure_draws_without_warning_and_all_inside_its_canvas(example):
+    draw, *arguments = example
+    figure = draw(*arguments)
+    figure.canvas.draw()
+    left, bottom, right, top = figure.get_tightbbox().extents  # inches
+    width, height = figure.get_size_inches()
+    assert min(left, bottom, width - right, height - top) > -0.01
+
+
+def test_every_figure_has_an_example():
+    drawn = {example[0] for example in EXAMPLES}
+    for module in MODULES:
+        for name in module.__all__:
+            function = getattr(module, name)
+            if getattr(function, "__annotations__", {}).get("return") is matplotlib.figure.Figure:
+                assert function in drawn, name
+
+
+def test_a_figure_is_closed_and_leaves_others_open():
+    mine = matplotlib.pyplot.figure()
+    style.minimap("text")  # a notebook would show twice what stays open
+    assert matplotlib.pyplot.get_fignums() == [mine.number]
+    matplotlib.pyplot.close(mine)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match=r"siglip-lab\[notebooks\]") as error:
+        importlib.reload(siglip_lab.figures)
+    assert error.value.name == "matplotlib"
+
+
+def test_minimap_names_its_steps():
+    with pytest.raises(ValueError, match="preprocess"):
+        style.minimap("words")
+
+
+def test_every_picture_needs_a_title():
+    with pytest.raises(ValueError):
+        style.image_grid([PHOTO, SQUARE], ["one"])
+
+
+def test_a_walk_through_a_resnet_is_refused():
+    with pytest.raises(ValueError, match="ResNet"):
+        ch12.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
+
+
+def test_reliability_needs_no_float64_on_the_device():
+    with NoFloat64():
+        ch14.reliability_diagrams({"one": BINS.clone().requires_grad_()})
+
+
+# ------------------------------------------------------------------- what is shown is what is given
+
+
+def words(figure) -> list[str]:
+    figure.canvas.draw()
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        (
+            lambda: ch01.siglip_walk(get_config("siglip-so400m-patch14-224"), PHOTO, PAIR),
+            {"[1, 3, 224, 224]", "[1, 256, 1152]", "[2, 16]", "[2, 16, 1152]", "[1, 2]", "“cat”"},
+        ),
+        (
+            lambda: ch12.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
+            {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
+        ),
+        (
+            lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),
+            {"1/8", "3/8", "80", "160", "240"},
+        ),
+        (
+            lambda: ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16),
+            {"“a cat”", "▁cat", "232", "16 places"},
+        ),
+        (lambda: ch03.accuracy_columns([9, 16], [0.2, 0.96], 16, "places"), {"20", "96"}),
+        (
+            lambda: ch06.heat_maps([SQUARE], torch.tensor([[[0.1, 0.2, 0.1, 0.6]]]), 18, ["one"]),
+            {"60%"},
+        ),
+        (
+            lambda: ch07.cosine_histogram(random(4), random(9), half=0.09, foreign=0.25),
+            {"one half\nat 0.090", "0.25, made for\nanother model"},
+        ),
+        (
+            lambda: ch07.two_answers([PHOTO], PAIR, BINS[1:2, 1:], BINS[1:2, 1:] / 5),
+            {"55%", "20%", "11%", "4%"},
+        ),
+        (
+            lambda: ch07.tower_outputs(SO400M.vision),
+            {"layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"},
+        ),
+        (
+            lambda: ch08.pair_gradients(
+                PAIR, PAIR, {"SigLIP": torch.tensor([[-0.5, 0.25], [0.1, -0.31]])}
+            ),
+            {"−0.50", "+0.25", "+0.10", "−0.31"},
+        ),
+        (
+            lambda: ch08.first_losses([128, 16_384], [-10, 0]),
+            {"−4.84", "−9.70", "b = −10: 10.7", "b = 0: 11,356.5"},
+        ),
+        (
+            lambda: ch09.loss_to_scale(32_768, 1152, 512),
+            {"all logits\n32,768 × 32,768\n4.3 GB", "texts  32,768 × 1,152  0.15 GB"},
+        ),
+        (
+            lambda: ch10.parameter_areas({"base": count_parameters(BASE)}),
+            {"image tower\n92.9 M", "text tower\n110.3 M", "token table", "MAP head"},
+        ),
+        (lambda: ch11.layer_costs(LAYERS), {"projections  31%", "text\n64 tokens\n2.0 GFLOPs"}),
+        (
+            lambda: ch13.fair_race({"seen": LOSSES}, {16: 256, 64: 64}),
+            {"16\n256", "64\n64", "seen", "sigmoid", "softmax"},
+        ),
+        (
+            lambda: style.probability_bars([PHOTO], PAIR, torch.tensor([[0.25, 1.0]])),
+            {"25.0%", "100.0%", "cat"},
+        ),
+        (lambda: style.share_bars({"fine": 0.5, "wrong": 0.125}, "fine"), {"50.0%", "12.5%"}),
+        (
+            lambda: style.line_chart(range(3), {name: range(3) for name in "abcd"}, "x", "y"),
+            {"a", "b", "c", "d"},  # none is left out
+        ),
+        (
+            lambda: style.probability_curves(
+                {"a": (10.0, -1.0), "b": (5.0, 0.0)}, (0, 0.2), {"cats": 0.1, "dogs": 0.0}
+            ),
+            {"cats  50.0%", "dogs  26.9%"},
+        ),
+    ],
+    ids=lambda case: inspect.isfunction(case) and case.__code__.co_names[1],
+)
+def test_the_numbers_that_are_given_are_written(figure, expected):
+    assert expected <= set(words(figure()))
+
+
+def shown(axes) -> np.ndarray:
+    return np.ma.filled(axes.images[0].get_array(), np.nan)
+
+
+def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
+    picture = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
+    figure = ch04.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
+    patches = patchify(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None], 4)
+    assert shown(figure.axes[-2]).flatten().tolist() == patches[0, 5].tolist()
+    assert shown(figure.axes[-1]).flatten().tolist() == list(range(7))
+
+
+def test_cosine_map_shows_cosines():
+    figure = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
+    np.testing.assert_allclose(shown(figure.axes[0]), [[1, 0.96], [0.96, 1]], atol=1e-6)
+
+
+def test_cosine_maps_compare_every_place_with_the_chosen_ones():
+    table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
+    tiled = shown(ch04.cosine_maps({"four": table}, tiles=2).axes[0])
+    np.testing.assert_allclose(tiled[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
+    np.testing.assert_allclose(tiled[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=1e-6)
+    assert tiled.shape == (5, 5) and np.isnan(tiled[2]).all() and np.isnan(tiled[:, 2]).all()
+
+
+def test_pictures_are_drawn_to_one_scale():
+    figure = style.image_grid([PHOTO, PHOTO.resize((60, 60))], ["a", "b"])
+    figure.canvas.draw()
+    left, right = (axes.get_window_extent().width for axes in figure.axes)
+    assert right / left == pytest.approx(60 / 45, rel=0.01)
+
+
+def areas(axes) -> list[float]:
+    return [box.get_width() * box.get_height() for box in axes.patches]
+
+
+def test_areas_are_parameters_and_flops():
+    counts = {"CLIP": count_clip(clip.get_config("ViT-B/16")), "SigLIP": count_parameters(BASE)}
+    left, right = (sum(areas(axes)) for axes in ch10.parameter_areas(counts).axes)
+    assert left / right == pytest.approx(149_620_737 / 203_155_970, rel=1e-6)
+    parts = [layer[p].total for layer, _ in LAYERS.values() for p in ("mlp", "attention")]
+    found = areas(ch11.layer_costs(LAYERS).axes[0])
+    assert [found[i] * 1e6 for i in (0, 1, 3, 4)] == pytest.approx(parts)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_ring_scores_every_block_once(world):
+    now = matplotlib.colors.to_rgba(style.JOINT)
+    scored = [
+        tuple(round(corner + 0.45) for corner in box.get_xy())
+        for axes in ch09.ring_steps(world).axes[world:]
+        for box in axes.patches
+        if box.get_facecolor() == now
+    ]
+    assert sorted(scored) == [(i, j) for i in range(world) for j in range(world)]
+
+
+def test_bars_of_memory_end_at_the_total():
+    bars = ch11.training_memory(MEMORY).axes[0].patches
+    ends = [max(bar.get_x() + bar.get_width() for bar in bars[i : i + 6]) for i in (0, 6)]
+    assert ends == pytest.approx([count.total / 1e9 for count in MEMORY.values()])
+
+
+def test_what_was_not_measured_is_left_out():
+    _, sigmoid, softmax = ch09.batch_size_curves({"a": SIZES, "b": SIZES}).axes[0].lines
+    assert list(sigmoid.get_ydata()) == [50, 60, 61] and list(softmax.get_ydata()) == [40, 58]
+    ours, other = ch09.memory_curves(ROWS).axes[0].lines
+    assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
+
+
+def test_reliability_puts_each_bin_at_its_score_and_share():
+    dots = ch14.reliability_diagrams({"one": BINS}).axes[0].collections[-1]
+    np.testing.assert_allclose(dots.get_offsets(), BINS[:, 1:].numpy(), atol=1e-6)

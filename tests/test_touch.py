@@ -1,0 +1,94 @@
+"""The elements that cells show: what their scripts are given, what readers without scripts see."""
+
+import json
+import re
+from html import unescape
+
+import pytest
+import torch
+from PIL import Image
+
+from siglip_lab import clip
+from siglip_lab.configs import VisionConfig
+from siglip_lab.figures import touch
+from siglip_lab.published import get_config
+
+
+def parts(element):
+    """Its tag, its data and what is inside."""
+    html = element._repr_html_()
+    tag, data, inside = re.fullmatch(
+        r'<siglip-([a-z-]+) class="touchable" data-json="([^"]*)">(.*)</siglip-\1>', html, re.DOTALL
+    ).groups()
+    return tag, json.loads(unescape(data)), inside
+
+
+def test_text_cleaner_carries_its_vocabulary():
+    class Words:
+        def pieces(self, text):
+            return ["▁<b>", "</s>"]
+
+        def encode(self, text):
+            return [3, 1]
+
+    cleaner = touch.TextCleaner({"▁<b>": -0.5, "x": -1 / 3}, Words(), "<b>")
+    tag, data, inside = parts(cleaner)
+    assert tag == "text-cleaner"
+    assert data == {"vocabulary": "▁<b> -0.5 x -0.333333333", "text": "<b>"}
+    assert "“&lt;b&gt;”" in inside and "<td>▁&lt;b&gt;</td><td>&lt;/s&gt;</td>" in inside
+    assert repr(cleaner) == "TextCleaner(2 pieces, '<b>')"
+
+
+def test_merge_steps_carry_all_words_and_show_one_without_scripts():
+    words = {"at": ([(["a", "t</w>"], [7]), (["at</w>"], [])], [3]), "b": ([(["b</w>"], [])], [4])}
+    tag, data, inside = parts(touch.MergeSteps(words, "at"))
+    assert (tag, data["word"]) == ("merge-steps", "at")
+    assert data["words"]["at"] == {"states": [[["a", "t</w>"], [7]], [["at</w>"], []]], "ids": [3]}
+    assert "<td>a t&lt;/w&gt;</td></tr><tr><th scope='row'>1</th><td>at&lt;/w&gt;</td>" in inside
+    assert "b&lt;/w&gt;" not in inside
+
+
+def test_attention_map_writes_weights_and_a_picture():
+    picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
+    weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)
+    figure = touch.AttentionMap(picture, weights, patch_size=6, query=4)
+    assert repr(figure) == "AttentionMap(2 layers, 4 heads, 9 queries, 9 keys)"
+    tag, data, inside = parts(figure)
+    written = torch.tensor(data["weights"]).reshape(2, data["heads"], 9, 9)
+    assert (written - weights * 1000).abs().max() <= 0.5
+    assert (tag, data["layers"], data["query"]) == ("attention-map", ["layer 0", "layer 1"], 4)
+    assert inside.count('class="am-veil"') == inside.count('class="am-number"') == 9
+    assert 'd="M18 0H20V20H0V18H18Z"' in inside
+    single = touch.AttentionMap(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")
+    assert parts(single)[1]["layers"] == ["<head>"] and parts(single)[1]["asker"] == "it"
+    for wrong in (weights[0], weights[:, :, :2], torch.rand(1, 1, 4, 4)):
+        with pytest.raises(ValueError, match="weights"):
+            touch.AttentionMap(picture, wrong, patch_size=6)
+
+
+def test_parameter_map_carries_shapes_and_a_table():
+    giant = "siglip2-giant-opt-patch16-256"
+    configs = {giant: get_config(giant), "ViT-B/16": clip.get_config("ViT-B/16")}
+    shown = touch.ParameterMap(configs, giant)
+    assert repr(shown) == f"ParameterMap(2 models, '{giant}')"
+    tag, data, inside = parts(shown)
+    assert (tag, data["model"]) == ("parameter-map", giant)
+    shape = data["models"][giant]
+    assert shape["vision"]["patch_size"] == 16 and shape["text"]["vocab_size"] == 256_000
+    assert "embed_dim" not in shape and data["models"]["ViT-B/16"]["embed_dim"] == 512
+    assert "1,871,393,906" in inside and "text tower: embeddings" in inside
+    assert "149,620,737" in parts(touch.ParameterMap(configs, "ViT-B/16"))[2]
+
+
+def test_shape_explorer_carries_shapes_and_a_table():
+    config = get_config("siglip-base-patch16-224")
+    alone = VisionConfig(28, 14, width=8, depth=2, num_heads=2, mlp_dim=16)
+    explorer = touch.ShapeExplorer({"base <b>": config, "alone": alone}, "alone")
+    tag, data, inside = parts(explorer)
+    assert (tag, data["shape"]) == ("shape-explorer", "alone")
+    assert data["shapes"]["base <b>"]["vision"]["mlp_dim"] == 3072
+    assert data["shapes"]["base <b>"]["text"]["context_length"] == 64
+    assert data["shapes"]["alone"]["vision"]["patch_size"] == 14
+    assert list(data["shapes"]["alone"]) == ["vision"]
+    assert "<td>92,884,224</td><td>35.42</td>" in inside and "base &lt;b&gt;" in inside
+    assert repr(explorer) == "ShapeExplorer(2 shapes, 'alone')"
