@@ -4,8 +4,6 @@ Chapter "Patchify". An image tower does not see pixels but N patches, each embed
 `patchify` shows the cut; the model's strided convolution computes the same map in one step.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -5,8 +5,6 @@ multi-head attention pooling); the text tower takes the last token. Reference: b
 ``models/vit.py`` (``MAPHead``) and ``models/proj/image_text/text_transformer.py``.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,9 +1,7 @@
 """Texts and images to a model's inputs."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +22,7 @@ class Inputs(dict[str, Tensor]):
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Inputs:
+    ) -> "Inputs":
         """Move all tensors to a device; `dtype` is for pixel values, ids stay integers."""
         types = {name: dtype if x.is_floating_point() else None for name, x in self.items()}
         return Inputs({name: x.to(device, types[name]) for name, x in self.items()})
@@ -55,10 +53,10 @@ class Processor(PushToHub):
 
     def __call__(
         self,
-        text: str | Sequence[str] | None = None,
-        images: ImageLike | Sequence[ImageLike] | None = None,
+        text: str | list[str] | tuple[str, ...] | None = None,
+        images: ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None = None,
         truncate: bool = True,
-    ) -> Inputs:
+    ) -> "Inputs":
         """Prepare texts, images or both, for `model(**processor(text=..., images=...))`.
 
         Returns:

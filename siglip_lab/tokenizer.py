@@ -5,8 +5,6 @@ Chapter "Text". The ids equal those of transformers' `SiglipTokenizer` on the sa
 mask and reads its answer at the last position, so it was trained on padded rows only.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import string
@@ -15,7 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import as_list, check_context_length, check_ids, check_text
+from siglip_lab.checks import as_list, check_context_length, check_ids, check_lengths, check_text
 from siglip_lab.loading.vocabulary import END, END_ID, UNKNOWN, read_sentencepiece
 
 __all__ = ["Tokenizer", "canonicalize"]
@@ -83,12 +81,8 @@ class Tokenizer:
         """
         length = self.context_length
         rows = [self.encode(text) for text in as_list(texts)]
-        for index, row in enumerate(rows):
-            if len(row) > length and not truncate:
-                raise ValueError(
-                    f"texts[{index}] has {len(row)} tokens, the model reads {length}: shorten it, "
-                    "or pass truncate=True to cut it"
-                )
+        if not truncate:
+            check_lengths(rows, length)
         rows = [row[: length - 1] + row[-1:] if len(row) > length else row for row in rows]
         return torch.tensor([row + [self.pad_id] * (length - len(row)) for row in rows])  # [B, L]
 

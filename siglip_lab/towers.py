@@ -4,8 +4,6 @@ Chapter "Two towers". Parameter names are those of the published checkpoints in 
 format, so a downloaded file loads as it is.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -62,7 +60,7 @@ class VisionTower(Pretrained):
         x = self.embeddings(pixel_values, interpolate_pos_encoding)  # [B, N, D]
         states = [x] if output_hidden_states else None
         x = self.post_layernorm(self.encoder(x, states))
-        return TowerOutput(x, self.head(x), states and tuple(states))
+        return TowerOutput(x, self.head(x), tuple(states) if states else None)
 
 
 class TextEmbeddings(nn.Module):
@@ -108,4 +106,4 @@ class TextTower(Pretrained):
         x = self.embeddings(input_ids)  # [B, L, D]
         states = [x] if output_hidden_states else None
         x = self.final_layer_norm(self.encoder(x, states))
-        return TowerOutput(x, self.head(x), states and tuple(states))
+        return TowerOutput(x, self.head(x), tuple(states) if states else None)
