@@ -40,7 +40,7 @@ def test_the_walk_is_read_in_an_evening():
 
 def test_the_readme_gives_the_order_and_the_lines():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    places = [text.index(f"`{module}.py`") for module in EVENING]
+    places = [text.index(f"| `{module}.py` |") for module in EVENING]
     assert places == sorted(places)
     for module in EVENING:
         assert f"`{module}.py` | {lines(module)} |" in text, module
