@@ -1,8 +1,4 @@
-"""Use a model: which label fits this image, which image fits this text.
-
-Chapter "Start here". No training is needed: the labels are texts like any other. Everything here
-works with SigLIP and with CLIP.
-"""
+"""Use a model, chapter "Start here": which label fits this image, which image fits this text."""
 
 from collections.abc import Iterable
 from typing import Literal, overload

@@ -1,7 +1,4 @@
-"""The losses as one reads them, with whole matrices of logits.
-
-Training uses `siglip_lab.losses_at_scale`, held equal to `sigmoid_loss` in value and gradients.
-"""
+"""The losses as one reads them; `losses_at_scale.sigmoid_loss` is held equal, for training."""
 
 import torch
 from torch import Tensor

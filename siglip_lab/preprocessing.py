@@ -1,7 +1,4 @@
-"""Images to pixel values, chapter "Preprocessing": load, squash to a square, scale to [-1, 1].
-
-For RGB images the result equals that of transformers' `SiglipImageProcessorPil` to the bit.
-"""
+"""Images to pixel values, chapter "Preprocessing"; RGB as `SiglipImageProcessorPil` to the bit."""
 
 import os
 from collections.abc import Callable

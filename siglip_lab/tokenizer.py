@@ -1,8 +1,7 @@
 """Texts to token ids: lower-case, drop punctuation, split into SentencePiece pieces, pad to length.
 
-Chapter "Text". The ids equal those of transformers' `SiglipTokenizer` on the same model file with
-``padding="max_length", truncation=True``. Padding is not optional: the text tower has no attention
-mask and reads its answer at the last position, so it was trained on padded rows only.
+Chapter "Text". The ids equal those of transformers' `SiglipTokenizer`, padded to the full length:
+the text tower has no attention mask, and was trained on such rows only.
 """
 
 import os
@@ -46,8 +45,7 @@ class Tokenizer:
             English (32,000 pieces) and the multilingual vocabulary (250,000) of SigLIP.
         context_length: Length L of every row, in tokens: 64, or 16 for so400m-patch14-224.
 
-    Source: transformers, ``tokenization_siglip.py``; SigLIP paper, section 4 (32k vocabulary of
-    C4); big_vision ``pp/ops_text.py`` (``eos="sticky", pad_value=1``).
+    Source: transformers, ``tokenization_siglip.py``; big_vision ``pp/ops_text.py``.
 
     >>> from importlib.resources import files
     >>> tokenizer = Tokenizer(files("siglip_lab") / "tiny" / "spiece.model", context_length=8)

@@ -1,8 +1,4 @@
-"""The two towers: images and texts, each to tokens and one vector.
-
-Chapter "Two towers". Parameter names are those of the published checkpoints in the Hugging Face
-format, so a downloaded file loads as it is.
-"""
+"""The two towers, chapter "Two towers"; parameter names are those of Hugging Face's checkpoints."""
 
 from typing import NamedTuple
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from siglip_lab import losses
 from siglip_lab.losses import clip_loss, soft_target_loss
 from siglip_lab.losses_at_scale import sigmoid_loss
+from siglip_lab.pair_costs import has_kernel
 
 SIGMOID_LOSSES = [losses.sigmoid_loss, sigmoid_loss]
 
@@ -501,3 +502,156 @@ def test_no_logits_are_kept_for_backward():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()), lambda x: x):
         sigmoid_loss(*batch(300, width=8), chunk_size=64)
     assert sorted(kept) == [1, 1, 300 * 8, 300 * 8]
+
+
+# ---- on a GPU, or what runs there in Triton's interpreter ----------------------------------------
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+on_cuda = pytest.mark.skipif(not CUDA, reason="needs a CUDA GPU")
+with_kernel = pytest.mark.skipif(not has_kernel(DEVICE), reason="needs a CUDA GPU, or Triton")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CUDA or importlib.util.find_spec("triton") is None, reason="needs Triton alone")
+def test_the_kernel_in_tritons_interpreter():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
+    done = subprocess.run(
+        [*command, "with_the_kernel"],
+        env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and "passed" in done.stdout and "skipped" not in done.stdout
+
+
+def device_batch(n, m, dtype, width=64, b=-9.0):
+    generator = torch.Generator().manual_seed(n)
+    x, y = (torch.randn(count, width, generator=generator) for count in (n, m))
+    y[: min(n, m)] += 0.3 * x[: min(n, m)]
+    values = *(F.normalize(each, dim=-1).to(dtype) for each in (x, y)), torch.tensor([2.3])
+    return [each.to(DEVICE).requires_grad_() for each in (*values, torch.tensor(b))]
+
+
+def errors(loss, tensors, **options):
+    """Of the value and of each gradient, against float64: length of the difference over length."""
+    exact = [tensor.detach().double().requires_grad_() for tensor in tensors]
+    found, expected = (
+        loss(*tensors, **options),
+        losses.sigmoid_loss(*exact, labels=options["labels"]),
+    )
+    pairs = zip(
+        [found, *torch.autograd.grad(found.sum(), tensors)],
+        [expected, *torch.autograd.grad(expected.sum(), exact)],
+        strict=True,
+    )
+    return [((a - b).norm() / b.norm()).item() for a, b in pairs]
+
+
+LABELS = {
+    "diagonal": lambda n, m: None,
+    "ids": lambda n, m: tuple(torch.arange(k, device=DEVICE) % 7 for k in (n, m)),
+    "matrix": lambda n, m: pairs_of([torch.arange(k, device=DEVICE) % 7 for k in (n, m)]),
+}
+
+
+@with_kernel
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize(
+    ("dtype", "value", "gradient"),
+    [
+        (torch.float32, 5e-7, 2e-6),  # on a GPU it tells that no TF32 was used
+        (torch.bfloat16, 5e-7, 5e-3),  # rounding the gradient itself makes 1.7e-3 of it
+        (torch.float16, 5e-7, 5e-4),
+    ],
+)
+def test_parity_with_the_kernel(dtype, value, gradient, labels):
+    n, m = (150, 150) if labels == "diagonal" else (150, 269)
+    labels = LABELS[labels](n, m)
+    tensors = device_batch(n, m, dtype)
+    found = errors(sigmoid_loss, tensors, labels=labels, chunk_size=64)
+    print(dtype, [f"{each:.1e}" for each in found])
+    assert found[0] < value and max(found[1:3]) < gradient and max(found[3:]) < 1e-5
+
+
+@with_kernel
+@pytest.mark.parametrize("b", [-30.0, -20.0, 20.0])
+def test_small_costs_keep_their_digits_with_the_kernel(b):
+    """1 + exp(-20) is 1 in float32: without care, a pair would cost nothing."""
+    tensors = device_batch(40, 50, torch.float32, b=b)
+    labels = torch.full((40, 50), b > 0, device=DEVICE)
+    assert max(errors(sigmoid_loss, tensors, labels=labels)) < 1e-5
+
+
+@with_kernel
+def test_many_small_derivatives_in_float16_do_not_vanish_with_the_kernel():
+    """exp(-17.5) is below the least float16, and 2000 of it are not."""
+    x, y = torch.eye(2, 16, device=DEVICE), torch.eye(3, 16, device=DEVICE)[2:].expand(2000, 16)
+    tensors = [x.half().requires_grad_(), y.half(), torch.tensor(2.3), torch.tensor(-17.5)]
+    tensors[2:] = (each.to(DEVICE) for each in tensors[2:])
+    labels = torch.zeros(2, 2000, dtype=torch.bool, device=DEVICE)
+    (found,) = torch.autograd.grad(sigmoid_loss(*tensors, labels=labels), tensors[0])
+    exact = [tensor.detach().double() for tensor in tensors]
+    exact[0].requires_grad_()
+    (expected,) = torch.autograd.grad(losses.sigmoid_loss(*exact, labels=labels), exact[0])
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=0)
+
+
+@on_cuda
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nothing_waits_for_the_gpu(dtype, labels):
+    tensors, labels = device_batch(600, 600, dtype), LABELS[labels](600, 600)
+    sigmoid_loss(*tensors, labels=labels, chunk_size=256).backward()  # Triton compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sigmoid_loss(*tensors, labels=labels, chunk_size=256).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@on_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_in_a_cuda_graph(dtype):
+    tensors = device_batch(600, 600, dtype)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            torch.autograd.grad(sigmoid_loss(*tensors, chunk_size=256), tensors)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = sigmoid_loss(*tensors, chunk_size=256)
+        gradients = torch.autograd.grad(loss, tensors)
+    with torch.no_grad():  # other values in the same memory
+        for tensor, other in zip(tensors, device_batch(600, 600, dtype, b=-3.0), strict=True):
+            tensor.copy_(other.flip(0) if other.ndim else other)
+    graph.replay()
+    expected = sigmoid_loss(*tensors, chunk_size=256)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    for mine, theirs in zip(gradients, torch.autograd.grad(expected, tensors), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@on_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_compiled_on_a_gpu(dtype):
+    tensors = device_batch(300, 300, dtype)
+    compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*tensors), sigmoid_loss(*tensors))
+    gradients = (torch.autograd.grad(f(*tensors), tensors) for f in (compiled, sigmoid_loss))
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@on_cuda
+def test_peak_memory_on_a_gpu():
+    """Two sums in float32, a block in float32 and bfloat16; the logits alone would take 4.3 GB."""
+    n, width = 32768, 256
+    tensors = device_batch(n, n, torch.bfloat16, width)
+    sigmoid_loss(*device_batch(64, 64, torch.bfloat16, width)).backward()  # workspace of cuBLAS
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    sigmoid_loss(*tensors, chunk_size=4096).backward()
+    extra = torch.cuda.max_memory_allocated() - before
+    print(f"{extra / 1e6:.0f} MB")
+    assert extra < 1.2 * (2 * 4 * n * width + 6 * 4096**2)

@@ -309,4 +309,5 @@ CLIP_FORMAT = Format(
     text_settings=_TEXT_SETTINGS,
     tokenizer_files=("vocab.json", "merges.txt", "tokenizer.json"),
     processor_class="CLIPProcessor",
+    input_names=("input_ids", "attention_mask"),
 )

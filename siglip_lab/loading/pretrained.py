@@ -70,6 +70,7 @@ class Format:
         tokenizer_files: What its tokenizer is given: the one file, or the folder if it can be
             several.
         processor_class: transformers' name of the processor.
+        input_names: What transformers' tokenizer shall give its model.
     """
 
     config: type
@@ -88,6 +89,7 @@ class Format:
     text_settings: folders.Settings = field(default_factory=lambda: folders.TEXT_SETTINGS)
     tokenizer_files: tuple[str, ...] = ("spiece.model",)
     processor_class: str = "SiglipProcessor"
+    input_names: tuple[str, ...] = ("input_ids",)  # with a mask, transformers would hide padding
 
 
 SIGLIP = Format(
@@ -414,5 +416,6 @@ def write_processor(
     name = {"processor_class": form.processor_class}
     files: dict[str, Any] = dict(tokenizer_files)
     files["preprocessor_config.json"] = folders.SWITCHES | image | name
-    files["tokenizer_config.json"] = text | {"model_max_length": context_length} | name
+    text |= {"model_input_names": form.input_names, "model_max_length": context_length}
+    files["tokenizer_config.json"] = text | name
     folders.write_files(Path(folder), files)
