@@ -1,5 +1,4 @@
-"""The command line: ``python -m siglip_lab classify | trace | models | count | convert |
-download``.
+"""The command line: ``siglip-lab classify | trace | models | count | convert | download``.
 
 Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for wrong arguments,
 130 for Ctrl-C.
@@ -10,9 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import re
-import sys
 from pathlib import Path
 
 from siglip_lab import (
@@ -32,7 +28,9 @@ from siglip_lab.counts import compare
 from siglip_lab.loading.pretrained import resolve
 from siglip_lab.published import get_config
 from siglip_lab.tables import table
-from siglip_lab.terminal import LINE, Parser, run, show
+from siglip_lab.terminal import LINE, Parser, run, show, utf_8
+
+__all__ = ["main"]
 
 _NO_NUMBERS = (
     "the model's answer is no number: its weights are damaged, or too large for their type; trace "
@@ -44,23 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
     Args:
-        arguments: What follows ``python -m siglip_lab``; default: the process's own arguments.
+        arguments: What follows ``siglip-lab``; default: the process's own arguments.
     """
     options = _parser().parse_args(arguments)
     return run(lambda: options.run(options))
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m siglip_lab", description="SigLIP, step by step: try it on a photo."
-    )
+    parser = Parser(prog="siglip-lab", description="SigLIP, step by step: try it on a photo.")
     parser.add_argument("--version", action="version", version=f"siglip-lab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     classify = commands.add_parser("classify", help="how probable is each caption for a photo?")
-    _add_model(classify)
-    classify.add_argument("photo", help="an image file")
-    classify.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
+    _add_question(classify)
     classify.add_argument(
         "--template", default="This is a photo of {}.", type=utf_8, metavar="TEXT",
         help='sentence around each caption (default: "%(default)s"; "{}" leaves it as it is)',
@@ -68,9 +62,7 @@ def _parser() -> Parser:
     classify.set_defaults(run=_classify)
 
     walk = commands.add_parser("trace", help="show every step of one forward pass")
-    _add_model(walk)
-    walk.add_argument("photo", help="an image file")
-    walk.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
+    _add_question(walk)
     walk.set_defaults(run=_trace)
 
     models = commands.add_parser("models", help="list the models and their shapes")
@@ -109,26 +101,24 @@ def _parser() -> Parser:
     return parser
 
 
-def utf_8(word: str) -> str:
-    """What was typed; bytes that Python did not decode, as under LC_ALL=C, are taken for UTF-8."""
-    return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="tiny", metavar="WHERE",
         help='a name that "models" lists, "OWNER/NAME" on Hugging Face, "modelscope:OWNER/NAME", '
         "or a checkpoint folder (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("photo", help="an image file")
+    parser.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
 
 
-def _load(options):
-    return SigLIP.from_pretrained(options.model), Processor.from_pretrained(options.model)
+def _load(where: str) -> tuple[SigLIP, Processor]:
+    processor = Processor.from_pretrained(where)  # first, for it is there at once, or refuses
+    return SigLIP.from_pretrained(where), processor
 
 
 def _classify(options) -> None:
-    model, processor = _load(options)
+    model, processor = _load(options.model)
     (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
     if any(map(math.isnan, row)):
         raise ValueError(_NO_NUMBERS)
@@ -141,8 +131,9 @@ def _classify(options) -> None:
 
 
 def _trace(options) -> None:
-    model, processor = _load(options)
-    steps = trace(model, **processor(text=options.caption, images=options.photo))
+    model, processor = _load(options.model)
+    inputs = processor(text=options.caption, images=options.photo)
+    steps = trace(model, inputs["pixel_values"], inputs["input_ids"])
     if options.json:
         _print_json(steps.to_dicts())
     else:
@@ -227,7 +218,3 @@ def _config(name: str):
         return get_config(name)
     except ValueError as error:
         raise ValueError(f"{error}, {', '.join(clip.list_models())}") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from safetensors import SafetensorError
 
 from siglip_lab.checks import shown
 
+__all__ = ["LINE", "Parser", "run", "show", "utf_8"]
+
 LINE = 1000  # characters of an error: room for a message that lists all the models
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with exit code 2, and repeats only the ends of a long argument."""
+    """End with exit code 2, and repeat only the ends of a long argument."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         super().error(shown(message, LINE))
 
 
@@ -39,7 +43,7 @@ def run(command: Callable[[], object]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, left
         pass
     except (OSError, SafetensorError, TypeError, ValueError) as error:
-        code, message = 1, f"siglip_lab: {shown(error, LINE)}\n"
+        code, message = 1, f"siglip-lab: {shown(error, LINE)}\n"
     for stream, text in ((sys.stdout, ""), (sys.stderr, message)):
         try:
             print(text, end="", flush=True, file=stream)
@@ -52,3 +56,8 @@ def show(text: str) -> None:
     """Print, with a question mark for each character that the terminal's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding))
+
+
+def utf_8(word: str) -> str:
+    """Take bytes that Python did not decode, as under LC_ALL=C, for UTF-8."""
+    return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word

@@ -139,7 +139,7 @@ def test_convert_what_cannot_be(tiny_npz, tmp_path, capsys):
         assert main(["convert", str(tmp_path / file), str(folder), *options]) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err.startswith("siglip_lab: ") and captured.err.count("\n") == 1
+        assert captured.err.startswith("siglip-lab: ") and captured.err.count("\n") == 1
         assert message in captured.err
         assert not folder.exists()
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_exits_with_1(arguments, message, capsys):
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("siglip_lab: ")
+    assert captured.err.startswith("siglip-lab: ")
     assert message in captured.err
 
 
@@ -191,7 +191,7 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     ("error", "code", "message"),
-    [(KeyboardInterrupt(), 130, ""), (SafetensorError("disk full"), 1, "siglip_lab: disk full\n")],
+    [(KeyboardInterrupt(), 130, ""), (SafetensorError("disk full"), 1, "siglip-lab: disk full\n")],
 )
 def test_what_stops_a_command(monkeypatch, capsys, error, code, message):
     def stop(*arguments):
@@ -280,7 +280,7 @@ def test_an_error_repeats_no_text_that_floods_or_steers_the_terminal(arguments, 
         code = error.code
     captured = capsys.readouterr()
     assert code in (1, 2) and captured.out == ""
-    message = captured.err[captured.err.index("siglip_lab: ") if code == 1 else 0 :]
+    message = captured.err[captured.err.index("siglip-lab: ") if code == 1 else 0 :]
     assert len(message) < 2000
     assert not any(character in message for character in "\x1b\x9b\u202e\r\x07")
     assert code == 2 or message.count("\n") == 1
@@ -342,7 +342,7 @@ def test_output_onto_a_full_disk(monkeypatch, capsys):
         patch.setattr(sys, "stdout", full)
         assert main(["models"]) == 1
         full.flush()  # as Python does at its end
-    assert capsys.readouterr().err == "siglip_lab: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == "siglip-lab: [Errno 28] No space left on device\n"
 
 
 def test_a_folder_that_cannot_be_written(tiny_npz, tmp_path, capsys):

@@ -473,7 +473,7 @@ print(command_line.main(["convert", sys.executable, "converted"]))
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
     )
     assert run.stdout.split() == ["1", "1", "1"], run.stderr
-    errors = [line for line in run.stderr.splitlines() if line.startswith("siglip_lab: ")]
+    errors = [line for line in run.stderr.splitlines() if line.startswith("siglip-lab: ")]
     assert len(errors) == 3 and all("File too large" in line for line in errors), run.stderr
     assert "Traceback" not in run.stderr
 
@@ -481,7 +481,7 @@ print(command_line.main(["convert", sys.executable, "converted"]))
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert training.main(["--out", str(tmp_path / "file" / "m")]) == 1
-    assert capsys.readouterr().err.startswith("siglip_lab: [Errno 20] Not a directory")
+    assert capsys.readouterr().err.startswith("siglip-lab: [Errno 20] Not a directory")
 
 
 # ---- the shipped model ---------------------------------------------------------------------------
