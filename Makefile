@@ -86,7 +86,7 @@ portable: $(STAMP)
 	done; exit $$status
 
 tiny: $(STAMP)
-	$(BIN)/python -m siglip_lab.toy.train --preset shipped --out build/tiny
+	$(BIN)/python -m siglip_lab.toy.training --config shipped --out build/tiny
 	mv -f build/tiny/* siglip_lab/tiny && rmdir build/tiny
 
 # The peers stay out of .venv: open_clip asks for torchvision, which transformers then trips over.

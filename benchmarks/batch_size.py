@@ -32,6 +32,7 @@ from siglip_lab.losses import clip_loss, sigmoid_loss
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize
 from siglip_lab.processor import Processor
+from siglip_lab.toy.optimization import BETAS, adamw, learning_rate, set_learning_rate
 from siglip_lab.toy.shapes_world import (
     SIDES,
     SIZES,
@@ -55,7 +56,7 @@ EXAMPLES = 2**17
 SEEDS = [1, 2, 3]  # 0 chooses the learning rate
 LOSSES = ["softmax", "sigmoid"]
 WARMUP = 0.1  # share of the steps
-OPTIMIZER = {"betas": (0.9, 0.95), "weight_decay": 1e-4}  # the paper's
+WEIGHT_DECAY = 1e-4  # the paper's
 
 
 # ---- pictures and captions -----------------------------------------------------------------------
@@ -120,8 +121,7 @@ def start(loss: str, seed: int, images: Tensor, ids: Tensor) -> SigLIP:
     that of the share of true pairs, 1/n. All cosines of random towers have something in common,
     up to 0.2 in towers this small: softmax does not notice, a sigmoid can lose hundreds of steps.
     """
-    model = SigLIP(CONFIG)
-    model.init_weights(torch.Generator().manual_seed(seed))
+    model = SigLIP(CONFIG, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         if loss == "softmax":
             model.logit_scale.fill_(math.log(1 / 0.07))
@@ -132,17 +132,14 @@ def start(loss: str, seed: int, images: Tensor, ids: Tensor) -> SigLIP:
     return model
 
 
-def train(loss: str, n: int, learning_rate: float, seed: int, examples: int) -> tuple[SigLIP, list]:
+def train(loss: str, n: int, peak: float, seed: int, examples: int) -> tuple[SigLIP, list]:
     """The trained model, and the loss of every step."""
     model = start(loss, seed, *next(batches(seed, examples, n)))
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, fused=True, **OPTIMIZER)
+    optimizer = adamw(model, WEIGHT_DECAY)
     steps, losses = examples // n, []
+    warmup = max(1, round(WARMUP * steps))
     for step, (images, ids) in enumerate(batches(seed, examples, n)):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * schedule(step, steps)
+        set_learning_rate(optimizer, learning_rate(peak, step, steps, warmup))
         x, y = model.encode_image(images), model.encode_text(ids)
         if loss == "softmax":
             value = clip_loss(x, y, model.logit_scale)
@@ -153,14 +150,6 @@ def train(loss: str, n: int, learning_rate: float, seed: int, examples: int) -> 
         optimizer.step()
         losses.append(value.item())
     return model, losses
-
-
-def schedule(step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
-    warmup = max(1, round(WARMUP * steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
 # ---- accuracy ------------------------------------------------------------------------------------
@@ -201,15 +190,15 @@ def accuracy(model: SigLIP, group: str, count: int) -> float:
 # ---- the grid ------------------------------------------------------------------------------------
 
 
-def measure(loss: str, n: int, learning_rate: float, seed: int, settings: dict) -> dict:
+def measure(loss: str, n: int, peak: float, seed: int, settings: dict) -> dict:
     """One run: what was asked for, the losses at both ends, the accuracies."""
-    model, losses = train(loss, n, learning_rate, seed, settings["examples"])
+    model, losses = train(loss, n, peak, seed, settings["examples"])
     groups = ["validation"] if seed == 0 else ["seen", "triples", "pairs"]
     tail = losses[-max(1, len(losses) // 20) :]
     return {
         "loss": loss,
         "n": n,
-        "learning_rate": learning_rate,
+        "learning_rate": peak,
         "seed": seed,
         "accuracy": {g: round(accuracy(model, g, settings["drawings"]), 4) for g in groups},
         "first_loss": round(losses[0], 4),
@@ -280,8 +269,8 @@ def main(arguments: list[str] | None = None) -> None:
         "drawings": args.drawings,
         "config": asdict(CONFIG),
         "warmup": WARMUP,
-        "betas": list(OPTIMIZER["betas"]),
-        "weight_decay": OPTIMIZER["weight_decay"],
+        "betas": list(BETAS),
+        "weight_decay": WEIGHT_DECAY,
     }
     runs = load(args.output, settings)
     done = {tuple(r[key] for key in ("loss", "n", "learning_rate", "seed")) for r in runs}

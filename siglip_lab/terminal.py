@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from siglip_lab.checks import shown
 
-__all__ = ["LINE", "Parser", "run", "show", "utf_8"]
+__all__ = ["LINE", "Parser", "run", "show", "utf_8", "whole_number"]
 
 LINE = 1000  # characters of an error: room for a message that lists all the models
 
@@ -61,3 +61,14 @@ def show(text: str) -> None:
 def utf_8(word: str) -> str:
     """Take bytes that Python did not decode, as under LC_ALL=C, for UTF-8."""
     return os.fsencode(word).decode() if re.search("[\ud800-\udfff]", word) else word
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Make the type of an argument that is a whole number in a range."""
+
+    def number(word: str) -> int:
+        if not (word.lstrip("-").isdecimal() and least <= int(word) <= most):
+            raise argparse.ArgumentTypeError(f"{word!r} is no whole number from {least} to {most}")
+        return int(word)
+
+    return number

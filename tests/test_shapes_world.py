@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from siglip_lab.toy import shapes_world as world
+from siglip_lab.toy.data import training_batch
 from siglip_lab.toy.shapes_world import Caption, Combination, draw, random_caption, random_scene
-from siglip_lab.toy.train import training_batch
 
 
 def scenes(n: int = 200) -> list[world.Scene]:

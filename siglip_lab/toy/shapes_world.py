@@ -45,6 +45,7 @@ HELD_OUT_TRIPLES = 16  # further combinations, each of another pair
 
 _NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
 _HELD_OUT_SEED = 0
+_EXAMPLES = frozenset({("red", "circle"), ("blue", "square")})  # are never held out
 _MARGIN = 0.06  # no object comes nearer to the edge, so a model that drops the last pixels sees all
 _GAP = 0.02  # least distance between two objects
 _MAX_ANGLE = 15.0  # degrees
@@ -106,7 +107,7 @@ HOLES = {"ring": _regular(40, 0, (0.55,))}  # drawn in the background's colour
 
 
 def plural(shape: str) -> str:
-    """The plural of a shape's name.
+    """Put a shape's name into the plural.
 
     >>> plural("circle"), plural("cross")
     ('circles', 'crosses')
@@ -124,7 +125,7 @@ class Combination(NamedTuple):
     ('2 red circles', 'an orange star')
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     colour: str
     shape: str
 
@@ -142,7 +143,7 @@ def _article(word: str) -> str:
 
 @cache
 def all_combinations() -> tuple[Combination, ...]:
-    """Every combination of the world, in a fixed order.
+    """List every combination of the world, in a fixed order.
 
     Returns:
         320 combinations: 4 counts x 10 colours x 8 shapes.
@@ -160,7 +161,7 @@ def all_combinations() -> tuple[Combination, ...]:
 
 @cache
 def held_out_pairs() -> frozenset[tuple[str, str]]:
-    """The colour-shape pairs that training never shows, whatever the count.
+    """Pick the colour-shape pairs that training never shows, whatever the count.
 
     No two of the four share a colour or a shape, so each word still meets nearly all its partners.
     The red circle and the blue square, which serve as examples everywhere, are not among them.
@@ -172,13 +173,13 @@ def held_out_pairs() -> frozenset[tuple[str, str]]:
     while True:
         colours = rng.sample(list(COLOURS), HELD_OUT_PAIRS)
         pairs = frozenset(zip(colours, rng.sample(list(SHAPES), HELD_OUT_PAIRS), strict=True))
-        if not pairs & {("red", "circle"), ("blue", "square")}:
+        if not pairs & _EXAMPLES:
             return pairs
 
 
 @cache
 def held_out_combinations(kind: str = "all") -> frozenset[Combination]:
-    """The combinations that never occur in training: 32 of 320.
+    """Pick the combinations that never occur in training: 32 of 320.
 
     Args:
         kind: `"pairs"` for the 16 whose colour and shape never meet in training, `"triples"` for
@@ -196,11 +197,11 @@ def held_out_combinations(kind: str = "all") -> frozenset[Combination]:
     of_pairs = {c for c in all_combinations() if (c.colour, c.shape) in pairs}
     if kind == "pairs":
         return frozenset(of_pairs)
-    triples = _draw_triples(pairs | {("red", "circle"), ("blue", "square")})
+    triples = _draw_triples(pairs | _EXAMPLES)
     return frozenset(triples if kind == "triples" else triples | of_pairs)
 
 
-def _draw_triples(excluded: set[tuple[str, str]]) -> set[Combination]:
+def _draw_triples(excluded: frozenset[tuple[str, str]]) -> set[Combination]:
     """Four combinations of each count, each of a colour-shape pair of its own."""
     rng = random.Random(_HELD_OUT_SEED + 1)
     free = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in excluded]
@@ -210,7 +211,7 @@ def _draw_triples(excluded: set[tuple[str, str]]) -> set[Combination]:
 
 @cache
 def training_combinations() -> tuple[Combination, ...]:
-    """The combinations that training draws from: all but the held-out ones.
+    """List the combinations that training draws from: all but the held-out ones.
 
     >>> len(training_combinations())
     288
@@ -258,7 +259,7 @@ class Scene:
 
 
 def random_scene(seed: int | str | random.Random, combination: Combination | None = None) -> Scene:
-    """Draws a scene; the same seed gives the same scene on every machine.
+    """Draw a scene; the same seed gives the same scene on every machine.
 
     Args:
         seed: A seed, or a generator to draw from.
@@ -317,8 +318,8 @@ def _free_spot(
 ) -> tuple[float, float] | None:
     """A centre that keeps clear of every (centre, radius) in `taken`, or None after 10 tries."""
     low, high = _MARGIN + 1.12 * radius, 1 - _MARGIN - 1.12 * radius
-    x_range = {"left": (low, 0.48), "right": (0.52, high)}.get(side, (low, high))
-    y_range = {"top": (low, 0.48), "bottom": (0.52, high)}.get(side, (low, high))
+    x_range = 0.52 if side == "right" else low, 0.48 if side == "left" else high
+    y_range = 0.52 if side == "bottom" else low, 0.48 if side == "top" else high
     for _ in range(10):
         x, y = rng.uniform(*x_range), rng.uniform(*y_range)
         if all(math.hypot(x - u, y - v) > 1.12 * (radius + r) + _GAP for (u, v), r in taken):
@@ -327,7 +328,7 @@ def _free_spot(
 
 
 def draw(scene: Scene) -> Image.Image:
-    """The picture of a scene.
+    """Draw the picture of a scene.
 
     Args:
         scene: What to draw.
@@ -408,7 +409,7 @@ _PLACES = {"left": "on the left", "right": "on the right"} | {
 
 
 def random_caption(scene: Scene, seed: int | str | random.Random) -> Caption:
-    """A caption that is true of the scene, in varied wording.
+    """Make a caption that is true of the scene, in varied wording.
 
     Half of the captions name count, colour and shape; the others leave one or two of the three
     out ("something red", "2 shapes", "a photo of circles"). Some add the size or the side.
@@ -451,10 +452,12 @@ def _wording(
     if not count_named and shape is None:
         return frozenset(COUNTS), " ".join(word for word in ("something", size, colour) if word)
     noun = shape or "shape"
-    words = [size, colour, noun if count == 1 else plural(noun)]
+    if count > 1:
+        noun = plural(noun)
+    spoken = [size, colour, noun]
     if colour is not None and rng.random() < 0.15:
-        words = [size, words[2], "in", colour]
-    words = [word for word in words if word]
+        spoken = [size, noun, "in", colour]
+    words = [word for word in spoken if word]
     if count == 1:  # "a red circle" says one even where no number was asked for
         number = rng.choice([_article(words[0]), _article(words[0]), "1", "one"])
         return frozenset({1}), " ".join([number, *words])
