@@ -1,11 +1,14 @@
-"""Time and memory of `siglip_lab.sigmoid_loss` against open_clip's loss and transformers' own.
+"""Time and memory of `siglip_lab.sigmoid_loss` against others, forward and backward.
 
-Forward and backward, d = 1152. Runs alternate in one process; the peak of memory is taken in a
-process of its own for each way. A way that does not fit into memory has null. Beside the ways
-stands what none of them can do without: the three matrix products.
+Runs alternate in one process. A way that does not fit into memory, or does not run, has null.
+Beside the ways stands what none of them can do without: the three matrix products.
 
-Run ``python -m benchmarks.losses``; it writes ``siglip_lab/data/results/losses.json``, or on a
-machine with a GPU ``losses_gpu.json``.
+On a CPU, in float32 with d = 1152, against open_clip's loss and transformers' own; the peak of
+memory is taken in a process of its own for each way. On a CUDA GPU, with d = 768, against
+siglip-kernel where it is installed, with the errors of the gradients and several sizes of a block.
+
+Run ``python -m benchmarks.losses``; it writes ``siglip_lab/data/results/losses.json``, on a machine
+with a GPU the key "gpu" in it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import inspect
 import json
 import multiprocessing
 import resource
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,11 +29,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.common import RESULTS, alternate, hardware, write
+from siglip_lab import losses
 from siglip_lab.losses_at_scale import sigmoid_loss
 
-WIDTH = 1152
-SIZES = {"cpu": [1024, 2048, 4096, 8192, 16384, 32768], "cuda": [2**k for k in range(12, 21)]}
-LARGEST_PEER = 2**17  # beyond it, the logits of the others alone are larger than any one card
+WIDTH, SIZES = 1152, [1024, 2048, 4096, 8192, 16384, 32768]
+GPU_WIDTH, CHUNKS = 768, [2048, 4096, 5632, 8192, 11264, 16384]
+GPU_SIZES = [(16384, "float32"), (16384, "bfloat16"), (32768, "bfloat16"), (65536, "bfloat16")]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -84,15 +89,15 @@ WAYS = {  # each makes a function of images, texts, log t and b
 }
 
 
-def inputs(n: int) -> list[Tensor]:
+def inputs(n: int, width: int = WIDTH, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Pairs that are a little alike, as in the first steps of training; the paper's log t and b."""
-    generator = torch.Generator().manual_seed(0)
-    x, noise = (torch.randn(n, WIDTH, generator=generator) for _ in range(2))
+    generator = torch.Generator(DEVICE).manual_seed(0)
+    x, noise = (torch.randn(n, width, generator=generator, device=DEVICE) for _ in range(2))
     y = noise.add_(x, alpha=0.3)
     for each in (x, y):
         each /= torch.linalg.vector_norm(each, dim=-1, keepdim=True)
-    tensors = x, y, torch.tensor([10.0]).log(), torch.tensor([-10.0])
-    return [nn.Parameter(tensor.to(DEVICE)) for tensor in tensors]
+    log_t, b = torch.tensor(10.0, device=DEVICE).log(), torch.tensor(-10.0, device=DEVICE)
+    return [nn.Parameter(each) for each in (x.to(dtype), y.to(dtype), log_t, b)]
 
 
 def step(loss, tensors: list[Tensor]) -> Tensor:
@@ -109,10 +114,8 @@ def step(loss, tensors: list[Tensor]) -> Tensor:
 def products(x: Tensor, y: Tensor, side: int = 2048) -> None:
     """The three products of 2 n^2 d operations alone: logits, and the gradients of x and y.
 
-    In blocks, because the whole logits do not fit; on a GPU in bfloat16, its fastest type.
+    In blocks, because the whole logits do not fit.
     """
-    if DEVICE.type == "cuda":
-        x, y = x.bfloat16(), y.bfloat16()
     grad_x, grad_y, block = torch.zeros_like(x), torch.zeros_like(y), x.new_empty(side, side)
     rows = [slice(i, i + side) for i in range(0, len(x), side)]
     for i in rows:
@@ -125,7 +128,7 @@ def products(x: Tensor, y: Tensor, side: int = 2048) -> None:
         torch.cuda.synchronize()
 
 
-# ---- measurements --------------------------------------------------------------------------------
+# ---- on a CPU ------------------------------------------------------------------------------------
 
 
 def extra_gb(name: str, n: int) -> float | None:
@@ -148,11 +151,7 @@ def _extra_gb(name: str, n: int) -> float | None:
 
 
 def peak_bytes(reset: bool = False) -> int:
-    """The largest memory so far: of torch on the GPU, of the process without one."""
-    if DEVICE.type == "cuda":
-        if reset:
-            torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.max_memory_allocated()
+    """The largest memory of the process so far."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -165,7 +164,7 @@ def peak_bytes(reset: bool = False) -> int:
 def limit_memory() -> None:
     """Let this process fail where the machine would start to swap or kill."""
     meminfo = Path("/proc/meminfo")
-    if DEVICE.type == "cpu" and meminfo.exists():
+    if meminfo.exists():
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
         available = int(fields["MemAvailable"].split()[0]) * 1024
         resource.setrlimit(resource.RLIMIT_DATA, (int(0.9 * available),) * 2)
@@ -180,7 +179,7 @@ def check_equal(ways: dict) -> None:
 
 def row(ways: dict, n: int, seconds: float) -> dict:
     """One batch size: memory of each way, then the time of those that fit."""
-    memory = {k: extra_gb(k, n) for k in ways if k == "siglip_lab" or n <= LARGEST_PEER}
+    memory = {name: extra_gb(name, n) for name in ways}
     tensors = inputs(n)
     steps = {
         name: lambda loss=loss: step(loss, tensors)
@@ -207,26 +206,120 @@ def row(ways: dict, n: int, seconds: float) -> dict:
     }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    sizes = SIZES[DEVICE.type]
-    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="values of n")
-    parser.add_argument("--seconds", type=float, default=60, help="time for one size, roughly")
-    default = RESULTS / ("losses_gpu.json" if DEVICE.type == "cuda" else "losses.json")
-    parser.add_argument("--output", type=Path, default=default, help="where to write the result")
-    args = parser.parse_args(arguments)
+def on_cpu(sizes: list[int], seconds: float) -> dict:
     ways = {name: way for name, make in WAYS.items() if (way := make()) is not None}
     check_equal(ways)
-    rows = [row(ways, n, args.seconds) for n in tqdm(args.sizes, desc="batch sizes")]
-    result = {
+    return {
         "what": "sigmoid loss, forward and backward in float32: median seconds of alternating "
         "runs; peak memory above the inputs and their gradients in 10^9 bytes, null where it does "
-        "not fit; products_s: the three matrix products of the step alone (bfloat16 on a GPU); "
-        "ratio: the fastest peer's time over siglip_lab's",
+        "not fit; products_s: the three matrix products of the step alone; ratio: the fastest "
+        "peer's time over siglip_lab's",
         "hardware": hardware("transformers", "open_clip_torch"),
         "d": WIDTH,
-        "rows": rows,
+        "rows": [row(ways, n, seconds) for n in tqdm(sizes, desc="batch sizes")],
     }
+
+
+# ---- on a GPU ------------------------------------------------------------------------------------
+
+
+def gpu_step(loss, tensors: list[Tensor]) -> float | None:
+    """Peak memory of one step above the inputs, its gradients included, in 10^9 bytes."""
+    for tensor in tensors:
+        tensor.grad = None
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        step(loss, tensors)
+    except Exception as error:  # a peer that cannot is no reason to measure nothing
+        tqdm.write(f"{type(error).__name__}: {str(error)[:300]}")
+        return None
+    return round((torch.cuda.max_memory_allocated() - before) / 1e9, 3)
+
+
+def gpu_row(ways: dict, tensors: list[Tensor], runs: int) -> dict:
+    """Memory of each way, and the time of those that run."""
+    for way in ways.values():  # what is compiled and loaded at the first call, cuBLAS's workspace
+        gpu_step(way, tensors)
+    memory = {name: gpu_step(way, tensors) for name, way in ways.items()}
+    x, y = (tensor.detach() for tensor in tensors[:2])
+    steps = {
+        name: lambda way=way: step(way, tensors)
+        for name, way in ways.items()
+        if memory[name] is not None
+    }
+    steps |= {f"products {side}": lambda side=side: products(x, y, side) for side in (4096, 16384)}
+    median, _ = alternate(steps, runs)
+    bound = min(median[name] for name in median if name.startswith("products"))
+    return {
+        "runs": runs,
+        "median_ms": {k: round(1e3 * median[k], 2) if k in median else None for k in memory},
+        "products_ms": round(1e3 * bound, 2),
+        "extra_gb": memory,
+    }
+
+
+def gradient_errors(ways: dict, dtype: torch.dtype) -> dict:
+    """Each gradient's distance from float64's, as a share of its length; 4,096 pairs."""
+    tensors = inputs(4096, GPU_WIDTH, dtype)
+    exact = [nn.Parameter(tensor.detach().double()) for tensor in tensors]
+    step(losses.sigmoid_loss, exact)
+    found = {}
+    for name, way in ways.items():
+        if gpu_step(way, tensors) is not None:
+            pairs = zip(("images", "texts", "log_t", "b"), tensors, exact, strict=True)
+            found[name] = {
+                part: float(f"{(mine.grad - right.grad).norm() / right.grad.norm():.1e}")
+                for part, mine, right in pairs
+            }
+    return found
+
+
+def on_gpu(sizes: list[tuple[int, str]], runs: int) -> dict:
+    ways, packages = {"siglip_lab": sigmoid_loss}, []
+    if importlib.util.find_spec("siglip_kernel"):
+        from siglip_kernel import fused_siglip_loss
+
+        ways["siglip-kernel"], packages = fused_siglip_loss, ["siglip-kernel"]
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+    rows = []
+    for n, dtype in tqdm(sizes, desc="batch sizes"):
+        tensors = inputs(n, GPU_WIDTH, getattr(torch, dtype))
+        rows.append({"n": n, "dtype": dtype} | gpu_row(ways, tensors, runs))
+    n, dtype = sizes[-1]
+    chunks = {
+        str(size): lambda *tensors, size=size: sigmoid_loss(*tensors, chunk_size=size)
+        for size in CHUNKS
+    }
+    return {
+        "what": "sigmoid loss, forward and backward: median milliseconds of alternating runs; peak "
+        "memory above the inputs, gradients included, in 10^9 bytes; products_ms: the three matrix "
+        "products of the step alone, in the same type; chunks: the last row by the side of a "
+        "block; errors: a gradient's distance from float64's over its length, at 4,096 pairs",
+        "hardware": hardware(*packages, "triton") | {"driver": driver},
+        "d": GPU_WIDTH,
+        "rows": rows,
+        "chunks": {"n": n, "dtype": dtype} | gpu_row(chunks, tensors, runs),
+        "errors": {
+            dtype: gradient_errors(ways, getattr(torch, dtype))
+            for dtype in ("float32", "bfloat16", "float16")
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="n, on a CPU")
+    parser.add_argument("--seconds", type=float, default=60, help="time for one n, on a CPU")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each way, on a GPU")
+    parser.add_argument("--output", type=Path, default=RESULTS / "losses.json", help="where to")
+    args = parser.parse_args(arguments)
+    result = json.loads(args.output.read_text()) if args.output.exists() else {}
+    if DEVICE.type == "cuda":
+        result["gpu"] = on_gpu(GPU_SIZES, args.runs)
+    else:
+        result |= on_cpu(args.sizes, args.seconds)
     write(result, args.output)
     print(json.dumps(result, indent=1))
 

@@ -2,8 +2,7 @@
 
 The peers are transformers' `SiglipImageProcessorPil` and, where it is installed, hf-processors-rs,
 which computes the same in Rust; all three give the same bits, or nothing is written. Runs of them
-alternate, in one process, so that a slow moment of the machine meets all. torch keeps to one
-thread: it is only asked to copy here, and threads that wait for work disturb whatever runs next.
+alternate, in one process, so that a slow moment of the machine meets all.
 
 "pillow" is the resize alone, which siglip_lab and transformers share: no way around it is faster.
 
@@ -101,7 +100,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=60, help="timed runs for one image")
     parser.add_argument("--output", type=Path, default=RESULTS / "preprocess.json")
     args = parser.parse_args()
-    torch.set_num_threads(1)
     photos = [photo(640, 480, seed) for seed in range(32)]
     few = max(1, args.runs // 4)
     with tempfile.TemporaryDirectory() as folder:

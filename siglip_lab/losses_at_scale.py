@@ -6,6 +6,9 @@ from one pass over blocks of logits, which are never stored.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any, cast
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -14,10 +17,11 @@ from torch.autograd import forward_ad
 from siglip_lab.checks import check_integer
 from siglip_lab.loss_checks import check_pairs
 from siglip_lab.pair_costs import HALF_SCALE, has_kernel, sum_and_derive
+from siglip_lab.ring import BATCH_TYPES, compare_batches, pass_on
 
 __all__ = ["distributed_sigmoid_loss", "sigmoid_loss"]
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LossAndGradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 def sigmoid_loss(
@@ -71,17 +75,15 @@ def distributed_sigmoid_loss(
     """Compute SigLIP's loss of one process's images and the texts of all processes.
 
     The texts go around a ring while blocks are computed, and their gradient follows them home. All
-    processes of the group call this together, each with a batch of the same shape. The mean of the
-    gradients, as of DistributedDataParallel, is that of `sigmoid_loss` over the whole batch.
+    processes call this together, each with a batch of the same shape. DistributedDataParallel's
+    mean of the gradients is then that of `sigmoid_loss` over the whole batch.
 
-    Args:
-        image_embeds, text_embeds, logit_scale, logit_bias, chunk_size: As for `sigmoid_loss`.
-        labels: Group ids, for this process's images and texts; equal ids are a true pair wherever
-            the two are. Default: row i of the images and row i of this process's texts.
-        group: The processes; default: all. Gloo and NCCL will do.
+    Args: As for `sigmoid_loss`, and
+        labels: Group ids of this process's images and texts, which reach over all processes.
+        group: The processes, with Gloo or NCCL. Default: all.
 
     Returns:
-        The sum over n images times all texts, over n; the mean over the processes is the loss.
+        The sum over n images and all texts, over n; its mean over the processes is the loss.
         Backward must begin with the same number in each, as it does with a gradient scaler.
 
     Raises:
@@ -101,7 +103,8 @@ def distributed_sigmoid_loss(
             raise TypeError("labels over many processes must be ids, ([n], [m]); got a matrix")
     except (TypeError, ValueError):
         if isinstance(image_embeds, Tensor):  # or the others would wait for this one's texts
-            _compare([0] * 7, image_embeds.device, group)
+            with suppress(ValueError):
+                compare_batches([0] * 7, image_embeds.device, group)
         raise
     return _apply(tensors, checked, chunk_size, group.group_name)
 
@@ -132,14 +135,14 @@ def _loss_and_gradients(
     chunk: int,
     with_grad: bool,
     group: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> LossAndGradients:
     """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
     dtype, narrow, world, rank, ids = _accumulate_in(x, y), _is_narrow(x, y), 1, 0, [text_ids]
-    ring = dist.distributed_c10d._resolve_process_group(group) if group else None
+    ring = dist.distributed_c10d._resolve_process_group(cast(Any, group)) if group else None
     if ring is not None:
         world, rank = ring.size(), ring.rank()
-        kinds = DTYPES.index(x.dtype), DTYPES.index(y.dtype)
-        _compare([*x.shape, len(y), *kinds, with_grad, labels is not None], x.device, ring)
+        kinds = BATCH_TYPES.index(x.dtype), BATCH_TYPES.index(y.dtype)
+        compare_batches([*x.shape, len(y), *kinds, with_grad, labels is not None], x.device, ring)
         if text_ids is not None:
             ids = [torch.empty_like(text_ids) for _ in range(world)]
             dist.all_gather(ids, text_ids.contiguous(), ring)
@@ -148,23 +151,21 @@ def _loss_and_gradients(
     to_x, to_texts = x.new_zeros(x.shape, dtype=dtype) if with_grad else None, None
     for step in range(world):  # at hand are the texts of rank - step
         moving = [texts] * (step < world - 1) + [to_texts] * (to_texts is not None)
-        arriving, requests = _pass_on(moving, ring)
+        arriving, wait = pass_on(moving, ring)
         to_these = y.new_zeros(y.shape, dtype=dtype) if with_grad else None
         true = labels, ids[(rank - step) % len(ids)], step == 0
         sums += _add_pairs(x, texts, t, bias, true, chunk, to_x, to_these)
-        for request in requests:
-            request.wait()
+        wait()
         if step < world - 1:
             texts = arriving[0]
         if with_grad:  # what the ranks before have added arrives one step behind the texts
             to_texts = to_these if step == 0 else arriving[-1].add_(to_these)
     loss, to_b = sums[0] / len(x), sums[1] / len(x)
-    if not with_grad:
-        return loss, *(x.new_empty(0) for _ in range(4))
+    if to_x is None or to_texts is None:
+        return cast(LossAndGradients, (loss, *(x.new_empty(0) for _ in range(4))))
     if world > 1:
-        (to_texts,), requests = _pass_on([to_texts], ring)  # the last step home
-        for request in requests:
-            request.wait()
+        (to_texts,), wait = pass_on([to_texts], ring)  # the last step home
+        wait()
     t_over_n = t / (len(x) * (HALF_SCALE if narrow else 1))
     to_x, to_y = to_x.mul_(t_over_n), to_texts.mul_(t_over_n)
     to_log_t = sums[2] * t / len(x)
@@ -172,7 +173,8 @@ def _loss_and_gradients(
         parts = zip(x.split(4096), to_x.split(4096), strict=True)  # or all of x would be copied
         to_log_t = sum(torch.linalg.vecdot(a.to(dtype), grad).sum() for a, grad in parts)
     gradients = zip((x, y, log_t, b), (to_x, to_y, to_log_t, to_b), strict=True)
-    return loss, *(grad.to(each.dtype).reshape(each.shape) for each, grad in gradients)
+    as_given = (grad.to(each.dtype).reshape(each.shape) for each, grad in gradients)
+    return cast(LossAndGradients, (loss, *as_given))
 
 
 @_loss_and_gradients.register_fake
@@ -197,47 +199,10 @@ def _scale_gradients(ctx, grad_loss, *_):
 _loss_and_gradients.register_autograd(_scale_gradients, setup_context=_keep_gradients)
 
 
-def _pass_on(tensors: list[Tensor], ring: dist.ProcessGroup | None) -> tuple[list, list]:
-    """Begin to send to the next rank: where the tensors of the one before arrive, and requests."""
-    if ring is None or not tensors:
-        return [], []
-    ranks, me = dist.get_process_group_ranks(ring), ring.rank()
-    to, source = ranks[(me + 1) % len(ranks)], ranks[me - 1]
-    arriving, transfers = [torch.empty_like(tensor) for tensor in tensors], []
-    for tensor, buffer in zip(tensors, arriving, strict=True):
-        transfers.append(dist.P2POp(dist.isend, tensor, to, ring))
-        transfers.append(dist.P2POp(dist.irecv, buffer, source, ring))
-    return arriving, dist.batch_isend_irecv(transfers)
-
-
-def _compare(mine: list[int], device: torch.device, ring: dist.ProcessGroup) -> None:
-    """Refuse in each rank what would leave one waiting for another's texts."""
-    # Filled in on the device, number by number: a copy from the host would wait for it.
-    row = torch.stack([torch.full((), each, device=device) for each in mine])
-    rows = [torch.empty_like(row) for _ in range(ring.size())]
-    dist.all_gather(rows, row, ring)
-    same = (torch.stack(rows) == row).all()
-    if device.type != "cpu":
-        torch._assert_async(same, "the ranks' batches differ")  # reads nothing back
-    elif not same:
-        odd = next(rank for rank, each in enumerate(rows) if not torch.equal(each, rows[0]))
-        said = []
-        for rank in (odd, 0):
-            n, d, m, i, j, grad, ids = rows[rank].tolist()
-            types = f"{DTYPES[i]} and {DTYPES[j]}".replace("torch.", "")
-            said.append(f"[{n}, {d}] and [{m}, {d}], {types}, gradients {grad}, ids {ids}")
-        raise ValueError(
-            f"the ranks' batches differ: rank {odd} has {said[0]}, rank 0 {said[1]} (all 0: it "
-            "refuses its own); for an uneven last batch, give sampler and loader drop_last=True"
-        )
-
-
 def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
-    """What `sum_and_derive` adds up over all pairs of n images and m texts, `[3]`.
+    """Add derivatives times y to `to_x`, times x to `to_y`; the sums of `sum_and_derive`, `[3]`.
 
-    The derivatives times y are added to `to_x`, and times x to `to_y`, upscaled in half precision.
-    Labels are a bool matrix or the images' ids, the texts' ids, and whether, without either, text i
-    belongs to image i.
+    Labels: a matrix or the images' ids, the texts' ids, and whether the texts are the images' own.
     """
     true, text_ids, own = labels
     n, m, dtype, narrow = len(x), len(y), _accumulate_in(x, y), _is_narrow(x, y)
@@ -249,15 +214,15 @@ def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
         rows = slice(i, i + chunk)
         x_rows = x[rows] if narrow else x[rows].to(dtype)
         for j in range(0, m, chunk):
-            columns, matched = slice(j, j + chunk), None
+            columns = slice(j, j + chunk)
             y_columns = y[columns] if narrow else y[columns].to(dtype)
-            if true is not None:
-                of_rows = true[rows, columns] if text_ids is None else true[rows, None]
-                matched = of_rows if text_ids is None else of_rows == text_ids[columns]
+            if text_ids is not None:
+                matched = true[rows, None] == text_ids[columns]
+            else:
+                matched = None if true is None else true[rows, columns]
             shape = len(x_rows), len(y_columns)
-            cosines, derivatives = (
-                each[: shape[0] * shape[1]].view(shape) for each in (block, narrow_block)
-            )
+            cosines = block[: shape[0] * shape[1]].view(shape)
+            derivatives = narrow_block[: cosines.numel()].view(shape)
             _add_product(cosines, x_rows, y_columns.T, beta=0)
             diagonal = i - j if own else chunk  # outside of the block
             pairs = cosines, t, b, matched, diagonal, derivatives
@@ -278,7 +243,11 @@ def _add_product(out: Tensor, a: Tensor, b: Tensor, beta: int = 1) -> None:
 
 def _is_narrow(x: Tensor, y: Tensor) -> bool:
     """Whether half precision is multiplied as it is."""
-    return x.dtype == y.dtype and x.dtype in DTYPES[:2] and (x.is_cuda or has_kernel(x.device))
+    return (
+        x.dtype == y.dtype
+        and x.dtype in (torch.float16, torch.bfloat16)
+        and (x.is_cuda or has_kernel(x.device))
+    )
 
 
 def _accumulate_in(x: Tensor, y: Tensor) -> torch.dtype:

@@ -55,8 +55,9 @@ def sum_and_derive(
         rows = slice(start, start + size)
         of_part = cosines[rows].clone() if narrow else None
         part = torch.addcmul(b, cosines[rows], t, out=cosines[rows])
-        positive, sign = part.diagonal(diagonal + start), -1
-        if true is not None:
+        if true is None:
+            positive, sign = part.diagonal(diagonal + start), part.new_full((), -1)
+        else:
             positive, sign = part, torch.where(true[rows], -1.0, 1.0)
         positive.mul_(sign)  # -z * logit; to subtract the logit from the cost would cancel digits
         sums[0] += F.softplus(part, threshold=40).sum()  # the default, 20, is too few for float64
@@ -83,35 +84,36 @@ def _by_kernel(cosines, t, b, true, diagonal: int, out) -> Tensor:
     return sums.sum(dim=(1, 2))
 
 
-def _kernel(
-    cosines, t, b, labels, out, costs, derivatives, products, rows, columns, diagonal, scale,
-    LABELS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    inside = (row < rows) & (column < columns)
-    at = row.to(tl.int64) * columns + column
-    cosine = tl.load(cosines + at, mask=inside, other=0.0)
-    logit = cosine * tl.load(t) + tl.load(b)
-    if LABELS:
-        positive = tl.load(labels + at, mask=inside, other=0) != 0
-    else:
-        positive = column == row + diagonal
-    logit = tl.where(positive, -logit, logit)  # -z * logit
-    e = tl.exp(-tl.abs(logit))  # one exponential for softplus and sigmoid
-    # log(1 + e) = 2 artanh(s): no slow logarithm, and a small e keeps the digits that 1 + e loses
-    s = e / (2 + e)
-    q = s * s  # at most 1/9
-    series = 1 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13))))))
-    softplus = tl.maximum(logit, 0.0) + 2 * s * series
-    sigmoid = tl.where(logit < 0, e, 1.0) / (1 + e)
-    derivative = tl.where(inside, tl.where(positive, -sigmoid, sigmoid), 0.0)
-    tl.store(out + at, (derivative * scale).to(out.dtype.element_ty), mask=inside)
-    program = tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)
-    tl.store(costs + program, tl.sum(tl.where(inside, softplus, 0.0)))
-    tl.store(derivatives + program, tl.sum(derivative))
-    tl.store(products + program, tl.sum(derivative * cosine))
-
-
 if triton is not None:
-    _kernel = triton.jit(_kernel)
+
+    @triton.jit
+    def _kernel(
+        cosines, t, b, labels, out, costs, derivatives, products, rows, columns, diagonal, scale,
+        LABELS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ):  # fmt: skip
+        row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+        column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+        inside = (row < rows) & (column < columns)
+        at = row.to(tl.int64) * columns + column
+        cosine = tl.load(cosines + at, mask=inside, other=0.0)
+        logit = cosine * tl.load(t) + tl.load(b)
+        if LABELS:
+            positive = tl.load(labels + at, mask=inside, other=0) != 0
+        else:
+            positive = column == row + diagonal
+        logit = tl.where(positive, -logit, logit)  # -z * logit
+        e = tl.exp(-tl.abs(logit))  # one exponential for softplus and sigmoid
+        # log(1 + e) = 2 artanh(s): no slow logarithm, and a small e keeps digits that 1 + e loses
+        s = e / (2 + e)
+        q = s * s  # at most 1/9
+        series = 1 + q * (
+            1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13)))))
+        )
+        softplus = tl.maximum(logit, 0.0) + 2 * s * series
+        sigmoid = tl.where(logit < 0, e, 1.0) / (1 + e)
+        derivative = tl.where(inside, tl.where(positive, -sigmoid, sigmoid), 0.0)
+        tl.store(out + at, (derivative * scale).to(out.dtype.element_ty), mask=inside)
+        program = tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)
+        tl.store(costs + program, tl.sum(tl.where(inside, softplus, 0.0)))
+        tl.store(derivatives + program, tl.sum(derivative))
+        tl.store(products + program, tl.sum(derivative * cosine))

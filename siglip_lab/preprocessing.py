@@ -1,6 +1,5 @@
 """Images to pixel values, chapter "Preprocessing"; RGB as `SiglipImageProcessorPil` to the bit."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -90,17 +89,18 @@ def transform_all(
     if not images:
         raise ValueError("the list of images is empty; expected at least one image")
 
-    def one(index: int) -> Tensor:
+    # Pillow and NumPy let go of Python's lock while they compute, so threads share the work, each
+    # with one picture at full size. PyTorch's own threads, waiting for more, would be in their way.
+    pixel_values = torch.empty(len(images), 3, size, size)
+    rows = pixel_values.numpy()
+
+    def one(index: int) -> None:
         try:
-            return transform(images[index], size, background)  # [3, S, S]
+            rows[index] = transform(images[index], size, background).numpy()  # [3, S, S]
         except (TypeError, ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{index}]: {error}") from error
 
-    # Pillow and NumPy let go of Python's lock while they compute, so threads share the work. Each
-    # holds one picture at full size.
-    pixel_values = torch.empty(len(images), 3, size, size)
-    with ThreadPoolExecutor(min(len(images), os.cpu_count() or 1, MAX_THREADS)) as pool:
+    with ThreadPoolExecutor(min(len(images), torch.get_num_threads(), MAX_THREADS)) as pool:
         run = pool.map if len(images) > 1 else map
-        for index, x in enumerate(run(one, range(len(images)))):
-            pixel_values[index] = x
+        list(run(one, range(len(images))))
     return pixel_values

@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import siglip_lab as sl
+from benchmarks import forward, preprocess
 from benchmarks.common import RESULTS
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +69,39 @@ def test_a_peer_that_computes_something_else_is_not_compared(measure, tmp_path):
 @pytest.mark.slow
 def test_a_missing_peer_is_named(measure):
     assert "`make bench` fetches it" in measure().stderr
+
+
+@pytest.mark.slow
+def test_forward_passes_are_measured_beside_transformers(tmp_path):
+    forward.main(["--models", "tiny", "--runs", "1", "--devices", "cpu", "--folder", str(tmp_path)])
+    rows = json.loads((tmp_path / "forward.json").read_text())["rows"]
+    cases = [(row["dtype"], row["tower"]) for row in rows]
+    assert cases == [(d, t) for d in ("float32", "bfloat16") for t in ("vision", "text")]
+    for row in rows:
+        median = row["median_ms"]
+        assert row["ratio"] == pytest.approx(median["transformers"] / median["siglip_lab"], 0.02)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_tower_that_computes_something_else_is_not_compared():
+    model = sl.SigLIP(sl.get_config("tiny"), seed=0)
+    towers = {"siglip_lab": model.text_model, "transformers": forward.twin(model).text_model}
+    ids = torch.randint(100, (2, 16))
+    assert forward.row(towers, ids, runs=1)["difference"] < 1e-4
+    towers["transformers"] = forward.twin(sl.SigLIP(sl.get_config("tiny"), seed=1)).text_model
+    with pytest.raises(RuntimeError, match="differ"):
+        forward.row(towers, ids, runs=1)
+
+
+def test_preprocessing_is_measured_beside_its_peers(tmp_path):
+    image = preprocess.photo(64, 48, seed=0)
+    image.save(tmp_path / "a.png")
+    for images in (image, [image] * 2, [str(tmp_path / "a.png")] * 3):
+        row = preprocess.row("", images, runs=1)
+        assert row["images"] == (len(images) if isinstance(images, list) else 1)
+        assert row["ratio"]["transformers"] > 0
+        assert ("pillow" in row["ratio"]) == (images is image)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")))

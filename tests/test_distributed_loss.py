@@ -215,26 +215,24 @@ def matrix_everywhere(rank):
 
 
 @pytest.mark.parametrize(
-    ("function", "errors", "words"),
+    ("function", "errors"),
     [
-        (labels_on_one_rank, [ValueError] * 3, "rank 1: images [4, 4] float32, texts [4, 4] float"),
-        (uneven_labelled_batch, [ValueError] * 3, "drop_last=True"),
-        (signs_on_one_rank, [TypeError, ValueError, ValueError], "labels > 0"),
-        (too_few_ids_on_one_rank, [ValueError] * 3, "ids have shapes [3] and [3]; expected [4]"),
-        (matrix_everywhere, [TypeError] * 3, "labels are a torch.bool tensor of shape (4, 4)"),
+        (labels_on_one_rank, [ValueError] * 3),
+        (uneven_labelled_batch, [ValueError] * 3),
+        (signs_on_one_rank, [TypeError, ValueError, ValueError]),
+        (too_few_ids_on_one_rank, [ValueError] * 3),
+        (matrix_everywhere, [TypeError] * 3),
     ],
 )
-def test_every_rank_refuses_labels_that_do_not_fit(function, errors, words):
+def test_every_rank_refuses_labels_that_do_not_fit(function, errors):
     """The rank with the wrong labels, and those that would otherwise wait for it."""
     found = ranks.run(3, function)
     assert [type(error) for error in found] == errors, found
-    assert any(words in str(error) for error in found), found
+    assert all(len(str(error)) <= 300 for error in found), found
 
 
-def test_a_rank_without_labels_is_named():
-    for error in ranks.run(3, labels_on_one_rank):
-        lines = [line for line in str(error).splitlines() if "ids [4] and [4]" in line]
-        assert len(lines) == 1 and "rank 1" in lines[0]
+def test_a_rank_with_labels_is_named():
+    assert all("rank 1" in str(error) for error in ranks.run(3, labels_on_one_rank))
 
 
 def no_matrix(rank):
@@ -243,20 +241,20 @@ def no_matrix(rank):
 
 
 @pytest.mark.parametrize(
-    ("function", "words"),
+    ("function", "odd"),
     [
-        (uneven_batch, "rank 2: images [3, 4] float32, texts [3, 4] float32"),
-        (another_type, "rank 1: images [4, 4] float64"),
-        (gradients_on_one_rank, "rank 0: images [4, 4] float32, texts [4, 4] float32, with grad"),
-        (unequal_counts, "rank 2: images [4, 4] float32, texts [6, 4]"),
-        (no_matrix, "rank 0: images [0, 0]"),
+        (uneven_batch, "rank 2"),
+        (another_type, "rank 1"),
+        (gradients_on_one_rank, "rank 1"),  # the first that differs from rank 0
+        (unequal_counts, "rank 1"),
+        (no_matrix, "rank 0"),
     ],
 )
-def test_every_rank_refuses_batches_that_differ(function, words):
+def test_every_rank_refuses_batches_that_differ(function, odd):
     """The rank with the wrong batch, and those that would otherwise wait for it."""
     found = ranks.run(3, function)
-    assert all(isinstance(error, ValueError) for error in found), found
-    assert any(words in str(error) for error in found), found[1]
+    assert all(isinstance(error, ValueError) and len(str(error)) <= 300 for error in found), found
+    assert any(odd in str(error) for error in found), found
 
 
 def test_an_uneven_batch_says_what_to_do():
@@ -286,6 +284,41 @@ def falls_silent_after_one_step(rank):
 def test_a_lost_rank_is_an_error_for_the_others(function):
     found = ranks.run(3, function, timeout=1)
     assert isinstance(found[0], RuntimeError) and isinstance(found[2], RuntimeError), found
+
+
+def compiled_step(rank):
+    compiled = torch.compile(distributed_sigmoid_loss, fullgraph=True, backend="aot_eager")
+    results = []
+    for loss in (compiled, distributed_sigmoid_loss):
+        images, texts = (each[4 * rank : 4 * rank + 4] for each in inputs(8))
+        model = Towers()
+        loss(*model(images, texts)).backward()
+        results.append([parameter.grad.tolist() for parameter in model.parameters()])
+    return results
+
+
+@pytest.mark.slow
+def test_compile_keeps_one_graph():
+    for found, expected in ranks.run(2, compiled_step):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_nothing_waits_for_the_gpu(tmp_path):
+    dist.init_process_group("nccl", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        x, y = (unit(64, 32, device="cuda").requires_grad_() for _ in range(2))
+        tensors = x, y, *(each.cuda() for each in scalars())
+        ids = torch.arange(64, device="cuda")
+        for mode in ("default", "error"):  # at first, NCCL and Triton get ready
+            torch.cuda.set_sync_debug_mode(mode)
+            found = distributed_sigmoid_loss(*tensors, labels=ids)
+            found.backward()
+        torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(found, sigmoid_loss(*tensors, labels=ids))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        dist.destroy_process_group()
 
 
 def test_without_a_group():

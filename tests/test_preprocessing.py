@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,8 +13,15 @@ from pictures import encode, noise, quick, raises, rgb
 from PIL import Image
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from siglip_lab.images import load_image
-from siglip_lab.preprocessing import preprocess, resize, to_image, to_pixel_values, transform
+from siglip_lab.images import WHITE, load_image
+from siglip_lab.preprocessing import (
+    preprocess,
+    resize,
+    to_image,
+    to_pixel_values,
+    transform,
+    transform_all,
+)
 
 
 def peer(images, size):
@@ -143,6 +151,25 @@ def test_one_image_needs_no_thread(monkeypatch):
     expected = transform(rgb(), 24)[None]
     assert torch.equal(preprocess(rgb(), 24), expected)
     assert torch.equal(preprocess([rgb()], 24), expected)
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_as_many_threads_as_pytorch_may_use(allowed):
+    """A data loader's workers, to which PyTorch gives one each, start no more."""
+    seen = set()
+
+    def slow(image, size, background):
+        seen.add(threading.get_ident())
+        time.sleep(0.01)
+        return torch.zeros(3, size, size)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(allowed)
+    try:
+        transform_all(slow, [rgb()] * 8, 4, WHITE)
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) == allowed
 
 
 # The parts

@@ -10,18 +10,19 @@ from torch import nn
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
 from siglip_lab.clip.pooling import AttentionPool2d
 
-__all__ = ["init_clip"]
+__all__ = ["init_weights"]
 
 
 @torch.no_grad()
-def init_clip(
-    model: nn.Module, config: CLIPConfig, generator: torch.Generator | None = None
+def init_weights(
+    model: nn.Module, config: CLIPConfig, seed: int | torch.Generator | None = None
 ) -> None:
-    """Draw a CLIP's weights anew; t = 1/0.07.
+    """Draw both towers and projections anew: from a seed, a generator, or PyTorch's global one.
 
     Where a text layer reads a token (q, k, v) the spread is ``width**-0.5``; where it adds to the
     token it is ``(2 * depth * width)**-0.5``. transformers swaps these two in its attention.
     """
+    generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
     _draw_defaults(model, generator)  # what is not drawn below stays so
     weights = dict(model.named_parameters())
 
@@ -55,7 +56,6 @@ def init_clip(
         normal(f"{layer}.mlp.fc2.weight", adds)
     normal("text_projection.weight", reads)
 
-    nn.init.constant_(weights["logit_scale"], math.log(1 / 0.07))
     for name, weight in weights.items():
         if "self_attn" in name and name.endswith("bias"):
             nn.init.zeros_(weight)

@@ -24,7 +24,9 @@ from siglip_lab.loading.folder import Settings, read_tower, tower_shape, tower_v
 from siglip_lab.loading.pretrained import Format
 from siglip_lab.loading.weights import check_names, check_type
 
-__all__ = ["CLIP_FORMAT", "image_settings", "read_config", "read_file", "write_config"]
+__all__ = [
+    "CLIP_FORMAT", "image_settings", "openai_names", "read_config", "read_file", "write_config",
+]  # fmt: skip
 
 Tensors = dict[str, Tensor]
 _FIXED = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}

@@ -6,6 +6,7 @@ ResNets, which transformers does not have, are `vision_model` too; their parts k
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -16,7 +17,7 @@ from siglip_lab import patches
 from siglip_lab.checks import check_pixel_values
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig
 from siglip_lab.clip.encoder import Encoder
-from siglip_lab.clip.initialization import init_clip
+from siglip_lab.clip.initialization import init_weights
 from siglip_lab.clip.loading import CLIP_FORMAT
 from siglip_lab.clip.pooling import class_token, end_of_text
 from siglip_lab.clip.resnet import ModifiedResNet
@@ -104,10 +105,8 @@ class CLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j)``; the softmax of a row says which of
     the texts belongs to image i (CLIP paper, figure 3). There is no bias.
 
-    Args:
-        config: Shape of the model.
-        seed: Of the random weights, drawn as by OpenAI, on the CPU. None takes PyTorch's global
-            generator.
+    Its weights are random, drawn on the CPU as by OpenAI, with t = 1/0.07: from a seed, the same on
+    every device, from a `torch.Generator`, or from PyTorch's global one.
 
     >>> from siglip_lab import clip
     >>> model = CLIP(clip.get_config("ViT-B/32"), seed=0)
@@ -117,7 +116,7 @@ class CLIP(TwoTowers):
 
     format = CLIP_FORMAT
 
-    def __init__(self, config: CLIPConfig, seed: int | None = None):
+    def __init__(self, config: CLIPConfig, seed: int | torch.Generator | None = None):
         if not isinstance(config, CLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a CLIPConfig: "
@@ -135,8 +134,8 @@ class CLIP(TwoTowers):
                 self.visual_projection = nn.Linear(vision.width, embed_dim, bias=False)
             self.text_model = TextTower(text)
             self.text_projection = nn.Linear(text.width, embed_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.zeros(()))  # log t
-        self.init_weights(None if seed is None else torch.Generator().manual_seed(seed))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # log t
+        init_weights(self, config, seed)
 
     @classmethod
     def from_pretrained(
@@ -160,10 +159,6 @@ class CLIP(TwoTowers):
             CheckpointError: As there; also if activation and number of heads are not known.
         """
         return load(cls, where, run_code_in_file=run_code_in_file, **options)
-
-    def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew, as OpenAI does; t = 1/0.07."""
-        init_clip(self, self.config, generator)
 
     def project_image(self, pooled: Tensor) -> Tensor:
         return self.visual_projection(pooled)

@@ -6,6 +6,7 @@ at the edges: whatever lies outside the central square is never seen.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -116,5 +117,9 @@ def to_pixel_values(image: Image.Image) -> Tensor:
     >>> to_pixel_values(Image.new("RGB", (2, 2), "white"))[:, 0, 0]
     tensor([1.9303, 2.0749, 2.1459])
     """
-    x = (siglip.to_pixel_values(image) + 1) / 2  # [3, H, W] in [0, 1]
-    return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    x = siglip.to_pixel_values(image).numpy()  # [3, H, W] in [-1, 1]
+    x += 1
+    x /= 2  # in [0, 1]
+    x -= np.array(MEAN, np.float32)[:, None, None]
+    x /= np.array(STD, np.float32)[:, None, None]
+    return torch.from_numpy(x)

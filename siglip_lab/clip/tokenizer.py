@@ -4,6 +4,8 @@ Byte-pair encoding begins with the 256 bytes, so no text is unknown. A list of 4
 the most frequent pair on, says which two pieces become one. The result is a vocabulary of 49,408:
 bytes, bytes that end a word, merges, and two marks for start and end. The list comes with a folder
 of Hugging Face, and with the Python package ``openai-clip``.
+
+Source: openai/CLIP, ``clip/simple_tokenizer.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from copy import copy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -43,8 +46,6 @@ Pair = tuple[str, ...]  # of two pieces
 def clean(text: str) -> str:
     """Repair broken encodings, undo HTML escapes twice, make white space single, lower the case.
 
-    Source: openai/CLIP, ``clip/simple_tokenizer.py``.
-
     >>> clean("  Fish &amp;amp; Chips\\n")
     'fish & chips'
     """
@@ -64,8 +65,6 @@ class Tokenizer(siglip.Tokenizer):
     Raises:
         FileNotFoundError: If there is no vocabulary.
         ValueError: If a file is damaged or of another kind.
-
-    Source: openai/CLIP, ``clip/simple_tokenizer.py``.
     """
 
     pad_id = 0
@@ -91,11 +90,9 @@ class Tokenizer(siglip.Tokenizer):
 
     def files(self) -> dict[str, bytes]:
         """Give the content of ``vocab.json`` and ``merges.txt``, as Hugging Face has them."""
-        merges = ["#version: 0.2", *map(" ".join, self._ranks)]
-        return {
-            "vocab.json": json.dumps(self._ids, ensure_ascii=False).encode(),
-            "merges.txt": ("\n".join(merges) + "\n").encode(),
-        }
+        ids = json.dumps(self._ids, ensure_ascii=False)
+        merges = "\n".join(["#version: 0.2", *map(" ".join, self._ranks), ""])
+        return {"vocab.json": ids.encode(), "merges.txt": merges.encode()}
 
     def encode(self, text: str) -> list[int]:
         """Turn one text into ids, start and end included, without cutting or padding."""
@@ -112,10 +109,7 @@ class Tokenizer(siglip.Tokenizer):
         return [START, *(piece for word in words for piece in self._join(word)), END]
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Turn the ids of one text back into text: lower case, one space after each word.
-
-        Start, end and what follows the end are left out.
-        """
+        """Turn ids back into text, up to its end: lower case, one space after each word."""
         letters = "".join(self._pieces[i] for i in check_ids(ids, self.vocab_size))
         letters = letters.partition(END)[0].replace(START, "").replace(END_OF_WORD, " ")
         data = bytes(_LETTERS[letter] if letter != " " else 32 for letter in letters)
@@ -135,9 +129,9 @@ class Tokenizer(siglip.Tokenizer):
             if first not in self._ranks:
                 break
             pieces = _merge(pieces, first)
+        if len(self._known) >= KNOWN_WORDS:
+            self._known.clear()
         if len(word) <= KNOWN_LENGTH:
-            if len(self._known) >= KNOWN_WORDS:
-                self._known.clear()
             self._known[word] = tuple(pieces)
         return tuple(pieces)
 
@@ -153,8 +147,7 @@ def tokenize(
     Args:
         texts: One text or a list or tuple of them.
         context_length: Length L of every row, in tokens.
-        truncate: Cut texts that are too long; the last token kept becomes the end of text. False
-            refuses them.
+        truncate: Cut texts that are too long, and keep their end; False refuses them.
 
     Returns:
         int64 `[B, L]`: start (49406), pieces, end (49407), then zeros.
@@ -186,7 +179,7 @@ _LETTERS = {letter: byte for byte, letter in _BYTES.items()}
 
 def _installed_file() -> Path:
     package = find_spec("clip")
-    if package is not None and package.origin is not None:
+    if package and package.origin:
         path = Path(package.origin).with_name(OPENAI_FILE)
         if path.exists():
             return path
@@ -247,9 +240,8 @@ def _merges(lines: list[str]) -> list[Pair]:
     return [tuple(line.split()) for line in lines]
 
 
-def _import(name: str):
-    """ftfy or regex, which only CLIP's tokenizer needs."""
-    try:
+def _import(name: str) -> Any:
+    try:  # only CLIP's tokenizer needs it
         return __import__(name)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
