@@ -44,7 +44,8 @@ def compare_batches(mine: list[int], device: torch.device, ring: dist.ProcessGro
             each = f"images [{n}, {d}] {BATCH_TYPES[i]}, texts [{m}, {d}] {BATCH_TYPES[j]}"
             each += f", {'with' if grad else 'no'} gradients, {'with' if ids else 'no'} ids"
             said.append(f"  rank {rank}: {each if n else 'a batch that it refuses itself'}\n")
+        ranks = "".join(said).replace("torch.", "")
         raise ValueError(
-            f"the ranks' batches differ:\n{''.join(said)}for an uneven last batch, give the sampler "
-            "and the loader drop_last=True".replace("torch.", "")
+            f"the ranks' batches differ:\n{ranks}for an uneven last batch, give the sampler and the "
+            "loader drop_last=True"
         )
