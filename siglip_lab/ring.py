@@ -46,6 +46,6 @@ def compare_batches(mine: list[int], device: torch.device, ring: dist.ProcessGro
             said.append(f"  rank {rank}: {each if n else 'a batch that it refuses itself'}\n")
         ranks = "".join(said).replace("torch.", "")
         raise ValueError(
-            f"the ranks' batches differ:\n{ranks}for an uneven last batch, give the sampler and the "
-            "loader drop_last=True"
+            f"the ranks' batches differ:\n{ranks}for an uneven last batch, give the sampler "
+            "and the loader drop_last=True"
         )
