@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from siglip_lab.images import ImageLike
-from siglip_lab.loading.pretrained import SIGLIP, PushToHub, read_processor, write_processor
+from siglip_lab.loading.hubs import PushToHub
+from siglip_lab.loading.pretrained import SIGLIP
+from siglip_lab.loading.processors import read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 

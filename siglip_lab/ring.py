@@ -39,11 +39,13 @@ def compare_batches(mine: list[int], device: torch.device, ring: dist.ProcessGro
     elif not same:
         odd = next(rank for rank, each in enumerate(rows) if not torch.equal(each, rows[0]))
         said = []
-        for rank in (odd, 0):
+        for rank in (0, odd):
             n, d, m, i, j, grad, ids = rows[rank].tolist()
-            types = f"{BATCH_TYPES[i]} and {BATCH_TYPES[j]}".replace("torch.", "")
-            said.append(f"[{n}, {d}] and [{m}, {d}], {types}, gradients {grad}, ids {ids}")
+            each = f"images [{n}, {d}] {BATCH_TYPES[i]}, texts [{m}, {d}] {BATCH_TYPES[j]}"
+            each += f", {'with' if grad else 'no'} gradients, {'with' if ids else 'no'} ids"
+            said.append(f"  rank {rank}: {each if n else 'a batch that it refuses itself'}\n")
+        ranks = "".join(said).replace("torch.", "")
         raise ValueError(
-            f"the ranks' batches differ: rank {odd} has {said[0]}, rank 0 {said[1]} (all 0: it "
-            "refuses its own); for an uneven last batch, give sampler and loader drop_last=True"
+            f"the ranks' batches differ:\n{ranks}for an uneven last batch, give the sampler "
+            "and the loader drop_last=True"
         )

@@ -36,12 +36,11 @@ from siglip_lab.loading.weights import (
     convert,
     locate,
     open_safetensors,
-    read_json,
 )
 
 __all__ = [
-    "TEXT_SETTINGS", "check_preprocessing", "check_tokenizer", "image_settings", "load_folder",
-    "loadable", "read_sizes", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower",
+    "TEXT_SETTINGS", "image_settings", "load_folder",
+    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower",
     "tower_shape", "tower_values", "write_files", "write_siglip", "write_text_tower",
     "write_vision_tower",
 ]  # fmt: skip
@@ -298,13 +297,6 @@ def write_text_tower(config: TextConfig, embed_dim: int) -> dict[str, Any]:
 
 # ---- settings of the preprocessing ---------------------------------------------------------------
 
-# What a folder may say of images unasked, and what it may say of no weight for pixels or ids
-SWITCHES = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
-LABELS = {
-    "_valid_processor_keys", "backend", "clean_up_tokenization_spaces", "errors",
-    "feature_extractor_type", "is_local", "local_files_only", "model_input_names", "name_or_path",
-    "processor_class", "special_tokens_map_file", "tokenizer_file",
-}  # fmt: skip
 TEXT_SETTINGS: Settings = {
     "do_lower_case": (True,), "eos_token": ("</s>",), "pad_token": ("</s>",),
     "unk_token": ("<unk>",), "tokenizer_class": ("SiglipTokenizer",),
@@ -322,89 +314,6 @@ def image_settings(size: int) -> Settings:
         "default_to_square": (True, False, None),  # of sizes that are one number
         "image_processor_type": (name, f"{name}Fast", f"{name}Pil", None),
     }
-
-
-def read_sizes(folder: Path) -> tuple[int, int]:
-    """Read image size and context length of a folder that holds a processor and no model."""
-    try:
-        size = _image_processors(folder)[-1][1]["size"]
-        size = next(iter(size.values())) if isinstance(size, dict) else size
-        length = read_json(folder / "tokenizer_config.json")["model_max_length"]
-        check_size("size", size)
-        check_size("model_max_length", length)
-    except (KeyError, StopIteration, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder}: no config.json in this folder, and no processor that tells its sizes: "
-            f"{shown(error, 120)}"
-        ) from error
-    return size, length
-
-
-def check_preprocessing(folder: Path, accepted: Settings) -> None:
-    """Refuse a folder whose image processor has other settings than the accepted ones."""
-    switches = {key: (value, None) for key, value in SWITCHES.items()}
-    accepted = switches | dict(accepted)
-    accepted |= {"data_format": ("channels_first", None), "do_convert_rgb": (True, None)}
-    for path, settings in _image_processors(folder):
-        _check_settings(path, dict.fromkeys(accepted) | settings, accepted)
-
-
-def _image_processors(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The settings of a folder's image processor, in one file or in two."""
-    old, new = folder / "preprocessor_config.json", folder / "processor_config.json"
-    paths = [old] if old.exists() else []
-    if not paths or (new.exists() and "image_processor" in read_json(new)):
-        paths.append(new)  # transformers 5 writes this one, and prefers it to the other
-    found = []
-    for path in paths:
-        settings = read_json(path)
-        settings = settings.get("image_processor", settings)
-        if not isinstance(settings, dict):
-            raise CheckpointError(
-                f"{path}: image_processor is {shown(repr(settings))}; expected {{}}"
-            )
-        found.append((path, settings))
-    return found
-
-
-def check_tokenizer(folder: Path, accepted: Settings, length: int) -> None:
-    """Refuse a folder whose tokenizer has other settings than the accepted ones, if it has any."""
-    path, more = folder / "tokenizer_config.json", folder / "added_tokens.json"
-    settings = read_json(path) if path.exists() else {}
-    added = settings.pop("added_tokens_decoder", {})
-    settings = {key: _content(value) for key, value in settings.items()}
-    with contextlib.suppress(KeyError, TypeError):  # longer texts are cut where the model ends
-        settings["model_max_length"] = min(settings["model_max_length"], length)
-    sides = {"padding_side": ("right",), "truncation_side": ("right",)}
-    accepted = dict(accepted) | sides | {"model_max_length": (length, None)}
-    _check_settings(path, settings, accepted)
-    tokens = [value for key, (value, *_) in accepted.items() if key.endswith("_token")]
-    added = [_content(value) for value in added.values()] if isinstance(added, dict) else [added]
-    for token in [*added, *(read_json(more) if more.exists() else ())]:
-        if token not in tokens:
-            raise CheckpointError(
-                f"{folder}: its tokenizer has the added token {shown(repr(token))}, which this "
-                "package's has not: take the ids from transformers"
-            )
-
-
-def _content(token: Any) -> Any:
-    """The text of a token that is stored with its settings; all else as it is."""
-    return token.get("content", token) if isinstance(token, dict) else token
-
-
-def _check_settings(path: Path, settings: dict[str, Any], accepted: Settings) -> None:
-    """Refuse settings of other values, and those not known here unless they ask for nothing."""
-    for key, value in settings.items():
-        if key in accepted:
-            wrong, expected = value not in accepted[key], repr(accepted[key][0])
-        else:
-            wrong, expected = key not in LABELS and bool(value), "no such setting"
-        if wrong:
-            raise CheckpointError(
-                f"{path}: {shown(key)} is {shown(repr(value))}; this model's preprocessing has "
-                f"{expected}"
-            )
 
 
 # ---- writing -------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """SigLIP files of other libraries: big_vision's ``.npz``, open_clip's and timm's state dicts.
 
 Chapter "The real model". The original files, and open_clip's, hold the same numbers as the
-Hugging Face folders, under other names and in other shapes: one generator for each tower of each
-library says which. A file is recognised by its names, the shape of a tower is read off its tensors,
-and reading is strict.
+Hugging Face folders, under other names and in other shapes (`siglip_lab.loading.names`). A file is
+recognised by its names, the shape of a tower is read off its tensors, and reading is strict.
 
 What a file does not say:
 
@@ -16,10 +15,6 @@ What a file does not say:
   (open_clip's own configs of SigLIP v1 give its text tower the exact GELU).
 
 A text tower without a head, as the original of so400m-patch16-256-i18n, gets the identity.
-
-Sources: big_vision, ``models/vit.py``, ``models/proj/image_text/two_towers.py`` and
-``text_transformer.py``; open_clip, ``transformer.py`` (``TextTransformer``) and ``convert.py``;
-timm, ``models/vision_transformer.py`` and ``layers/attention_pool.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +23,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,202 +32,17 @@ from torch import Tensor
 
 from siglip_lab.checks import CheckpointError, check_size, differences, shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.loading.names import BIG_VISION, OPEN_CLIP, Library, Row
 from siglip_lab.loading.weights import check_names, check_type
 from siglip_lab.published import get_config, list_models
 
 __all__ = ["read_siglip_file", "read_text_file", "read_vision_file"]
 
 Tensors = dict[str, Tensor]
-Rearrange = Callable[..., Tensor]
-Row = tuple[str, tuple[str, ...], Rearrange]  # our name, theirs, and theirs' tensors to ours
 Config = TypeVar("Config", VisionConfig, TextConfig)
-_QKV = ("query", "key", "value")
-
-
-# ---- arrangements --------------------------------------------------------------------------------
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-def _transposed(x: Tensor) -> Tensor:
-    """[in, out] to [out, in]."""
-    return x.t()
-
-
-def _image_kernel(x: Tensor) -> Tensor:
-    """[P, P, 3, D] to [D, 3, P, P]."""
-    return x.permute(3, 2, 0, 1)
-
-
-def _only(x: Tensor) -> Tensor:
-    """[1, N, D] to [N, D]."""
-    (table,) = x
-    return table
-
-
-def _part(number: int, parts: int) -> Rearrange:
-    """One of the equal parts of what is stored as one, such as k in [3D, D]."""
-    return lambda x: x.chunk(parts)[number]
-
-
-def _merged(axis: int, heads: int) -> Rearrange:
-    """[D, heads, D / heads] or [heads, D / heads, D] to [D, D], [heads, D / heads] to [D]."""
-
-    def merge(x: Tensor) -> Tensor:
-        if x.shape[axis] != heads:
-            raise ValueError(f"expected {heads} heads")
-        return x.flatten(axis, axis + 1).t()
-
-    return merge
-
-
-def _packed(rearrange: Rearrange) -> Rearrange:
-    """Several tensors one below the other, each rearranged before."""
-    return lambda *parts: torch.cat([rearrange(part) for part in parts])
-
-
-# ---- big_vision (flax) ---------------------------------------------------------------------------
-
-
-def _flax_dense(ours: str, theirs: str) -> Iterator[Row]:
-    yield f"{ours}.weight", (f"{theirs}/kernel",), _transposed
-    yield f"{ours}.bias", (f"{theirs}/bias",), _same
-
-
-def _flax_norm(ours: str, theirs: str) -> Iterator[Row]:
-    yield f"{ours}.weight", (f"{theirs}/scale",), _same
-    yield f"{ours}.bias", (f"{theirs}/bias",), _same
-
-
-def _flax_encoder(theirs: str, config: VisionConfig | TextConfig) -> Iterator[Row]:
-    heads = config.num_heads
-    for i in range(config.depth):
-        layer, block = f"encoder.layers.{i}", f"{theirs}/encoderblock_{i}"
-        yield from _flax_norm(f"{layer}.layer_norm1", f"{block}/LayerNorm_0")
-        attention = f"{block}/MultiHeadDotProductAttention_0"
-        for name in _QKV:
-            projection = f"{layer}.self_attn.{name[0]}_proj"
-            yield f"{projection}.weight", (f"{attention}/{name}/kernel",), _merged(1, heads)
-            yield f"{projection}.bias", (f"{attention}/{name}/bias",), _merged(0, heads)
-        out = f"{layer}.self_attn.out_proj"
-        yield f"{out}.weight", (f"{attention}/out/kernel",), _merged(0, heads)
-        yield f"{out}.bias", (f"{attention}/out/bias",), _same
-        yield from _flax_norm(f"{layer}.layer_norm2", f"{block}/LayerNorm_1")
-        yield from _flax_dense(f"{layer}.mlp.fc1", f"{block}/MlpBlock_0/Dense_0")
-        yield from _flax_dense(f"{layer}.mlp.fc2", f"{block}/MlpBlock_0/Dense_1")
-
-
-def big_vision_image_names(config: VisionConfig) -> Iterator[Row]:
-    """Pair our names of the image tower with big_vision's."""
-    yield "embeddings.patch_embedding.weight", ("img/embedding/kernel",), _image_kernel
-    yield "embeddings.patch_embedding.bias", ("img/embedding/bias",), _same
-    yield "embeddings.position_embedding.weight", ("img/pos_embedding",), _only
-    yield from _flax_encoder("img/Transformer", config)
-    yield from _flax_norm("post_layernorm", "img/Transformer/encoder_norm")
-    head, attention = "img/MAPHead_0", "img/MAPHead_0/MultiHeadDotProductAttention_0"
-    yield "head.probe", (f"{head}/probe",), _same
-    kernels = tuple(f"{attention}/{name}/kernel" for name in _QKV)
-    biases = tuple(f"{attention}/{name}/bias" for name in _QKV)
-    yield "head.attention.in_proj_weight", kernels, _packed(_merged(1, config.num_heads))
-    yield "head.attention.in_proj_bias", biases, _packed(_merged(0, config.num_heads))
-    out = f"{attention}/out"
-    yield "head.attention.out_proj.weight", (f"{out}/kernel",), _merged(0, config.num_heads)
-    yield "head.attention.out_proj.bias", (f"{out}/bias",), _same
-    yield from _flax_norm("head.layernorm", f"{head}/LayerNorm_0")
-    yield from _flax_dense("head.mlp.fc1", f"{head}/MlpBlock_0/Dense_0")
-    yield from _flax_dense("head.mlp.fc2", f"{head}/MlpBlock_0/Dense_1")
-
-
-def big_vision_text_names(config: TextConfig) -> Iterator[Row]:
-    """Pair our names of the text tower with big_vision's."""
-    yield "embeddings.token_embedding.weight", ("txt/Embed_0/embedding",), _same
-    yield "embeddings.position_embedding.weight", ("txt/pos_embedding",), _only
-    yield from _flax_encoder("txt/Encoder_0", config)
-    yield from _flax_norm("final_layer_norm", "txt/Encoder_0/encoder_norm")
-    yield from _flax_dense("head", "txt/head")
-
-
-# ---- open_clip and timm (torch) ------------------------------------------------------------------
-
-
-def _torch(ours: str, theirs: str) -> Iterator[Row]:
-    for kind in ("weight", "bias"):
-        yield f"{ours}.{kind}", (f"{theirs}.{kind}",), _same
-
-
-def open_clip_image_names(config: VisionConfig) -> Iterator[Row]:
-    """Pair our names of the image tower with open_clip's: timm's, after "visual.trunk."."""
-    trunk, pool = "visual.trunk", "visual.trunk.attn_pool"
-    yield from _torch("embeddings.patch_embedding", f"{trunk}.patch_embed.proj")
-    yield "embeddings.position_embedding.weight", (f"{trunk}.pos_embed",), _only
-    for i in range(config.depth):
-        layer, block = f"encoder.layers.{i}", f"{trunk}.blocks.{i}"
-        yield from _torch(f"{layer}.layer_norm1", f"{block}.norm1")
-        for number, name in enumerate("qkv"):
-            for kind in ("weight", "bias"):
-                ours = f"{layer}.self_attn.{name}_proj.{kind}"
-                yield ours, (f"{block}.attn.qkv.{kind}",), _part(number, 3)
-        yield from _torch(f"{layer}.self_attn.out_proj", f"{block}.attn.proj")
-        yield from _torch(f"{layer}.layer_norm2", f"{block}.norm2")
-        yield from _torch(f"{layer}.mlp.fc1", f"{block}.mlp.fc1")
-        yield from _torch(f"{layer}.mlp.fc2", f"{block}.mlp.fc2")
-    yield from _torch("post_layernorm", f"{trunk}.norm")
-    yield "head.probe", (f"{pool}.latent",), _same
-    for kind in ("weight", "bias"):
-        theirs = (f"{pool}.q.{kind}", f"{pool}.kv.{kind}")
-        yield f"head.attention.in_proj_{kind}", theirs, _packed(_same)
-    yield from _torch("head.attention.out_proj", f"{pool}.proj")
-    yield from _torch("head.layernorm", f"{pool}.norm")
-    yield from _torch("head.mlp.fc1", f"{pool}.mlp.fc1")
-    yield from _torch("head.mlp.fc2", f"{pool}.mlp.fc2")
-
-
-def open_clip_text_names(config: TextConfig) -> Iterator[Row]:
-    """Pair our names of the text tower with open_clip's."""
-    yield "embeddings.token_embedding.weight", ("text.token_embedding.weight",), _same
-    yield "embeddings.position_embedding.weight", ("text.positional_embedding",), _same
-    for i in range(config.depth):
-        layer, block = f"encoder.layers.{i}", f"text.transformer.resblocks.{i}"
-        yield from _torch(f"{layer}.layer_norm1", f"{block}.ln_1")
-        for number, name in enumerate("qkv"):
-            for kind in ("weight", "bias"):
-                ours = f"{layer}.self_attn.{name}_proj.{kind}"
-                yield ours, (f"{block}.attn.in_proj_{kind}",), _part(number, 3)
-        yield from _torch(f"{layer}.self_attn.out_proj", f"{block}.attn.out_proj")
-        yield from _torch(f"{layer}.layer_norm2", f"{block}.ln_2")
-        yield from _torch(f"{layer}.mlp.fc1", f"{block}.mlp.c_fc")
-        yield from _torch(f"{layer}.mlp.fc2", f"{block}.mlp.c_proj")
-    yield from _torch("final_layer_norm", "text.ln_final")
-    yield from _torch("head", "text.text_projection")
 
 
 # ---- which library -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Library:
-    """Names of a library: what it calls the parts of a model, and what begins each part."""
-
-    image_names: Callable[[VisionConfig], Iterator[Row]]
-    text_names: Callable[[TextConfig], Iterator[Row]]
-    image_layers: str
-    text_layers: str
-    scalars: tuple[str, str]  # logit_scale, logit_bias
-    image: str = ""  # what begins the names of the image tower
-    text: str = ""
-
-
-BIG_VISION = Library(
-    big_vision_image_names, big_vision_text_names,
-    "img/Transformer/encoderblock_", "txt/Encoder_0/encoderblock_", ("t", "b"), "img/", "txt/",
-)  # fmt: skip
-OPEN_CLIP = Library(
-    open_clip_image_names, open_clip_text_names,
-    "visual.trunk.blocks.", "text.transformer.resblocks.", ("logit_scale", "logit_bias"),
-    "visual.", "text.",
-)  # fmt: skip
 
 
 def _recognised(path: Path, tensors: Tensors) -> tuple[Library, Tensors]:
@@ -325,7 +135,8 @@ def read_siglip_file(
     rows = [
         *_below("vision_model", library.image_names(vision)),
         *_below("text_model", _text_rows(library, tensors, text)),
-        *((ours, (theirs,), torch.atleast_1d) for ours, theirs in _scalars(library)),
+        ("logit_scale", (library.scalars[0],), torch.atleast_1d),
+        ("logit_bias", (library.scalars[1],), torch.atleast_1d),
     ]
     return (found,), _with_head(_rearranged(path, tensors, rows), "text_model.")
 
@@ -387,24 +198,18 @@ def _below(part: str, rows: Iterable[Row]) -> Iterator[Row]:
     return ((f"{part}.{ours}", theirs, rearrange) for ours, theirs, rearrange in rows)
 
 
-def _scalars(library: Library) -> Iterator[tuple[str, str]]:
-    return zip(("logit_scale", "logit_bias"), library.scalars, strict=True)
-
-
 def _without(tensors: Tensors, start: str, names: Collection[str]) -> Tensors:
     """What a tower does not need, and only what is known, is left out."""
     return {k: t for k, t in tensors.items() if not k.startswith(start) and k not in names}
 
 
-def _head_names(library: Library, config: TextConfig) -> set[str]:
-    rows = library.text_names(replace(config, depth=1))
-    return {theirs[0] for ours, theirs, _ in rows if ours.startswith("head.")}
+def _headless(library: Library, tensors: Tensors) -> bool:
+    return not any(name.startswith(library.text_head) for name in tensors)
 
 
 def _text_rows(library: Library, tensors: Tensors, config: TextConfig) -> list[Row]:
     """The rows of the text tower, without the head if the file has none."""
-    headless = not _head_names(library, config) & tensors.keys()
-    rows = library.text_names(config)
+    headless, rows = _headless(library, tensors), library.text_names(config)
     return [row for row in rows if not (headless and row[0].startswith("head."))]
 
 
@@ -461,8 +266,7 @@ def _text_config(
         shape("embeddings.position_embedding.weight")[-2],
         **_tower(shape, _depth(tensors, library.text_layers), "text", known),
     )
-    headless = not _head_names(library, text) & tensors.keys()
-    return text, text.width if headless else shape("head.bias")[0]
+    return text, text.width if _headless(library, tensors) else shape("head.bias")[0]
 
 
 def _depth(tensors: Collection[str], layers: str) -> int:

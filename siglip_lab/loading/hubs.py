@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.loading.weights import INDEX
 
-__all__ = ["HUBS", "fetch", "push"]
+__all__ = ["HUBS", "PushToHub", "fetch"]
 
 HUBS = {"hf": "Hugging Face", "modelscope": "ModelScope"}
 SMALL = (
@@ -106,26 +108,51 @@ def _advice(error: BaseException) -> str:
     return "check the network and the endpoint, and try again: complete files are kept"
 
 
-def push(folder: Path, repo: str, private: bool | None, token: str | None, message: str) -> str:
-    """Upload a folder to Hugging Face; the repository is made if need be.
+class PushToHub:
+    """What can be saved into a folder can be uploaded to Hugging Face."""
 
-    Returns:
-        The address of the commit.
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        raise NotImplementedError
 
-    Raises:
-        CheckpointError: If the client is not installed, or the upload fails.
-    """
-    try:
-        from huggingface_hub import HfApi
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Upload by siglip-lab",
+    ) -> str:
+        """Save into a repository on Hugging Face, which is made if need be.
 
-        api = HfApi(token=token)
-        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message))
-    except ImportError as error:
-        raise CheckpointError(
-            f"cannot push without {error.name}: pip install 'siglip-lab[hubs]'"
-        ) from error
-    except Exception as error:
-        raise CheckpointError(
-            f"cannot push {shown(repo)}: {_advice(error)} [{shown(repr(error), 120)}]"
-        ) from error
+        Args:
+            repo: ``USER/NAME``.
+            private: Whether a new repository is private; None: the account's default.
+            token: An access token that may write; None: the one of the machine's login.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            CheckpointError: If there is nothing to save, the client is not installed, or the
+                upload fails.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            try:
+                from huggingface_hub import HfApi
+
+                api = HfApi(token=token)
+                repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+                commit = api.upload_folder(
+                    repo_id=repo, folder_path=folder, commit_message=commit_message
+                )
+            except ImportError as error:
+                raise CheckpointError(
+                    f"cannot push without {error.name}: pip install 'siglip-lab[hubs]'"
+                ) from error
+            except Exception as error:  # the client raises dozens of kinds
+                raise CheckpointError(
+                    f"cannot push {shown(repo)}: {_advice(error)} [{shown(repr(error), 120)}]"
+                ) from error
+        return str(commit)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +15,15 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.checks import shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import folder as folders
 from siglip_lab.loading import foreign, hubs
+from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.weights import (
     ENDINGS,
-    SMALL,
     assign,
     check_dtype,
-    check_file,
     check_names,
     check_shape,
     convert,
@@ -37,57 +35,37 @@ from siglip_lab.published import get_config, list_models
 
 __all__ = [
     "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained",
-    "PushToHub", "load", "read_processor", "resolve", "write_processor",
+    "load", "resolve",
 ]  # fmt: skip
 
 EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
+_GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
 _REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
-_GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 Model = TypeVar("Model", bound="Pretrained")
-Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a class of models is stored.
+    """How a class of models, and its processor, are stored."""
 
-    Args:
-        config: The class of its config.
-        get_config: A config by its published name.
-        read_config: A ``config.json`` (its path and content) to the arguments of the class.
-        write_config: The arguments of the class to the content of a ``config.json``.
-        read_file: A file's path, tensors and the config that was asked for, to the arguments of
-            the class and the tensors under its names.
-        arguments: A model to the arguments of its class.
-        repositories: Published names to repositories on Hugging Face.
-        prefix: What is before its names in folders that hold more.
-        beside: Pattern of what else these may hold.
-        file_dtype: Type of the weights from a file, unless another is asked for; None: the file's.
-        image_settings: What a folder may say of images of a size; first what is written.
-        text_settings: What it may say of texts.
-        tokenizer_files: What its tokenizer is given: the one file, or the folder if it can be
-            several.
-        processor_class: transformers' name of the processor.
-        input_names: What transformers' tokenizer shall give its model.
-    """
-
-    config: type
-    get_config: Callable[[str], Any]
+    config: type  # the class of its config
+    get_config: Callable[[str], Any]  # a config by its published name
+    # config.json (path, content) to the arguments of the class, and back
     read_config: Callable[[Path, dict[str, Any]], tuple[Any, ...]]
     write_config: Callable[..., dict[str, Any]]
+    # a file (path, tensors, the config asked for) to arguments and to tensors under our names
     read_file: Callable[[Path, dict[str, Tensor], Any], tuple[tuple[Any, ...], dict[str, Tensor]]]
     arguments: Callable[[Any], tuple[Any, ...]] = lambda model: (model.config,)
-    repositories: Mapping[str, str] = field(
-        default_factory=lambda: {name: f"google/{name}" for name in _PUBLISHED}
-    )
-    prefix: str = ""
-    beside: str = folders.POSITION_IDS
-    file_dtype: torch.dtype | None = None
+    repositories: Mapping[str, str] = field(default_factory=lambda: _GOOGLE)  # on Hugging Face
+    prefix: str = ""  # before its names, in folders that hold more
+    beside: str = folders.POSITION_IDS  # pattern of what else these may hold
+    file_dtype: torch.dtype | None = None  # of weights from a file, unless asked; None: the file's
+    # What a folder may say of its processor; the first choice is what is written
     image_settings: Callable[[int], folders.Settings] = folders.image_settings
     text_settings: folders.Settings = field(default_factory=lambda: folders.TEXT_SETTINGS)
-    tokenizer_files: tuple[str, ...] = ("spiece.model",)
+    tokenizer_files: tuple[str, ...] = ("spiece.model",)  # the tokenizer reads it, or the folder
     processor_class: str = "SiglipProcessor"
     input_names: tuple[str, ...] = ("input_ids",)  # with a mask, transformers would hide padding
 
@@ -114,40 +92,6 @@ TEXT_TOWER = Format(
     prefix="text_model.",
     beside=rf"vision_model\..*|logit_scale|logit_bias|{folders.POSITION_IDS}",
 )
-
-
-class PushToHub:
-    """What can be saved into a folder can be uploaded to Hugging Face."""
-
-    def save_pretrained(self, folder: str | os.PathLike) -> None:
-        raise NotImplementedError
-
-    def push_to_hub(
-        self,
-        repo: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str = "Upload by siglip-lab",
-    ) -> str:
-        """Save into a repository on Hugging Face, which is made if need be.
-
-        Args:
-            repo: ``USER/NAME``.
-            private: Whether a new repository is private; None: the account's default.
-            token: An access token that may write; None: the one of the machine's login.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the commit.
-
-        Raises:
-            CheckpointError: If there is nothing to save, the client is not installed, or the
-                upload fails.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return hubs.push(Path(folder), repo, private, token, commit_message)
 
 
 class Pretrained(PushToHub, nn.Module):
@@ -317,105 +261,3 @@ def resolve(
             f"{', '.join([*EMBEDDED, *list(repositories)[:3]])}"
         )
     return hubs.fetch(repo, scheme or "hf", revision, weights)
-
-
-# ---- processors ----------------------------------------------------------------------------------
-
-
-def read_processor(
-    where: str | os.PathLike,
-    build: Callable[[Path, int], Built],
-    form: Format = SIGLIP,
-    revision: str | None = None,
-) -> tuple[Built, int]:
-    """Read what a processor consists of; a hub's weights are not fetched.
-
-    Args:
-        where: As for `Pretrained.from_pretrained`, but no file.
-        build: What makes a tokenizer of its file and a context length; it has a `vocab_size`.
-        form: The format of the folder.
-        revision: Branch, tag or commit on a hub.
-
-    Returns:
-        The tokenizer, and the side of the images in pixels.
-
-    Raises:
-        CheckpointError: If a file is missing or damaged, the folder asks for another preprocessing
-            or for what is not known here, or a hub does not give the files.
-        FileNotFoundError: If there is no such path, and it can be on no hub.
-    """
-    folder = resolve(where, form.repositories, revision, weights=False)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is a file, and knows neither image size nor tokenizer: siglip-lab convert "
-            "makes a folder of it"
-        )
-    vocab_size, config = None, folder / "config.json"
-    if config.exists():
-        shape = form.read_config(config, read_json(config))[0]
-        size, length = shape.vision.image_size, shape.text.context_length
-        vocab_size = shape.text.vocab_size
-    else:
-        size, length = folders.read_sizes(folder)
-    tokenizer_files = [folder / name for name in form.tokenizer_files]
-    alone = len(tokenizer_files) == 1
-    if form is SIGLIP:
-        _check_first_siglip(folder, vocab_size)
-    folders.check_preprocessing(folder, form.image_settings(size))
-    folders.check_tokenizer(folder, form.text_settings, length)
-    for path in tokenizer_files:
-        if alone or path.exists():
-            check_file(path, SMALL)
-    try:
-        tokenizer = build(tokenizer_files[0] if alone else folder, length)
-    except CheckpointError:
-        raise
-    except (FileNotFoundError, ValueError) as error:
-        raise CheckpointError(f"{folder}: {error}") from error
-    pieces = tokenizer.vocab_size  # type: ignore[attr-defined]
-    if vocab_size is not None and pieces > vocab_size:
-        raise CheckpointError(
-            f"{folder}: the tokenizer has {pieces} pieces, config.json allows {vocab_size}: the "
-            "two belong to different models"
-        )
-    return tokenizer, size
-
-
-def _check_first_siglip(folder: Path, vocab_size: int | None) -> None:
-    """Refuse SigLIP 2, to judge by its files."""
-    other = any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
-    if vocab_size == _GEMMA or (other and not (folder / "spiece.model").exists()):
-        raise CheckpointError(
-            f"{folder} is a SigLIP 2 with Gemma's tokenizer, to judge by its files (spiece.model "
-            "is SigLIP's): SigLIP.from_pretrained loads the model, input_ids have to come from "
-            "transformers"
-        )
-
-
-def write_processor(
-    folder: str | os.PathLike,
-    tokenizer_files: Mapping[str, bytes],
-    context_length: int,
-    image_size: int,
-    form: Format = SIGLIP,
-) -> None:
-    """Write what a processor consists of into a folder, as transformers reads it.
-
-    Args:
-        folder: The folder; made if need be.
-        tokenizer_files: Name and content of the tokenizer's files: {"spiece.model": bytes}.
-        context_length: Number of tokens of a text.
-        image_size: Side of an image, in pixels.
-        form: The format of the folder.
-
-    Raises:
-        OSError: If there is no room or no right to write; the old files stay.
-    """
-    image = {key: values[0] for key, values in form.image_settings(image_size).items()}
-    text = {key: values[0] for key, values in form.text_settings.items()}
-    name = {"processor_class": form.processor_class}
-    files: dict[str, Any] = dict(tokenizer_files)
-    files["preprocessor_config.json"] = folders.SWITCHES | image | name
-    text |= {"model_input_names": form.input_names, "model_max_length": context_length}
-    files["tokenizer_config.json"] = text | name
-    folders.write_files(Path(folder), files)
