@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -48,14 +50,14 @@ def twin(model: sl.SigLIP) -> SiglipModel:
     text["projection_size"] = model.config.embed_dim
     vision["image_size"] = model.config.vision.image_size
     vision["patch_size"] = model.config.vision.patch_size
-    config = SiglipConfig(text_config=text, vision_config=vision, attn_implementation="sdpa")
     with torch.device("meta"):
-        other = SiglipModel(config)
+        other = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
+    other.set_attn_implementation("sdpa")
     other.load_state_dict(model.state_dict(), assign=True)
     for module in other.modules():  # buffers that no checkpoint holds
-        if "position_ids" in module._buffers:
-            ids = torch.arange(module.position_ids.shape[-1], device=model.logit_scale.device)
-            module.position_ids = ids[None]
+        for name, ids in module.named_buffers(recurse=False):  # position_ids [1, N]
+            device = model.logit_scale.device
+            module.register_buffer(name, torch.arange(ids.shape[1], device=device)[None])
     return other.eval()
 
 
@@ -75,7 +77,7 @@ def row(towers: dict[str, nn.Module], inputs: Tensor, runs: int) -> dict:
     if inputs.is_cuda:  # the clocks rise, and a lazy library is loaded, before time is taken
         for tower in towers.values():
             run(tower)
-    ways = {name: (lambda tower=tower: run(tower)) for name, tower in towers.items()}
+    ways: dict[str, Callable] = {name: partial(run, tower) for name, tower in towers.items()}
     wall, _ = alternate(ways, runs)
     return {
         "batch": len(inputs),

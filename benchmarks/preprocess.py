@@ -15,8 +15,10 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ from benchmarks.common import RESULTS, alternate, hardware, write
 from siglip_lab.preprocessing import preprocess, resize
 
 SIZE = 384
-SETTINGS = {  # of every SigLIP v1 checkpoint
+SETTINGS: dict[str, Any] = {  # of every SigLIP v1 checkpoint
     "size": {"height": SIZE, "width": SIZE},
     "resample": 3,
     "rescale_factor": 1 / 255,
@@ -42,8 +44,9 @@ def peers() -> dict[str, Callable]:
     processor = SiglipImageProcessorPil(**SETTINGS)
 
     def transformers(images: Image.Image | list) -> torch.Tensor:
-        files = isinstance(images, list) and isinstance(images[0], str)
-        opened = [Image.open(file) for file in images] if files else images
+        opened: Any = images
+        if isinstance(images, list) and isinstance(images[0], str):
+            opened = [Image.open(file) for file in images]
         return processor(opened, return_tensors="pt")["pixel_values"]
 
     ways: dict[str, Callable] = {"transformers": transformers}
@@ -64,13 +67,13 @@ def photo(width: int, height: int, seed: int) -> Image.Image:
 
 def row(what: str, images: Image.Image | list, runs: int) -> dict:
     """Median times for one batch, and how many times faster than each peer siglip_lab is."""
-    ways = {name: (lambda way=way: way(images)) for name, way in peers().items()}
-    ways = {"siglip_lab": lambda: preprocess(images, SIZE), **ways}
+    ways: dict[str, Callable] = {"siglip_lab": partial(preprocess, images, SIZE)}
+    ways |= {name: partial(way, images) for name, way in peers().items()}
     ours, *theirs = (np.asarray(way()) for way in ways.values())
     if not all(np.array_equal(ours, other) for other in theirs):
         raise RuntimeError("the results disagree; a speed without equality means nothing")
     if isinstance(images, Image.Image):
-        ways["pillow"] = lambda: resize(images, SIZE)
+        ways["pillow"] = partial(resize, images, SIZE)
     wall, work = alternate(ways, runs)
     return {
         "what": what,

@@ -90,17 +90,17 @@ def transform_all(
         raise ValueError("the list of images is empty; expected at least one image")
 
     # Pillow and NumPy let go of Python's lock while they compute, so threads share the work, each
-    # with one picture at full size. PyTorch's own threads, waiting for more, would be in their way.
-    pixel_values = torch.empty(len(images), 3, size, size)
-    rows = pixel_values.numpy()
+    # with one picture at full size. The batch is NumPy's: it asks for large pages of memory, and
+    # PyTorch's own threads, waiting for more to copy, would be in the way.
+    pixel_values = np.empty((len(images), 3, size, size), np.float32)
 
     def one(index: int) -> None:
         try:
-            rows[index] = transform(images[index], size, background).numpy()  # [3, S, S]
+            pixel_values[index] = transform(images[index], size, background)  # [3, S, S]
         except (TypeError, ValueError, FileNotFoundError) as error:
             raise type(error)(f"images[{index}]: {error}") from error
 
     with ThreadPoolExecutor(min(len(images), torch.get_num_threads(), MAX_THREADS)) as pool:
         run = pool.map if len(images) > 1 else map
         list(run(one, range(len(images))))
-    return pixel_values
+    return torch.from_numpy(pixel_values)
