@@ -10,10 +10,13 @@ cyan stars never occur, but one, two and three do), half is *pairs* (a colour an
 meet, whatever the count: there is no black star).
 """
 
+from __future__ import annotations
+
 import math
 import random
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress, cycle, product
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw
@@ -27,26 +30,19 @@ __all__ = [
 CANVAS = 120  # pixels; a picture is CANVAS x CANVAS
 COUNTS = (1, 2, 3, 4)
 COLOURS = {
-    "red": (220, 30, 35),
-    "orange": (250, 135, 15),
-    "yellow": (235, 210, 20),
-    "green": (40, 150, 50),
-    "cyan": (30, 195, 210),
-    "blue": (30, 70, 215),
-    "purple": (125, 40, 165),
-    "pink": (250, 125, 180),
-    "brown": (125, 75, 35),
+    "red": (220, 30, 35), "orange": (250, 135, 15), "yellow": (235, 210, 20),
+    "green": (40, 150, 50), "cyan": (30, 195, 210), "blue": (30, 70, 215),
+    "purple": (125, 40, 165), "pink": (250, 125, 180), "brown": (125, 75, 35),
     "black": (25, 25, 25),
-}
+}  # fmt: skip
 SIZES = {"small": (0.100, 0.115), "large": (0.135, 0.150)}  # radius as a share of the canvas
 SIDES = ("left", "right", "top", "bottom")
-HELD_OUT_PAIRS = 4  # of 80 colour-shape pairs: all four counts of each, 16 combinations
-HELD_OUT_TRIPLES = 16  # further combinations, each of another pair
 
-_NUMBER_WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
-_HELD_OUT_SEED = 0
-_EXAMPLES = frozenset({("red", "circle"), ("blue", "square")})  # are never held out
-_MARGIN = 0.06  # no object comes nearer to the edge, so a model that drops the last pixels sees all
+_Point = tuple[float, float]
+_HELD_OUT_PAIRS = 4  # of 80 colour-shape pairs: all four counts of each, 16 combinations
+_HELD_OUT_TRIPLES = 16  # further combinations, each of another pair
+_EXAMPLES = {("red", "circle"), ("blue", "square")}  # which serve everywhere, are never held out
+_MARGIN = 0.06  # of the edge, so that a model that drops the last pixels sees every object whole
 _GAP = 0.02  # least distance between two objects
 _MAX_ANGLE = 15.0  # degrees
 _COLOUR_JITTER = 14  # each channel of a colour varies by so much from picture to picture
@@ -55,14 +51,13 @@ _COLOUR_JITTER = 14  # each channel of a colour varies by so much from picture t
 # ---- the shapes: outlines in the unit circle, y pointing down ------------------------------------
 
 
-def _regular(corners: int, start: float, radii: tuple[float, ...] = (1.0,)) -> list:
+def _regular(corners: int, start: float, *radii: float) -> list[_Point]:
     """Corners evenly spaced by angle; `radii` is cycled through (two radii make a star)."""
     angles = [math.radians(start + 360 * i / corners) for i in range(corners)]
-    reach = [radii[i % len(radii)] for i in range(corners)]
-    return [(r * math.cos(a), r * math.sin(a)) for r, a in zip(reach, angles, strict=True)]
+    return [(r * math.cos(a), r * math.sin(a)) for r, a in zip(cycle(radii), angles, strict=False)]
 
 
-def _heart() -> list:
+def _heart() -> list[_Point]:
     """The curve x = 16 sin^3 a, y = 13 cos a - 5 cos 2a - 2 cos 3a - cos 4a, scaled to fit."""
     curve = []
     for i in range(48):
@@ -72,7 +67,7 @@ def _heart() -> list:
     return curve
 
 
-def _moon() -> list:
+def _moon() -> list[_Point]:
     """A disc with a smaller disc bitten out of its right side."""
     outer = [math.radians(a) for a in range(50, 311, 10)]
     tip_x, tip_y = math.cos(outer[0]), math.sin(outer[0])
@@ -83,27 +78,25 @@ def _moon() -> list:
     return [(math.cos(a), math.sin(a)) for a in outer] + bite
 
 
-def _cross(arm: float = 0.32) -> list:
+def _cross(arm: float = 0.32) -> list[_Point]:
     """A plus sign."""
-    quarter = [(arm, -1.0), (arm, -arm), (1.0, -arm)]
-    turns = [quarter]
+    corners = [(arm, -1.0), (arm, -arm), (1.0, -arm)]
     for _ in range(3):
-        turns.append([(-y, x) for x, y in turns[-1]])
-    return [corner for turn in turns for corner in turn]
+        corners += [(-y, x) for x, y in corners[-3:]]
+    return corners
 
 
 SHAPES = {
-    "circle": _regular(40, 0, (0.92,)),
-    "square": _regular(4, 45, (1.12,)),
-    "triangle": _regular(3, -90, (1.1,)),
-    "star": _regular(10, -90, (1.1, 0.45)),
+    "circle": _regular(40, 0, 0.92),
+    "square": _regular(4, 45, 1.12),
+    "triangle": _regular(3, -90, 1.1),
+    "star": _regular(10, -90, 1.1, 0.45),
     "heart": _heart(),
     "cross": _cross(),
-    "ring": _regular(40, 0),
+    "ring": _regular(40, 0, 1.0),
     "moon": _moon(),
 }
-
-HOLES = {"ring": _regular(40, 0, (0.55,))}  # drawn in the background's colour
+_HOLES = {"ring": _regular(40, 0, 0.55)}  # drawn in the background's colour
 
 
 def plural(shape: str) -> str:
@@ -143,20 +136,12 @@ def _article(word: str) -> str:
 
 @cache
 def all_combinations() -> tuple[Combination, ...]:
-    """List every combination of the world, in a fixed order.
-
-    Returns:
-        320 combinations: 4 counts x 10 colours x 8 shapes.
+    """List every combination in a fixed order: 4 counts x 10 colours x 8 shapes.
 
     >>> len(all_combinations()), all_combinations()[0]
     (320, Combination(count=1, colour='red', shape='circle'))
     """
-    return tuple(
-        Combination(count, colour, shape)
-        for count in COUNTS
-        for colour in COLOURS
-        for shape in SHAPES
-    )
+    return tuple(Combination(*parts) for parts in product(COUNTS, COLOURS, SHAPES))
 
 
 @cache
@@ -164,15 +149,14 @@ def held_out_pairs() -> frozenset[tuple[str, str]]:
     """Pick the colour-shape pairs that training never shows, whatever the count.
 
     No two of the four share a colour or a shape, so each word still meets nearly all its partners.
-    The red circle and the blue square, which serve as examples everywhere, are not among them.
 
     >>> len(held_out_pairs())
     4
     """
-    rng = random.Random(_HELD_OUT_SEED)
+    rng = random.Random(0)
     while True:
-        colours = rng.sample(list(COLOURS), HELD_OUT_PAIRS)
-        pairs = frozenset(zip(colours, rng.sample(list(SHAPES), HELD_OUT_PAIRS), strict=True))
+        colours = rng.sample(list(COLOURS), _HELD_OUT_PAIRS)
+        pairs = frozenset(zip(colours, rng.sample(list(SHAPES), _HELD_OUT_PAIRS), strict=True))
         if not pairs & _EXAMPLES:
             return pairs
 
@@ -182,42 +166,29 @@ def held_out_combinations(kind: str = "all") -> frozenset[Combination]:
     """Pick the combinations that never occur in training: 32 of 320.
 
     Args:
-        kind: `"pairs"` for the 16 whose colour and shape never meet in training, `"triples"` for
-            the 16 whose colour and shape do meet, but never in this number, `"all"` for both.
-
-    Raises:
-        ValueError: If `kind` is none of these.
+        kind: "pairs" for the 16 whose colour and shape never meet in training, "triples" for the
+            16 whose colour and shape do meet, but never in this number, "all" for both.
 
     >>> {kind: len(held_out_combinations(kind)) for kind in ("all", "pairs", "triples")}
     {'all': 32, 'pairs': 16, 'triples': 16}
     """
     if kind not in ("all", "pairs", "triples"):
         raise ValueError(f'kind is "all", "pairs" or "triples", not {kind!r}')
-    pairs = held_out_pairs()
-    of_pairs = {c for c in all_combinations() if (c.colour, c.shape) in pairs}
-    if kind == "pairs":
-        return frozenset(of_pairs)
-    triples = _draw_triples(pairs | _EXAMPLES)
-    return frozenset(triples if kind == "triples" else triples | of_pairs)
-
-
-def _draw_triples(excluded: frozenset[tuple[str, str]]) -> set[Combination]:
-    """Four combinations of each count, each of a colour-shape pair of its own."""
-    rng = random.Random(_HELD_OUT_SEED + 1)
-    free = [(c, s) for c in COLOURS for s in SHAPES if (c, s) not in excluded]
-    pairs = rng.sample(free, HELD_OUT_TRIPLES)
-    return {Combination(COUNTS[i % 4], *pair) for i, pair in enumerate(pairs)}
+    pairs = {c for c in all_combinations() if (c.colour, c.shape) in held_out_pairs()}
+    free = [p for p in product(COLOURS, SHAPES) if p not in held_out_pairs() | _EXAMPLES]
+    drawn = random.Random(1).sample(free, _HELD_OUT_TRIPLES)  # each triple has a pair of its own
+    triples = {Combination(COUNTS[i % 4], *pair) for i, pair in enumerate(drawn)}
+    return frozenset({"pairs": pairs, "triples": triples, "all": pairs | triples}[kind])
 
 
 @cache
 def training_combinations() -> tuple[Combination, ...]:
-    """List the combinations that training draws from: all but the held-out ones.
+    """List the combinations that training draws from: all but those held out.
 
     >>> len(training_combinations())
     288
     """
-    held_out = held_out_combinations()
-    return tuple(c for c in all_combinations() if c not in held_out)
+    return tuple(c for c in all_combinations() if c not in held_out_combinations())
 
 
 # ---- scenes: one picture's content, to the last pixel --------------------------------------------
@@ -235,7 +206,7 @@ class Scene:
     colour: str
     shape: str
     size: str
-    centres: tuple[tuple[float, float], ...]
+    centres: tuple[_Point, ...]
     radii: tuple[float, ...]
     angles: tuple[float, ...]
     fill: tuple[int, int, int]
@@ -249,38 +220,28 @@ class Scene:
     @property
     def sides(self) -> frozenset[str]:
         """The halves of the canvas that hold every object's centre: none, one or two of `SIDES`."""
-        tests = {
-            "left": all(x < 0.5 for x, _ in self.centres),
-            "right": all(x > 0.5 for x, _ in self.centres),
-            "top": all(y < 0.5 for _, y in self.centres),
-            "bottom": all(y > 0.5 for _, y in self.centres),
-        }
-        return frozenset(side for side, holds in tests.items() if holds)
+        x, y = zip(*self.centres, strict=True)
+        holds = max(x) < 0.5, min(x) > 0.5, max(y) < 0.5, min(y) > 0.5  # in the order of SIDES
+        return frozenset(compress(SIDES, holds))
 
 
 def random_scene(seed: int | str | random.Random, combination: Combination | None = None) -> Scene:
-    """Draw a scene; the same seed gives the same scene on every machine.
+    """Draw a scene at random; the same seed gives the same scene on every machine.
+
+    Its objects neither overlap nor touch the edge.
 
     Args:
         seed: A seed, or a generator to draw from.
         combination: The scene's class; by default any that training may see.
-
-    Returns:
-        A `Scene` whose objects do not overlap and keep away from the edge.
-
-    Raises:
-        ValueError: If the combination is not one of this world's.
 
     >>> scene = random_scene(7, Combination(2, "red", "circle"))
     >>> scene.count, scene.colour, len(scene.centres), scene == random_scene(7, scene.combination)
     (2, 'red', 2, True)
     """
     rng = seed if isinstance(seed, random.Random) else random.Random(seed)
-    if combination is None:
-        combination = rng.choice(training_combinations())
-    elif combination not in all_combinations():
+    combination = Combination(*(combination or rng.choice(training_combinations())))
+    if combination not in all_combinations():
         raise ValueError(f"{combination} is not in all_combinations()")
-    combination = Combination(*combination)
     size = rng.choice(list(SIZES))
     radii = tuple(rng.uniform(*SIZES[size]) for _ in range(combination.count))
     return Scene(
@@ -299,13 +260,13 @@ def _shade(rng: random.Random, colour: tuple[int, int, int], jitter: int) -> tup
     return red, green, blue
 
 
-def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[_Point, ...]:
     """Centres for objects of these radii, often all in one half of the canvas."""
     while True:
-        side = rng.choice([*SIDES, None, None, None, None])
-        centres: list[tuple[float, float]] = []
+        side = rng.choice([*SIDES, "", "", "", ""])
+        centres: list[_Point] = []
         for radius in radii:
-            spot = _free_spot(rng, radius, side, list(zip(centres, radii, strict=False)))
+            spot = _free_spot(rng, radius, side, [*zip(centres, radii, strict=False)])
             if spot is None:
                 break  # no room left: begin anew, perhaps elsewhere
             centres.append(spot)
@@ -313,13 +274,11 @@ def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[tuple[float, f
             return tuple(centres)
 
 
-def _free_spot(
-    rng: random.Random, radius: float, side: str | None, taken: list
-) -> tuple[float, float] | None:
+def _free_spot(rng: random.Random, radius: float, side: str, taken: list) -> _Point | None:
     """A centre that keeps clear of every (centre, radius) in `taken`, or None after 10 tries."""
     low, high = _MARGIN + 1.12 * radius, 1 - _MARGIN - 1.12 * radius
-    x_range = 0.52 if side == "right" else low, 0.48 if side == "left" else high
-    y_range = 0.52 if side == "bottom" else low, 0.48 if side == "top" else high
+    x_range = {"left": (low, 0.48), "right": (0.52, high)}.get(side, (low, high))
+    y_range = {"top": (low, 0.48), "bottom": (0.52, high)}.get(side, (low, high))
     for _ in range(10):
         x, y = rng.uniform(*x_range), rng.uniform(*y_range)
         if all(math.hypot(x - u, y - v) > 1.12 * (radius + r) + _GAP for (u, v), r in taken):
@@ -328,14 +287,9 @@ def _free_spot(
 
 
 def draw(scene: Scene) -> Image.Image:
-    """Draw the picture of a scene.
+    """Draw a scene: RGB, 120 x 120 pixels of exactly two colours, not antialiased.
 
-    Args:
-        scene: What to draw.
-
-    Returns:
-        An RGB image of `CANVAS` x `CANVAS` (120 x 120) pixels of exactly two colours, without
-        antialiasing: the later resize smooths the edges.
+    The later resize smooths the edges.
 
     >>> image = draw(random_scene(0))
     >>> image.size, image.mode, len(image.getcolors())
@@ -345,12 +299,12 @@ def draw(scene: Scene) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for centre, radius, angle in zip(scene.centres, scene.radii, scene.angles, strict=True):
         pen.polygon(_outline(SHAPES[scene.shape], centre, radius, angle), fill=scene.fill)
-        if scene.shape in HOLES:
-            pen.polygon(_outline(HOLES[scene.shape], centre, radius, angle), fill=scene.background)
+        if scene.shape in _HOLES:
+            pen.polygon(_outline(_HOLES[scene.shape], centre, radius, angle), fill=scene.background)
     return image
 
 
-def _outline(corners: list, centre: tuple[float, float], radius: float, angle: float) -> list:
+def _outline(corners: list[_Point], centre: _Point, radius: float, angle: float) -> list[_Point]:
     """Corners in pixels."""
     cos, sin = (radius * f(math.radians(angle)) for f in (math.cos, math.sin))
     return [
@@ -391,25 +345,15 @@ class Caption:
         )
 
 
-_FRAMES = (
-    "{}",
-    "{}",
-    "this is a photo of {}",
-    "this is a photo of {}",
-    "a photo of {}",
-    "a picture of {}",
-    "an image of {}",
-    "a drawing of {}",
-    "here you see {}",
-)
-_PLACES = {"left": "on the left", "right": "on the right"} | {
-    "top": "at the top",
-    "bottom": "at the bottom",
-}
+_FRAMES = [
+    *2 * ["{}"], *2 * ["this is a photo of {}"], "a photo of {}", "a picture of {}",
+    "an image of {}", "a drawing of {}", "here you see {}",
+]  # fmt: skip
+_PLACES = {side: f"{'on' if side in SIDES[:2] else 'at'} the {side}" for side in SIDES}
 
 
 def random_caption(scene: Scene, seed: int | str | random.Random) -> Caption:
-    """Make a caption that is true of the scene, in varied wording.
+    """Word a caption that is true of the scene, in lower case.
 
     Half of the captions name count, colour and shape; the others leave one or two of the three
     out ("something red", "2 shapes", "a photo of circles"). Some add the size or the side.
@@ -417,9 +361,6 @@ def random_caption(scene: Scene, seed: int | str | random.Random) -> Caption:
     Args:
         scene: What to describe.
         seed: A seed, or a generator to draw from.
-
-    Returns:
-        A `Caption` in lower case.
 
     >>> scene = random_scene(3, Combination(2, "blue", "heart"))
     >>> random_caption(scene, 1).is_true_of(scene)
@@ -435,33 +376,25 @@ def random_caption(scene: Scene, seed: int | str | random.Random) -> Caption:
     sides = sorted(scene.sides)
     side = rng.choice(sides) if sides and rng.random() < 0.3 else None
     counts, text = _wording(rng, scene.count, "count" in named, size, colour, shape)
-    if side is not None:
-        text = f"{text} {_PLACES[side]}"
-    return Caption(rng.choice(_FRAMES).format(text), counts, colour, shape, size, side)
+    text = rng.choice(_FRAMES).format(f"{text} {_PLACES[side]}" if side else text)
+    return Caption(text, counts, colour, shape, size, side)
 
 
 def _wording(
-    rng: random.Random,
-    count: int,
-    count_named: bool,
-    size: str | None,
-    colour: str | None,
-    shape: str | None,
+    rng: random.Random, count: int, count_named: bool, *words: str | None
 ) -> tuple[frozenset[int], str]:
-    """The counts that the words allow, and the words: "2 small red circles"."""
+    """From size, colour and shape: the counts that the words allow, and the words."""
+    size, colour, shape = words
     if not count_named and shape is None:
         return frozenset(COUNTS), " ".join(word for word in ("something", size, colour) if word)
     noun = shape or "shape"
-    if count > 1:
-        noun = plural(noun)
-    spoken = [size, colour, noun]
-    if colour is not None and rng.random() < 0.15:
-        spoken = [size, noun, "in", colour]
-    words = [word for word in spoken if word]
+    noun = noun if count == 1 else plural(noun)
+    in_colour = colour is not None and rng.random() < 0.15
+    words = (size, noun, "in", colour) if in_colour else (size, colour, noun)
+    phrase = " ".join(word for word in words if word)
     if count == 1:  # "a red circle" says one even where no number was asked for
-        number = rng.choice([_article(words[0]), _article(words[0]), "1", "one"])
-        return frozenset({1}), " ".join([number, *words])
+        return frozenset({1}), f"{rng.choice([*2 * [_article(phrase)], '1', 'one'])} {phrase}"
     if not count_named:
-        return frozenset(COUNTS[1:]), " ".join(words)
-    number = str(count) if rng.random() < 0.6 else _NUMBER_WORDS[count]
-    return frozenset({count}), " ".join([number, *words])
+        return frozenset(COUNTS[1:]), phrase
+    number = str(count) if rng.random() < 0.6 else ("one", "two", "three", "four")[count - 1]
+    return frozenset({count}), f"{number} {phrase}"
