@@ -26,7 +26,7 @@ help:
 	@echo 'make fast       the unit tests of the library without the slow ones, for every save'
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
-	@echo 'make tiny       train the embedded model again (about half an hour)'
+	@echo 'make tiny       train the embedded model again (eight minutes or more)'
 	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
 	@echo 'make repository URL=https://github.com/OWNER/NAME  say everywhere where the repository lives'
