@@ -122,15 +122,8 @@ def test_a_new_model_starts_like_the_paper():
     assert model.vision_model.head.probe.any()
 
 
-def test_random_weights_depend_on_the_seed_alone():
-    torch.manual_seed(1)
-    first = SigLIP(SMALL)
-    first.init_weights(torch.Generator().manual_seed(7))
-    torch.manual_seed(2)
-    second = SigLIP(SMALL)
-    second.init_weights(torch.Generator().manual_seed(7))
-    third = SigLIP(SMALL)
-    third.init_weights(torch.Generator().manual_seed(8))
+def test_random_weights_depend_on_the_generator_alone():
+    first, second, third = (SigLIP(SMALL, torch.Generator().manual_seed(n)) for n in (7, 7, 8))
     for name, weight in first.state_dict().items():
         assert torch.equal(weight, second.state_dict()[name]), name
     assert not torch.equal(first.text_model.head.weight, third.text_model.head.weight)
