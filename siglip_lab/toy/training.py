@@ -88,7 +88,7 @@ CONFIGS = {
 
 
 class Trainer:
-    """A run between two steps: model, optimizer, number of the next step. Device None is the CPU."""
+    """A run between two steps: model, optimizer, next step. Device None is the CPU."""
 
     def __init__(self, config: TrainConfig, device: torch.device | str | None = None):
         self.config, self.device, self.step = config, device, 0
