@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from siglip_lab import clip, configs, counting
+from siglip_lab import clip, counting, published
 
-MODELS = {name: configs.get_config(name) for version in (1, 2)
-          for name in configs.list_models(version)}  # fmt: skip
+MODELS = {name: published.get_config(name) for version in (1, 2)
+          for name in published.list_models(version)}  # fmt: skip
 MODELS["odd"] = replace(
     MODELS["tiny"], vision=replace(MODELS["tiny"].vision, image_size=53, patch_size=7, depth=1)
 )
