@@ -22,7 +22,7 @@ WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && ec
 help:
 	@echo 'make book       build the site, warnings are errors'
 	@echo 'make serve      show the site on http://localhost:$(PORT)'
-	@echo 'make test       style, unit tests, docstring examples, notebooks, site in a browser'
+	@echo 'make test       style, types, unit tests, docstring examples, notebooks, site in a browser'
 	@echo 'make fast       the unit tests of the library without the slow ones, for every save'
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
@@ -59,6 +59,7 @@ serve: $(STAMP)
 
 test: $(STAMP) browser
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules --nbval --nbval-current-env siglip_lab tests notebooks
 
 fast: $(STAMP)
@@ -88,15 +89,15 @@ tiny: $(STAMP)
 	$(BIN)/python -m siglip_lab.toy.train --preset shipped --out build/tiny
 	mv -f build/tiny/* siglip_lab/tiny && rmdir build/tiny
 
-# The peers' losses stay out of .venv: open_clip asks for torchvision, which transformers then trips
-# over. Only its loss is read, from a folder of its own.
+# The peers stay out of .venv: open_clip asks for torchvision, which transformers then trips over.
+# Only its loss is read, from a folder of its own.
 PEERS := build/peers
 
 bench: $(STAMP) $(PEERS)
-	@set -e; for name in preprocess losses loading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in preprocess forward losses loading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
 
 $(PEERS):
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0 hf-processors-rs==0.1.0
 
 # No venv and no pins here: the torch that the GPU machine came with is the one to test.
 gpu: GPU_PYTHON ?= python3

@@ -28,10 +28,10 @@ from tqdm import tqdm
 
 from benchmarks.common import RESULTS, hardware, write
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.loading.folder import load_processor
 from siglip_lab.losses import clip_loss, sigmoid_loss
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize
+from siglip_lab.processor import Processor
 from siglip_lab.toy.shapes_world import (
     SIDES,
     SIZES,
@@ -93,7 +93,7 @@ def pixel_values(levels: Tensor) -> Tensor:
 
 @cache
 def tokenizer():
-    tokenizer = load_processor("tiny").tokenizer
+    tokenizer = Processor.from_pretrained("tiny").tokenizer
     tokenizer.context_length = CONFIG.text.context_length
     return tokenizer
 

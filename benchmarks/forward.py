@@ -4,8 +4,8 @@ The weights are random and shared, both sides attend by PyTorch's `scaled_dot_pr
 and both give the same vectors, or nothing is written. Runs of the two alternate, so that a slow
 moment of the machine meets both. On a GPU each run ends when the GPU has finished.
 
-Run ``python -m benchmarks.forward``; it writes ``siglip_lab/data/results/forward.json``, for the
-CPU and, where there is one, the GPU.
+Run ``python -m benchmarks.forward``; it writes ``siglip_lab/data/results/forward.json`` for the CPU
+and, where there is one, ``forward_gpu.json`` for the GPU.
 """
 
 from __future__ import annotations
@@ -114,21 +114,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--models", nargs="+", default=MODELS, help="names of published shapes")
     parser.add_argument("--devices", nargs="+", default=devices)
     parser.add_argument("--runs", type=int, help="runs of each; else 5 to 40, as long as they take")
-    parser.add_argument("--output", type=Path, default=RESULTS / "forward.json")
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="where to write the results")
     args = parser.parse_args(arguments)
     logging.set_verbosity_error()
     torch.manual_seed(0)
-    work = [(n, t, d) for d in args.devices for n in args.models for t in TOLERANCE]
-    result = {
-        "what": "forward pass of one tower, siglip_lab beside transformers' SiglipModel (SDPA), "
-        "the same random weights, without gradients: median times of alternating runs; ratio: "
-        "transformers' time over siglip_lab's; difference: of the vectors, relative; texts are "
-        "of full length",
-        "hardware": hardware("transformers"),
-        "rows": [r for each in tqdm(work, desc="models") for r in rows(*each, args.runs)],
-    }
-    write(result, args.output)
-    print(json.dumps(result, indent=1))
+    for device in args.devices:
+        work = tqdm([(name, dtype) for name in args.models for dtype in TOLERANCE], desc=device)
+        result = {
+            "what": "forward pass of one tower, siglip_lab beside transformers' SiglipModel, "
+            "the same random weights, without gradients: median times of alternating runs; ratio: "
+            "transformers' time over siglip_lab's; difference: of the vectors, relative; texts are "
+            "of full length",
+            "hardware": hardware("transformers"),
+            "rows": [r for name, dtype in work for r in rows(name, dtype, device, args.runs)],
+        }
+        write(result, args.folder / ("forward.json" if device == "cpu" else "forward_gpu.json"))
+        print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

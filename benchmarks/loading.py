@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parents[1] / "build" / f"{NAME}-random"
 SIGLIP_LAB = """
 import torch
 import siglip_lab as sl
-model = sl.load_model({folder!r}, dtype={dtype})
+model = sl.SigLIP.from_pretrained({folder!r}, dtype={dtype})
 """
 TRANSFORMERS = """
 import torch
@@ -39,7 +39,7 @@ model = SiglipModel.from_pretrained({folder!r}, dtype={dtype}).eval()
 """
 RANDOM = f"""
 import siglip_lab as sl
-model = sl.load_model("{NAME}", weights="random")
+model = sl.SigLIP(sl.get_config("{NAME}"), seed=0)
 """
 FORWARD = """
 with torch.no_grad():
@@ -65,9 +65,8 @@ def checkpoint(folder: Path) -> None:
     if (folder / "model.safetensors").exists():
         return
     import siglip_lab as sl
-    from siglip_lab.loading.folder import save_checkpoint
 
-    save_checkpoint(folder, sl.load_model(NAME, weights="random"))
+    sl.SigLIP(sl.get_config(NAME), seed=0).save_pretrained(folder)
 
 
 def row(folder: Path, dtype: str, runs: int) -> dict:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.common import RESULTS, alternate, hardware, write
-from siglip_lab.losses import sigmoid_loss
+from siglip_lab.losses_at_scale import sigmoid_loss
 
 WIDTH = 1152
 SIZES = {"cpu": [1024, 2048, 4096, 8192, 16384, 32768], "cuda": [2**k for k in range(12, 21)]}

@@ -13,8 +13,8 @@ from torch import Tensor
 
 __all__ = [
     "CheckpointError", "as_list", "check_batch", "check_context_length", "check_embeddings",
-    "check_ids", "check_input_ids", "check_integer", "check_pixel_values", "check_size",
-    "check_template", "check_text", "check_vocabulary", "differences", "shown",
+    "check_ids", "check_input_ids", "check_integer", "check_lengths", "check_pixel_values",
+    "check_size", "check_template", "check_text", "check_vocabulary", "differences", "shown",
 ]  # fmt: skip
 
 MOST_LAYERS = 500  # so many are built in a second, where nothing is allocated
@@ -191,6 +191,16 @@ def check_text(text: str, name: str) -> None:
             f"{name} holds half of a surrogate pair at position {error.start}; expected text that "
             "UTF-8 can write: decode the bytes it came from again"
         ) from None
+
+
+def check_lengths(rows: list[list[int]], length: int) -> None:
+    """Refuse a text of more tokens than the model reads."""
+    for index, row in enumerate(rows):
+        if len(row) > length:
+            raise ValueError(
+                f"texts[{index}] has {len(row)} tokens, the model reads {length}: shorten it, "
+                "or pass truncate=True to cut it"
+            )
 
 
 def check_ids(ids: Iterable[int] | Tensor, vocab_size: int) -> list[int]:

@@ -1,7 +1,5 @@
 """Shapes of SigLIP models; those that were published are in `siglip_lab.published`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 
 from siglip_lab.checks import check_size

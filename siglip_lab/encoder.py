@@ -5,8 +5,6 @@ the MLP works on each token alone, and both only add to the token's vector. No d
 Reference: big_vision, ``models/vit.py``.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -89,7 +87,7 @@ class Encoder(nn.Module):
         """Run all layers; what leaves each is appended to `hidden_states`."""
         for layer in self.layers:
             if self.grad_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, use_reentrant=False)
+                x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = layer(x)
             if hidden_states is not None:

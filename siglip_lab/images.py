@@ -1,7 +1,5 @@
 """Any picture to upright, opaque RGB, chapter "Preprocessing"."""
 
-from __future__ import annotations
-
 from PIL import Image
 
 from siglip_lab.decoding import FORMATS, ImageLike, decode

@@ -1,10 +1,4 @@
-"""Use a model: which label fits this image, which image fits this text.
-
-Chapter "Start here". No training is needed: the labels are texts like any other. Everything here
-works with SigLIP and with CLIP.
-"""
-
-from __future__ import annotations
+"""Use a model, chapter "Start here": which label fits this image, which image fits this text."""
 
 from collections.abc import Iterable
 from typing import Literal, overload
@@ -42,12 +36,9 @@ def zero_shot(
 ) -> Tensor:
     """The probability of each label for each image: `[n_img, n_labels]`, float32, on the CPU.
 
-    SigLIP: each pair is a question of its own, answered by a sigmoid. A row need not sum to one,
-    several labels can be true of an image, and none may be. CLIP: each image chooses among the
-    labels by a softmax, and its row sums to one.
-
-    A label is put into the template at ``{}``; "{}" takes it as it is. The default template is the
-    one of transformers' pipeline.
+    SigLIP: each pair is a question of its own; several labels can be true of an image, or none.
+    CLIP: each image chooses among the labels, and its row sums to one. A label is put into the
+    template at ``{}``; the default is the one of transformers' pipeline.
 
     >>> import siglip_lab as sl
     >>> model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import nn
 
 from siglip_lab.encoder import MLP, Attention
 from siglip_lab.pooling import LastTokenHead, MAPHead, ProbeAttention
 
-__all__ = ["init_tower"]
+__all__ = ["init_tower", "init_weights"]
+
+
+def init_weights(
+    vision: nn.Module, text: nn.Module, seed: int | torch.Generator | None = None
+) -> None:
+    """Draw both towers anew: from a seed, a generator, or PyTorch's global one.
+
+    Of a seed, each tower has a stream of its own, so that both are drawn at once.
+    """
+    if seed is None or isinstance(seed, torch.Generator):
+        init_tower(vision, seed)
+        init_tower(text, seed)
+        return
+    first = torch.Generator().manual_seed(seed)
+    second = torch.Generator().manual_seed(int(torch.randint(2**32, (), generator=first)))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(init_tower, (vision, text), (first, second)))
 
 
 @torch.no_grad()
@@ -21,17 +40,20 @@ def init_tower(tower: nn.Module, generator: torch.Generator | None = None) -> No
     def normal(weight, fan_in):
         nn.init.normal_(weight, std=fan_in**-0.5, generator=generator)
 
+    def zero(bias):
+        nn.init.zeros_(bias)
+
     for module in tower.modules():
         if isinstance(module, (Attention, MLP)):
             for linear in module.children():
                 xavier(linear.weight)
-                nn.init.zeros_(linear.bias)
+                zero(linear.bias)
         elif isinstance(module, ProbeAttention):
             for weight in module.in_proj_weight.chunk(3):
                 xavier(weight)
             xavier(module.out_proj.weight)
-            nn.init.zeros_(module.in_proj_bias)
-            nn.init.zeros_(module.out_proj.bias)
+            zero(module.in_proj_bias)
+            zero(module.out_proj.bias)
         elif isinstance(module, MAPHead):
             xavier(module.probe[0])
         elif isinstance(module, nn.LayerNorm):
@@ -40,7 +62,7 @@ def init_tower(tower: nn.Module, generator: torch.Generator | None = None) -> No
             normal(module.weight, fan_in=module.embedding_dim)
         elif isinstance(module, nn.Conv2d):
             normal(module.weight, fan_in=module.weight[0].numel())
-            nn.init.zeros_(module.bias)
+            zero(module.bias)
         elif isinstance(module, LastTokenHead):
             normal(module.weight, fan_in=module.in_features)
-            nn.init.zeros_(module.bias)
+            zero(module.bias)

@@ -21,7 +21,7 @@ def check_pairs(
         raise TypeError(f"embeddings are {x.dtype} and {y.dtype}; expected floating-point tensors")
     expected = "[n, D] twice, a text for each image" if labels is None else "[n, D] and [m, D]"
     matrices = x.ndim == y.ndim == 2 and x.numel() and y.numel() and x.shape[1] == y.shape[1]
-    if not matrices or (labels is None and len(x) != len(y)):
+    if not matrices or (labels is None and x.shape[0] != y.shape[0]):
         raise ValueError(f"embeddings are {list(x.shape)} and {list(y.shape)}; expected {expected}")
     if any(scalar.numel() != 1 for scalar in scalars):
         raise ValueError("logit_scale and logit_bias hold one number each; one here holds more")
@@ -34,9 +34,9 @@ def check_pairs(
             "labels must be a bool matrix [n, m], as labels > 0 makes of +1 and -1, or integer "
             f"ids: ([n], [m]) or one [n] for both; got {getattr(labels, 'dtype', type(labels))}"
         )
-    shapes = [tuple(each.shape) for each in given]
-    if shapes != ([(len(x), len(y))] if matrix else [(len(x),), (len(y),)]):
-        raise ValueError(f"labels of shape {shapes} do not fit {len(x)} images, {len(y)} texts")
+    shapes, (n, m) = [tuple(each.shape) for each in given], (x.shape[0], y.shape[0])
+    if shapes != ([(n, m)] if matrix else [(n,), (m,)]):
+        raise ValueError(f"labels of shape {shapes} do not fit {n} images, {m} texts")
     first, *second = (each.to(x.device, torch.bool if matrix else torch.int64) for each in given)
     return first, second[0] if second else None
 

@@ -1,9 +1,4 @@
-"""The losses as one reads them, with whole matrices of logits.
-
-Training uses `siglip_lab.losses_at_scale`, held equal to `sigmoid_loss` in value and gradients.
-"""
-
-from __future__ import annotations
+"""The losses as one reads them; `losses_at_scale.sigmoid_loss` is held equal, for training."""
 
 import torch
 from torch import Tensor
@@ -49,9 +44,9 @@ def sigmoid_loss(
         x, y, log_t, b = _accurate(image_embeds, text_embeds, logit_scale, logit_bias)
         logits = log_t.exp() * x @ y.T + b  # [n, m]
         if true is None:
-            true = torch.eye(len(x), device=x.device)
+            true = torch.eye(x.shape[0], device=x.device)
         z = 2 * (true if text_ids is None else true[:, None] == text_ids).to(x.dtype) - 1  # +1, -1
-        return -F.logsigmoid(z * logits).sum() / len(x)
+        return -F.logsigmoid(z * logits).sum() / x.shape[0]
 
 
 def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) -> Tensor:
@@ -67,7 +62,7 @@ def clip_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor) ->
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, log_t = _accurate(image_embeds, text_embeds, logit_scale)
         logits = log_t.exp() * x @ y.T  # [n, n]
-        own = torch.arange(len(x), device=x.device)
+        own = torch.arange(x.shape[0], device=x.device)
         return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 

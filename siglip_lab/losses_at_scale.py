@@ -134,7 +134,7 @@ def _loss_and_gradients(
     group: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The loss, and its gradients by the four tensors (empty if they are not wanted)."""
-    dtype, world, rank, ids = _accumulate_in(x, y), 1, 0, [text_ids]
+    dtype, narrow, world, rank, ids = _accumulate_in(x, y), _is_narrow(x, y), 1, 0, [text_ids]
     ring = dist.distributed_c10d._resolve_process_group(group) if group else None
     if ring is not None:
         world, rank = ring.size(), ring.rank()
@@ -144,7 +144,7 @@ def _loss_and_gradients(
             ids = [torch.empty_like(text_ids) for _ in range(world)]
             dist.all_gather(ids, text_ids.contiguous(), ring)
     t, bias = log_t.to(dtype).exp().reshape(()), b.to(dtype).reshape(())
-    sums, texts = x.new_zeros(2, dtype=dtype), y.contiguous()
+    sums, texts = x.new_zeros(3, dtype=dtype), y.contiguous()
     to_x, to_texts = x.new_zeros(x.shape, dtype=dtype) if with_grad else None, None
     for step in range(world):  # at hand are the texts of rank - step
         moving = [texts] * (step < world - 1) + [to_texts] * (to_texts is not None)
@@ -165,10 +165,12 @@ def _loss_and_gradients(
         (to_texts,), requests = _pass_on([to_texts], ring)  # the last step home
         for request in requests:
             request.wait()
-    t_over_n = t / (len(x) * (HALF_SCALE if _is_narrow(x, y) else 1))
+    t_over_n = t / (len(x) * (HALF_SCALE if narrow else 1))
     to_x, to_y = to_x.mul_(t_over_n), to_texts.mul_(t_over_n)
-    parts = zip(x.split(4096), to_x.split(4096), strict=True)  # or all of x would be copied
-    to_log_t = sum(torch.linalg.vecdot(part.to(dtype), to_part).sum() for part, to_part in parts)
+    to_log_t = sums[2] * t / len(x)
+    if not narrow:  # then the images' gradients, times the images, have all the digits
+        parts = zip(x.split(4096), to_x.split(4096), strict=True)  # or all of x would be copied
+        to_log_t = sum(torch.linalg.vecdot(a.to(dtype), grad).sum() for a, grad in parts)
     gradients = zip((x, y, log_t, b), (to_x, to_y, to_log_t, to_b), strict=True)
     return loss, *(grad.to(each.dtype).reshape(each.shape) for each, grad in gradients)
 
@@ -231,7 +233,7 @@ def _compare(mine: list[int], device: torch.device, ring: dist.ProcessGroup) -> 
 
 
 def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
-    """Sums of the costs of n images and m texts and of their derivatives by the logit, `[2]`.
+    """What `sum_and_derive` adds up over all pairs of n images and m texts, `[3]`.
 
     The derivatives times y are added to `to_x`, and times x to `to_y`, upscaled in half precision.
     Labels are a bool matrix or the images' ids, the texts' ids, and whether, without either, text i
@@ -242,7 +244,7 @@ def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
     # Allocated once, sums included: small tensors left between the blocks would split a CPU's heap.
     block = x.new_empty(min(chunk, n) * min(chunk, m), dtype=dtype)
     narrow_block = torch.empty_like(block, dtype=x.dtype) if narrow else block
-    sums = x.new_empty(-(-n // chunk), -(-m // chunk), 2, dtype=dtype)
+    sums = x.new_empty(-(-n // chunk), -(-m // chunk), 3, dtype=dtype)
     for i in range(0, n, chunk):
         rows = slice(i, i + chunk)
         x_rows = x[rows] if narrow else x[rows].to(dtype)

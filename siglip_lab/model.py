@@ -3,11 +3,9 @@
 Chapter "Two towers".
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,7 @@ from torch.nn import functional as F
 from siglip_lab.checks import check_integer
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.encoder import Encoder
-from siglip_lab.initialization import init_tower
+from siglip_lab.initialization import init_weights
 from siglip_lab.loading.pretrained import SIGLIP, Pretrained
 from siglip_lab.loading.weights import skip_draws
 from siglip_lab.towers import TextTower, TwoTowerOutput, VisionTower
@@ -96,7 +94,7 @@ class TwoTowers(Pretrained, ABC):
         if tower not in ("vision", "text"):
             raise ValueError(f'tower is {tower!r}; expected "vision" or "text"')
         check_integer("unlocked_layers", unlocked_layers, least=0)
-        part = self.vision_model if tower == "vision" else self.text_model
+        part: Any = self.vision_model if tower == "vision" else self.text_model
         part.requires_grad_(False)
         if unlocked_layers:
             parts = list(part.children())
@@ -111,21 +109,17 @@ class SigLIP(TwoTowers):
     ``logit[i, j] = exp(logit_scale) * cos(image_i, text_j) + logit_bias``, and the sigmoid of a
     logit is the probability that text j belongs to image i (SigLIP paper, Algorithm 1).
 
-    Args:
-        config: Shape of the model.
-        seed: Of the random weights, drawn as in big_vision, on the CPU: the same on every device.
-            None takes PyTorch's global generator.
+    Its weights are random, drawn on the CPU as in big_vision, with t = 10 and b = -10: from a seed,
+    the same on every device, from a `torch.Generator`, or from PyTorch's global one.
 
     >>> import siglip_lab as sl
-    >>> model = SigLIP(sl.get_config("tiny"), seed=0)
-    >>> pixel_values, input_ids = torch.zeros(2, 3, 40, 40), torch.ones(3, 16, dtype=torch.long)
-    >>> model(pixel_values, input_ids).logits_per_image.shape
-    torch.Size([2, 3])
+    >>> SigLIP(sl.get_config("tiny"), seed=0).encode_image(torch.zeros(2, 3, 40, 40)).shape
+    torch.Size([2, 72])
     """
 
     format = SIGLIP
 
-    def __init__(self, config: SigLIPConfig, seed: int | None = None):
+    def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
         if not isinstance(config, SigLIPConfig):
             raise TypeError(
                 f"config is a {type(config).__name__}; expected a SigLIPConfig: get_config(NAME) "
@@ -136,27 +130,9 @@ class SigLIP(TwoTowers):
         with skip_draws():  # PyTorch's own numbers, which big_vision's would replace
             self.vision_model = VisionTower(config.vision)
             self.text_model = TextTower(config.text, config.embed_dim)
-        self.logit_scale = nn.Parameter(torch.zeros(1))  # log t
-        self.logit_bias = nn.Parameter(torch.zeros(1))
-        if seed is None:
-            self.init_weights()
-        else:  # a stream of its own for each tower, so that both are drawn at once: 3 s, not 5
-            vision = torch.Generator().manual_seed(seed)
-            text = torch.Generator().manual_seed(int(torch.randint(2**32, (), generator=vision)))
-            self.init_weights(vision, text)
-
-    def init_weights(
-        self, generator: torch.Generator | None = None, text: torch.Generator | None = None
-    ) -> None:
-        """Draw all weights anew, as big_vision does; t = 10, b = -10.
-
-        `text` is a generator for the text tower alone. None: the same, after the image tower.
-        """
-        with ThreadPoolExecutor(1 if text is None else 2) as pool:
-            both = (self.vision_model, self.text_model), (generator, text or generator)
-            list(pool.map(init_tower, *both))
-        nn.init.constant_(self.logit_scale, math.log(10))
-        nn.init.constant_(self.logit_bias, -10.0)
+        self.logit_scale = nn.Parameter(torch.full((1,), math.log(10)))  # log t
+        self.logit_bias = nn.Parameter(torch.full((1,), -10.0))
+        init_weights(self.vision_model, self.text_model, seed)
 
     def logits(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         scaled = similarity(image_embeds, text_embeds, self.logit_scale)

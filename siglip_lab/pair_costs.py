@@ -31,7 +31,7 @@ def has_kernel(device: torch.device) -> bool:
 def sum_and_derive(
     cosines: Tensor, t: Tensor, b: Tensor, true: Tensor | None, diagonal: int, out: Tensor
 ) -> Tensor:
-    """Write the derivative of each pair's cost by its logit, and add up costs and derivatives.
+    """Write the derivative of each pair's cost by its logit, and add up.
 
     A pair costs softplus(-z * logit), whose derivative is -z * sigmoid(-z * logit).
 
@@ -44,14 +44,16 @@ def sum_and_derive(
         out: Where the derivatives go: the same memory, or half precision, times `HALF_SCALE`.
 
     Returns:
-        Both sums, `[2]`.
+        The sums of costs, derivatives, and in half precision derivatives times cosines, `[3]`:
+        from rounded derivatives, log t would get a gradient with few digits, or none.
     """
     if cosines.dtype == torch.float32 and has_kernel(cosines.device):
         return _by_kernel(cosines, t, b, true, diagonal, out)
-    sums = cosines.new_zeros(2)
-    size = 128 if cosines.is_cpu else len(cosines)  # rows that stay in a CPU's cache
+    sums, narrow = cosines.new_zeros(3), out.dtype != cosines.dtype
+    size = 512 if cosines.is_cpu else len(cosines)  # or softplus would take a whole block more
     for start in range(0, len(cosines), size):
         rows = slice(start, start + size)
+        of_part = cosines[rows].clone() if narrow else None
         part = torch.addcmul(b, cosines[rows], t, out=cosines[rows])
         positive, sign = part.diagonal(diagonal + start), -1
         if true is not None:
@@ -61,7 +63,8 @@ def sum_and_derive(
         part.sigmoid_()
         positive.mul_(sign)
         sums[1] += part.sum()
-        if out.dtype != cosines.dtype:
+        if of_part is not None:
+            sums[2] += of_part.mul_(part).sum()
             torch.mul(part, HALF_SCALE, out=out[rows])
     return sums
 
@@ -69,7 +72,7 @@ def sum_and_derive(
 def _by_kernel(cosines, t, b, true, diagonal: int, out) -> Tensor:
     rows, columns = cosines.shape
     grid = triton.cdiv(rows, 16), triton.cdiv(columns, 256)
-    sums = cosines.new_empty(2, *grid)
+    sums = cosines.new_empty(3, *grid)
     labels = cosines if true is None else true.contiguous().view(torch.uint8)
     scale = 1 if out.dtype == cosines.dtype else HALF_SCALE
     with torch.cuda.device_of(cosines):  # Triton starts on the current device, not the tensors'
@@ -81,29 +84,33 @@ def _by_kernel(cosines, t, b, true, diagonal: int, out) -> Tensor:
 
 
 def _kernel(
-    cosines, t, b, labels, out, costs, derivatives, rows, columns, diagonal, scale,
+    cosines, t, b, labels, out, costs, derivatives, products, rows, columns, diagonal, scale,
     LABELS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     inside = (row < rows) & (column < columns)
     at = row.to(tl.int64) * columns + column
-    logit = tl.load(cosines + at, mask=inside, other=0.0) * tl.load(t) + tl.load(b)
+    cosine = tl.load(cosines + at, mask=inside, other=0.0)
+    logit = cosine * tl.load(t) + tl.load(b)
     if LABELS:
         positive = tl.load(labels + at, mask=inside, other=0) != 0
     else:
         positive = column == row + diagonal
     logit = tl.where(positive, -logit, logit)  # -z * logit
     e = tl.exp(-tl.abs(logit))  # one exponential for softplus and sigmoid
-    f = 1 + e
-    # log(f) lacks the digits of a small e that f has lost, and the quotient brings them back.
-    softplus = tl.maximum(logit, 0.0) + tl.where(f == 1, e, tl.log(f) * (e / (f - 1)))
-    sigmoid = tl.where(logit < 0, e, 1.0) / f
-    derivative = tl.where(positive, -sigmoid, sigmoid)
+    # log(1 + e) = 2 artanh(s): no slow logarithm, and a small e keeps the digits that 1 + e loses
+    s = e / (2 + e)
+    q = s * s  # at most 1/9
+    series = 1 + q * (1 / 3 + q * (1 / 5 + q * (1 / 7 + q * (1 / 9 + q * (1 / 11 + q * (1 / 13))))))
+    softplus = tl.maximum(logit, 0.0) + 2 * s * series
+    sigmoid = tl.where(logit < 0, e, 1.0) / (1 + e)
+    derivative = tl.where(inside, tl.where(positive, -sigmoid, sigmoid), 0.0)
     tl.store(out + at, (derivative * scale).to(out.dtype.element_ty), mask=inside)
     program = tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)
     tl.store(costs + program, tl.sum(tl.where(inside, softplus, 0.0)))
-    tl.store(derivatives + program, tl.sum(tl.where(inside, derivative, 0.0)))
+    tl.store(derivatives + program, tl.sum(derivative))
+    tl.store(products + program, tl.sum(derivative * cosine))
 
 
 if triton is not None:

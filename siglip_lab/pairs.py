@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import cast
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def read_ahead(
     check_integer("num_workers", num_workers, least=0)
     one = isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray))
     listed = isinstance(images, Iterable) and not one and not hasattr(images, "read")
-    given = list(images) if listed else [images]  # type: ignore[arg-type, list-item]
+    given = list(cast(Iterable[ImageLike], images if listed else [images]))
     if not given:
         raise ValueError("nothing to embed: there is no image")
     return DataLoader(
@@ -83,11 +84,12 @@ class _Batches(Dataset):
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[int, Exception]]:
+        errors: dict[int, Exception] = {}
         start = index * self.batch_size
         batch = self.images[start : start + self.batch_size]
         with suppress(TypeError, ValueError, FileNotFoundError):
             return self.processor(images=batch)["pixel_values"], {}
-        values, errors = [torch.empty(0)], {}  # once more, one by one, to know which it is
+        values = [torch.empty(0)]  # once more, one by one, to know which it is
         for number, image in enumerate(batch, start):
             try:
                 values.append(self.processor.transform(image)[None])

@@ -4,8 +4,6 @@ Chapter "Patchify". An image tower does not see pixels but N patches, each embed
 `patchify` shows the cut; the model's strided convolution computes the same map in one step.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,7 +67,8 @@ class VisionEmbeddings(nn.Module):
 
         `interpolate_pos_encoding` accepts another size, and stretches the positions to it.
         """
-        kernel, positions = self.patch_embedding.weight, self.position_embedding.weight
+        kernel = self.patch_embedding.weight
+        positions = self.position_embedding.weight  # [N, D]
         check_pixel_values(pixel_values, kernel, self.image_size, interpolate_pos_encoding)
         x = self.patch_embedding(pixel_values.to(kernel.dtype))  # [B, D, rows, columns]
         if interpolate_pos_encoding:

@@ -5,8 +5,6 @@ multi-head attention pooling); the text tower takes the last token. Reference: b
 ``models/vit.py`` (``MAPHead``) and ``models/proj/image_text/text_transformer.py``.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,10 +28,12 @@ class ProbeAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, probe: Tensor, tokens: Tensor) -> Tensor:
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        weights = self.in_proj_weight.chunk(3)  # of q, k, v: each [D, D]
+        biases = self.in_proj_bias.chunk(3)
+        inputs = (probe, tokens, tokens)
         q, k, v = (
             F.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, *, d]
-            for x, w, b in zip((probe, tokens, tokens), weights, biases, strict=True)
+            for x, w, b in zip(inputs, weights, biases, strict=True)
         )
         x = F.scaled_dot_product_attention(q, k, v)  # [B, H, Q, d]
         return self.out_proj(x.transpose(1, 2).flatten(2))

@@ -1,9 +1,4 @@
-"""Images to pixel values, chapter "Preprocessing": load, squash to a square, scale to [-1, 1].
-
-For RGB images the result equals that of transformers' `SiglipImageProcessorPil` to the bit.
-"""
-
-from __future__ import annotations
+"""Images to pixel values, chapter "Preprocessing"; RGB as `SiglipImageProcessorPil` to the bit."""
 
 import os
 from collections.abc import Callable
@@ -54,18 +49,13 @@ def resize(image: Image.Image, size: int) -> Image.Image:
     """Squash an image to a square of S x S pixels, with a bicubic filter.
 
     When it shrinks, Pillow widens the filter to the size of the step (antialiasing).
-
-    >>> resize(Image.new("RGB", (640, 480)), 384).size
-    (384, 384)
     """
     check_side(size)
     return image.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def to_pixel_values(image: Image.Image) -> Tensor:
-    """Turn levels 0..255 into numbers in [-1, 1]: divide by 255, subtract 0.5, divide by 0.5.
-
-    From a PIL image of mode "RGB" to float32 `[3, H, W]`.
+    """Turn levels 0..255 of an RGB image into float32 `[3, H, W]` in [-1, 1].
 
     >>> to_pixel_values(Image.new("RGB", (2, 2), (0, 51, 255)))[:, 0, 0]
     tensor([-1.0000, -0.6000,  1.0000])
@@ -110,6 +100,7 @@ def transform_all(
     # holds one picture at full size.
     pixel_values = torch.empty(len(images), 3, size, size)
     with ThreadPoolExecutor(min(len(images), os.cpu_count() or 1, MAX_THREADS)) as pool:
-        for index, x in enumerate(pool.map(one, range(len(images)))):
+        run = pool.map if len(images) > 1 else map
+        for index, x in enumerate(run(one, range(len(images)))):
             pixel_values[index] = x
     return pixel_values

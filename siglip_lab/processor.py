@@ -1,20 +1,20 @@
 """Texts and images to a model's inputs."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from siglip_lab.images import ImageLike
-from siglip_lab.loading.pretrained import PushToHub, read_processor, write_processor
+from siglip_lab.loading.pretrained import SIGLIP, PushToHub, read_processor, write_processor
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Inputs", "Processor"]
+
+P = TypeVar("P", bound="Processor")
 
 
 class Inputs(dict[str, Tensor]):
@@ -22,7 +22,7 @@ class Inputs(dict[str, Tensor]):
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Inputs:
+    ) -> "Inputs":
         """Move all tensors to a device; `dtype` is for pixel values, ids stay integers."""
         types = {name: dtype if x.is_floating_point() else None for name, x in self.items()}
         return Inputs({name: x.to(device, types[name]) for name, x in self.items()})
@@ -31,6 +31,8 @@ class Inputs(dict[str, Tensor]):
 class Processor(PushToHub):
     """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels."""
 
+    format = SIGLIP
+    read_tokenizer: type[Tokenizer] = Tokenizer
     preprocess = staticmethod(preprocess)
 
     def __init__(self, tokenizer: Tokenizer, image_size: int):
@@ -38,21 +40,23 @@ class Processor(PushToHub):
         self.image_size = image_size
 
     @classmethod
-    def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:
+    def from_pretrained(
+        cls: type[P], where: str | os.PathLike, *, revision: str | None = None
+    ) -> P:
         """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
-        return cls(*read_processor(where, Tokenizer, revision=revision))
+        return cls(*read_processor(where, cls.read_tokenizer, cls.format, revision))
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
-        """Write ``spiece.model`` and the settings, as transformers reads them."""
-        files = {"spiece.model": self.tokenizer.model_bytes}
-        write_processor(folder, files, self.tokenizer.context_length, self.image_size)
+        """Write the tokenizer's files and the settings, as transformers reads them."""
+        files, length = self.tokenizer.files(), self.tokenizer.context_length
+        write_processor(folder, files, length, self.image_size, self.format)
 
     def __call__(
         self,
-        text: str | Sequence[str] | None = None,
-        images: ImageLike | Sequence[ImageLike] | None = None,
+        text: str | list[str] | tuple[str, ...] | None = None,
+        images: ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None = None,
         truncate: bool = True,
-    ) -> Inputs:
+    ) -> "Inputs":
         """Prepare texts, images or both, for `model(**processor(text=..., images=...))`.
 
         Returns:

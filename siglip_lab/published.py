@@ -8,9 +8,9 @@ from __future__ import annotations
 from siglip_lab.checks import shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 
-__all__ = ["get_config", "list_models"]
+__all__ = ["TOWERS", "get_config", "list_models"]
 
-_TOWERS = {
+TOWERS = {  # the names are the sizes', also in other families
     "base": {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
     "large": {"width": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096},
     "so400m": {"width": 1152, "depth": 27, "num_heads": 16, "mlp_dim": 4304},
@@ -30,8 +30,8 @@ def _published(tower: str, sizes: str, vocab_size: int, context_length: int = 64
     patch_size, image_size = map(int, sizes.split("-"))
     text = "so400m" if tower == "giant-opt" else tower
     return SigLIPConfig(
-        VisionConfig(image_size, patch_size, **_TOWERS[tower]),
-        TextConfig(vocab_size, context_length, **_TOWERS[text]),
+        VisionConfig(image_size, patch_size, **TOWERS[tower]),
+        TextConfig(vocab_size, context_length, **TOWERS[text]),
     )
 
 

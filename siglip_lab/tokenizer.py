@@ -1,11 +1,8 @@
 """Texts to token ids: lower-case, drop punctuation, split into SentencePiece pieces, pad to length.
 
-Chapter "Text". The ids equal those of transformers' `SiglipTokenizer` on the same model file with
-``padding="max_length", truncation=True``. Padding is not optional: the text tower has no attention
-mask and reads its answer at the last position, so it was trained on padded rows only.
+Chapter "Text". The ids equal those of transformers' `SiglipTokenizer`, padded to the full length:
+the text tower has no attention mask, and was trained on such rows only.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -15,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from siglip_lab.checks import as_list, check_context_length, check_ids, check_text
+from siglip_lab.checks import as_list, check_context_length, check_ids, check_lengths, check_text
 from siglip_lab.loading.vocabulary import END, END_ID, UNKNOWN, read_sentencepiece
 
 __all__ = ["Tokenizer", "canonicalize"]
@@ -48,8 +45,7 @@ class Tokenizer:
             English (32,000 pieces) and the multilingual vocabulary (250,000) of SigLIP.
         context_length: Length L of every row, in tokens: 64, or 16 for so400m-patch14-224.
 
-    Source: transformers, ``tokenization_siglip.py``; SigLIP paper, section 4 (32k vocabulary of
-    C4); big_vision ``pp/ops_text.py`` (``eos="sticky", pad_value=1``).
+    Source: transformers, ``tokenization_siglip.py``; big_vision ``pp/ops_text.py``.
 
     >>> from importlib.resources import files
     >>> tokenizer = Tokenizer(files("siglip_lab") / "tiny" / "spiece.model", context_length=8)
@@ -58,6 +54,8 @@ class Tokenizer:
     >>> tokenizer("A photo of 2 circles!").shape
     torch.Size([1, 8])
     """
+
+    pad_id = END_ID
 
     def __init__(self, model_file: str | os.PathLike, context_length: int = 64):
         self.context_length = check_context_length(context_length, least=1)
@@ -77,18 +75,18 @@ class Tokenizer:
             truncate: Cut a text of more than L tokens, end token included; False refuses it.
 
         Returns:
-            int64 `[B, L]`. Every row holds an end token; what is left of it is filled with that.
+            int64 `[B, L]`. Every row holds an end token; it is the padding of the rest, too.
         """
         length = self.context_length
         rows = [self.encode(text) for text in as_list(texts)]
-        for index, row in enumerate(rows):
-            if len(row) > length and not truncate:
-                raise ValueError(
-                    f"texts[{index}] has {len(row)} tokens, the model reads {length}: shorten it, "
-                    "or pass truncate=True to cut it"
-                )
-        rows = [row[: length - 1] for row in rows]
-        return torch.tensor([row + [END_ID] * (length - len(row)) for row in rows])  # [B, L]
+        if not truncate:
+            check_lengths(rows, length)
+        rows = [row[: length - 1] + row[-1:] if len(row) > length else row for row in rows]
+        return torch.tensor([row + [self.pad_id] * (length - len(row)) for row in rows])  # [B, L]
+
+    def files(self) -> dict[str, bytes]:
+        """Give the content of ``spiece.model``, as it was read."""
+        return {"spiece.model": self.model_bytes}
 
     def encode(self, text: str) -> list[int]:
         """Turn one text into the ids of its pieces, without cutting or padding."""
@@ -102,7 +100,7 @@ class Tokenizer:
         the tokens themselves.
         """
         check_text(text, "the text")
-        pieces = []
+        pieces: list[str] = []
         for part in re.split(f"({END}|{UNKNOWN})", SPACE + text.replace(SPACE, " ")):
             pieces += [part] if part in (END, UNKNOWN) else self._split(canonicalize(part))
         if pieces[:1] == [SPACE] and pieces[1:2] in ([END], [UNKNOWN]):

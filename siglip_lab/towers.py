@@ -1,10 +1,4 @@
-"""The two towers: images and texts, each to tokens and one vector.
-
-Chapter "Two towers". Parameter names are those of the published checkpoints in the Hugging Face
-format, so a downloaded file loads as it is.
-"""
-
-from __future__ import annotations
+"""The two towers, chapter "Two towers"; parameter names are those of Hugging Face's checkpoints."""
 
 from typing import NamedTuple
 
@@ -62,7 +56,7 @@ class VisionTower(Pretrained):
         x = self.embeddings(pixel_values, interpolate_pos_encoding)  # [B, N, D]
         states = [x] if output_hidden_states else None
         x = self.post_layernorm(self.encoder(x, states))
-        return TowerOutput(x, self.head(x), states and tuple(states))
+        return TowerOutput(x, self.head(x), tuple(states) if states else None)
 
 
 class TextEmbeddings(nn.Module):
@@ -108,4 +102,4 @@ class TextTower(Pretrained):
         x = self.embeddings(input_ids)  # [B, L, D]
         states = [x] if output_hidden_states else None
         x = self.final_layer_norm(self.encoder(x, states))
-        return TowerOutput(x, self.head(x), states and tuple(states))
+        return TowerOutput(x, self.head(x), tuple(states) if states else None)

@@ -38,11 +38,10 @@ class TraceRow:
 
 
 class Trace:
-    """The rows of one forward pass, in the order in which they were computed.
+    """The rows of one forward pass, as they were computed: a part before the whole it belongs to.
 
-    A part comes before the whole it belongs to: ``…self_attn.q_proj`` before ``…self_attn`` before
-    ``…layers.0``. Shows itself as a table, in which the layers between the first and the last are
-    folded into one line; iterating gives all rows, ``trace[name]`` gives one.
+    Shows itself as a table, in which the layers between the first and the last are folded into one
+    line; iterating gives all rows, ``trace[name]`` gives one.
     """
 
     def __init__(self, rows: list[TraceRow]):
@@ -62,8 +61,7 @@ class Trace:
 
     def to_dicts(self) -> list[dict]:
         """All rows as plain dicts, ready for JSON."""
-        names = ("name", "kind", "shape", "dtype", "parameters", "mean", "std")
-        return [{name: getattr(row, name) for name in names} for row in self]
+        return [{key: x for key, x in vars(row).items() if key != "value"} for row in self]
 
     def __repr__(self) -> str:
         return table(self._lines(), left=2)

@@ -27,8 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_addoption(parser):
     group = parser.getgroup("published numbers of trained checkpoints")
-    group.addoption("--checkpoint", help="a published name, or the path of a checkpoint")
-    group.addoption("--source", default="huggingface", help="hub for a name (default: %(default)s)")
+    group.addoption("--checkpoint", help="a published name, OWNER/NAME on a hub, or a path")
     group.addoption("--images", help="folder with the pictures that the numbers belong to")
 
 

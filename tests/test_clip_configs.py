@@ -15,7 +15,8 @@ TEXT = TextConfig(49_408, 77, width=512, depth=12, num_heads=8, mlp_dim=2048)
 
 def test_nine_models_by_openais_names():
     assert list_models() == NAMES
-    assert sl.clip.get_config("ViT-B/32").vision == VisionConfig(224, 32, 768, 12, 12, 3072)
+    shape = {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072}
+    assert sl.clip.get_config("ViT-B/32").vision == VisionConfig(224, 32, **shape)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,35 +52,37 @@ def test_resnet_properties():
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
+    ("change", "error"),
     [
-        ({"image_size": 225}, ValueError, "image_size 225 is no multiple of 32"),
-        ({"image_size": 0}, ValueError, "image_size must be at least 1"),
-        ({"width": 63}, ValueError, "width 63 is odd"),
-        ({"width": 64.0}, TypeError, "width must be an integer, got 64.0"),
-        ({"layers": (3, 4, 6)}, ValueError, r"four stages, got \(3, 4, 6\)"),
-        ({"layers": (3, 4, 6, 0)}, ValueError, "layers must be at least 1, got 0"),
-        ({"layers": (3, 4, 6, True)}, TypeError, "layers must be an integer, got True"),
-        ({"layers": [3, 4, 6, 3]}, TypeError, "layers must be a tuple"),
+        ({"image_size": 225}, ValueError),
+        ({"image_size": 0}, ValueError),
+        ({"width": 63}, ValueError),
+        ({"width": 64.0}, TypeError),
+        ({"layers": (3, 4, 6)}, ValueError),
+        ({"layers": (3, 4, 6, 0)}, ValueError),
+        ({"layers": (3, 4, 6, True)}, TypeError),
+        ({"layers": [3, 4, 6, 3]}, TypeError),
     ],
 )
-def test_resnets_that_cannot_be(change, error, message):
-    with pytest.raises(error, match=message):
+def test_resnets_that_cannot_be(change, error):
+    with pytest.raises(error, match=next(iter(change))):
         replace(RN50, **change)
 
 
 def test_models_that_cannot_be():
-    with pytest.raises(TypeError, match="vision must be a VisionConfig or ResNetConfig"):
-        CLIPConfig(TEXT, TEXT)
-    with pytest.raises(TypeError, match="text must be a TextConfig"):
-        CLIPConfig(RN50, RN50)
-    with pytest.raises(ValueError, match="identity_head must be False"):
-        CLIPConfig(RN50, replace(TEXT, identity_head=True))
+    with pytest.raises(TypeError, match="vision"):
+        CLIPConfig(TEXT, TEXT, 512)
+    with pytest.raises(TypeError, match="text"):
+        CLIPConfig(RN50, RN50, 512)
+    with pytest.raises(TypeError, match="embed_dim"):
+        CLIPConfig(RN50, TEXT, 512.0)
+    with pytest.raises(ValueError, match="embed_dim"):
+        CLIPConfig(RN50, TEXT, 0)
     with pytest.raises(FrozenInstanceError):
         get_config("RN50").vision = None
 
 
 @pytest.mark.parametrize("name", ["ViT-H/14", "vit-b/32", None])
 def test_unknown_name(name):
-    with pytest.raises(ValueError, match=f"unknown model {name!r}; known models: RN50, .*ViT-L"):
+    with pytest.raises(ValueError, match=f"{name!r}.*ViT-L/14@336px"):
         get_config(name)

@@ -126,6 +126,7 @@ def test_millions_of_parameters_in_open_clips_profile(name):
 # ---- floating-point operations ----
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(configs(), st.integers(1, 3), st.integers(1, 3))
 def test_flops_of_any_model_equal_pytorchs_count(config, images, texts):
@@ -135,6 +136,7 @@ def test_flops_of_any_model_equal_pytorchs_count(config, images, texts):
     assert count_flops(config, images, texts, training=True).total == forward + backward
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(configs(), st.integers(1, 3))
 def test_either_side_of_the_flops_can_be_left_out(config, number):

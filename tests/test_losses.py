@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from siglip_lab import losses
 from siglip_lab.losses import clip_loss, soft_target_loss
 from siglip_lab.losses_at_scale import sigmoid_loss
+from siglip_lab.pair_costs import has_kernel
+
+SIGMOID_LOSSES = [losses.sigmoid_loss, sigmoid_loss]
 
 
 def batch(n, width=16, dtype=torch.float32, seed=0):
@@ -25,7 +28,7 @@ def batch(n, width=16, dtype=torch.float32, seed=0):
     return [value.to(dtype).requires_grad_() for value in values]
 
 
-def plain_sigmoid_loss(x, y, logit_scale, logit_bias, true=None):
+def papers_sigmoid_loss(x, y, logit_scale, logit_bias, true=None):
     """Algorithm 1 of the SigLIP paper, word by word; with ``true``, other labels than its own."""
     n = len(x)
     logits = x @ y.T * logit_scale.exp() + logit_bias
@@ -33,7 +36,7 @@ def plain_sigmoid_loss(x, y, logit_scale, logit_bias, true=None):
     return -F.logsigmoid(labels * logits).sum() / n
 
 
-def plain_clip_loss(x, y, logit_scale):
+def papers_clip_loss(x, y, logit_scale):
     """Figure 3 of the CLIP paper, with the softmax written out."""
     logits = x @ y.T * logit_scale.exp()
     of_images = (logits.exp() / logits.exp().sum(dim=1, keepdim=True)).diagonal().log()
@@ -41,7 +44,7 @@ def plain_clip_loss(x, y, logit_scale):
     return -(of_images.mean() + of_texts.mean()) / 2
 
 
-def plain_soft_target_loss(x, y, logit_scale):
+def written_out_soft_target_loss(x, y, logit_scale):
     temperature = 1 / logit_scale.exp()
     logits = y @ x.T / temperature
     targets = F.softmax((x @ x.T + y @ y.T) / 2 * temperature, dim=-1)
@@ -64,16 +67,17 @@ def compare(loss, reference, tensors, atol):
 def test_blocks_change_nothing(n, chunk, seed):
     compare(
         lambda *tensors: sigmoid_loss(*tensors, chunk_size=chunk),
-        plain_sigmoid_loss, batch(n, dtype=torch.float64, seed=seed), atol=1e-12,
+        losses.sigmoid_loss, batch(n, dtype=torch.float64, seed=seed), atol=1e-12,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("n", [1, 7, 600])
 def test_losses_equal_their_references_in_float32(n):
     tensors = batch(n)
-    compare(sigmoid_loss, plain_sigmoid_loss, tensors, atol=1e-6)
-    compare(clip_loss, plain_clip_loss, tensors[:3], atol=1e-6)
-    compare(soft_target_loss, plain_soft_target_loss, tensors[:3], atol=1e-6)
+    for loss in SIGMOID_LOSSES:
+        compare(loss, papers_sigmoid_loss, tensors, atol=1e-6)
+    compare(clip_loss, papers_clip_loss, tensors[:3], atol=1e-6)
+    compare(soft_target_loss, written_out_soft_target_loss, tensors[:3], atol=1e-6)
 
 
 def labelled_batch(n, m, dtype=torch.float64, groups=4):
@@ -90,12 +94,13 @@ def pairs_of(ids):
 
 
 def compare_labelled(tensors, labels, true, atol=1e-12, **options):
-    compare(
-        lambda *tensors: sigmoid_loss(*tensors, labels=labels, **options),
-        lambda *tensors: plain_sigmoid_loss(*tensors, true=true),
-        tensors,
-        atol=atol,
-    )
+    """Both losses with the paper's, in value and in every gradient."""
+    for loss, chosen in (losses.sigmoid_loss, {}), (sigmoid_loss, options):
+        compare(
+            lambda *t, loss=loss, chosen=chosen: loss(*t, labels=labels, **chosen),
+            lambda *t: papers_sigmoid_loss(*t, true=true),
+            tensors, atol=atol,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (5, 12), (12, 5), (1, 9), (9, 1)])
@@ -164,7 +169,7 @@ def test_labels_in_half_precision_and_under_autocast(dtype):
         with torch.autocast("cpu", torch.bfloat16):
             found = sigmoid_loss(*tensors, labels=labels, chunk_size=16)
         assert torch.equal(found, sigmoid_loss(*tensors, labels=labels, chunk_size=16))
-        expected = plain_sigmoid_loss(*exact, true=pairs_of(ids)).reshape(())
+        expected = papers_sigmoid_loss(*exact, true=pairs_of(ids)).reshape(())
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
         for mine, theirs in zip(
             torch.autograd.grad(found, tensors), torch.autograd.grad(expected, exact), strict=True
@@ -173,24 +178,35 @@ def test_labels_in_half_precision_and_under_autocast(dtype):
             torch.testing.assert_close(mine, theirs.to(dtype))
 
 
-def test_gradcheck_with_labels():
+@pytest.mark.parametrize("loss", SIGMOID_LOSSES)
+def test_gradcheck_with_labels(loss):
     (x, y, *scalars), ids = labelled_batch(4, 6)
     tensors = [x[:, :3].detach().requires_grad_(), y[:, :3].detach().requires_grad_(), *scalars]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # gradcheck moves the vectors off length 1
-        for labels in (ids, pairs_of(ids)):
-            assert torch.autograd.gradcheck(
-                lambda *t, labels=labels: sigmoid_loss(*t, labels=labels, chunk_size=4), tensors
-            )
+    options = {"chunk_size": 4} if loss is sigmoid_loss else {}
+    for labels in (ids, pairs_of(ids)):
+        assert torch.autograd.gradcheck(
+            lambda *t, labels=labels: loss(*t, labels=labels, **options), tensors
+        )
 
 
 def test_gradcheck():
     tensors = batch(5, width=3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda *t: sigmoid_loss(*t, chunk_size=2), tensors)
-    with warnings.catch_warnings():  # gradcheck moves the vectors off length 1
-        warnings.simplefilter("ignore")
-        assert torch.autograd.gradcheck(clip_loss, tensors[:3])
-        assert torch.autograd.gradcheck(soft_target_loss, tensors[:3])
+    assert torch.autograd.gradcheck(clip_loss, tensors[:3])
+    assert torch.autograd.gradcheck(soft_target_loss, tensors[:3])
+
+
+def test_the_plain_loss_has_second_derivatives():
+    tensors = batch(3, width=2, dtype=torch.float64)
+    assert torch.autograd.gradgradcheck(losses.sigmoid_loss, tensors)
+
+
+def test_large_logits_in_float64_lose_no_digit():
+    """softplus is linear above 20 unless told otherwise: 2e-9 of each such pair were missing."""
+    tensors = batch(20, dtype=torch.float64)
+    tensors[3] = torch.tensor(25.0, dtype=torch.float64, requires_grad=True)
+    found, expected = (loss(*tensors).item() for loss in (sigmoid_loss, papers_sigmoid_loss))
+    assert found == pytest.approx(expected, rel=1e-14)
 
 
 def test_the_first_step_of_the_paper():
@@ -221,30 +237,31 @@ def test_transformers_computes_the_same():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_accumulates_in_float32(dtype):
+@pytest.mark.parametrize("loss", SIGMOID_LOSSES)
+def test_half_precision_accumulates_in_float32(dtype, loss):
     tensors = batch(50, dtype=dtype)
-    found = sigmoid_loss(*tensors, chunk_size=16)
+    found = loss(*tensors, **({"chunk_size": 16} if loss is sigmoid_loss else {}))
     assert found.dtype == torch.float32
     exact = [tensor.detach().float().requires_grad_() for tensor in tensors]
-    torch.testing.assert_close(found, plain_sigmoid_loss(*exact).reshape(()), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found, papers_sigmoid_loss(*exact).reshape(()), rtol=1e-6, atol=1e-6)
     for mine, theirs in zip(
         torch.autograd.grad(found, tensors),
-        torch.autograd.grad(plain_sigmoid_loss(*exact).sum(), exact),
+        torch.autograd.grad(papers_sigmoid_loss(*exact).sum(), exact),
         strict=True,
     ):
         assert mine.dtype == dtype
         torch.testing.assert_close(mine, theirs.to(dtype))
 
 
-def test_autocast_changes_nothing():
-    tensors = batch(20)
+@pytest.mark.parametrize("loss", [*SIGMOID_LOSSES, clip_loss, soft_target_loss])
+def test_autocast_changes_nothing(loss):
+    tensors = batch(20)[: 4 if loss in SIGMOID_LOSSES else 3]
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(sigmoid_loss(*tensors), sigmoid_loss(*tensors))
-        inside = [loss(*tensors[:3]) for loss in (clip_loss, soft_target_loss)]
-        inside.append(sigmoid_loss(*tensors))
-    outside = [loss(*tensors[:3]) for loss in (clip_loss, soft_target_loss)]
-    outside.append(sigmoid_loss(*tensors))
-    assert all(torch.equal(a, b) for a, b in zip(inside, outside, strict=True))
+        inside = loss(*tensors)
+    outside = loss(*tensors)
+    assert torch.equal(inside, outside)
+    pairs = zip(*(torch.autograd.grad(each, tensors) for each in (inside, outside)), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_autocast_changes_no_gradient():
@@ -259,7 +276,7 @@ def test_autocast_changes_no_gradient():
 def test_compile_keeps_one_graph():
     tensors = batch(12)
     compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
-    compare(compiled, plain_sigmoid_loss, tensors, atol=1e-6)
+    compare(compiled, papers_sigmoid_loss, tensors, atol=1e-6)
 
 
 def test_compile_keeps_one_graph_with_labels():
@@ -268,7 +285,7 @@ def test_compile_keeps_one_graph_with_labels():
     for labels in (ids, pairs_of(ids)):
         compare(
             lambda *t, labels=labels: compiled(*t, labels=labels),
-            lambda *t: plain_sigmoid_loss(*t, true=pairs_of(ids)),
+            lambda *t: papers_sigmoid_loss(*t, true=pairs_of(ids)),
             tensors, atol=1e-6,
         )  # fmt: skip
 
@@ -277,8 +294,44 @@ def test_the_operator_keeps_pytorchs_rules():
     tensors, ids = labelled_batch(3, 4, dtype=torch.float32)
     for labels in ((None, None), (pairs_of(ids)[:, :3], None), (ids[0], ids[1][:3])):
         x, y, *scalars = tensors
-        arguments = x, y[:3].detach().requires_grad_(), *scalars, *labels, 2, True
+        arguments = x, y[:3].detach().requires_grad_(), *scalars, *labels, 2, True, ""
         torch.library.opcheck(torch.ops.siglip_lab.sigmoid_loss, arguments)
+
+
+class WithLoss(torch.nn.Module):
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *tensors):
+        return self.loss(*tensors)
+
+
+@pytest.mark.parametrize("loss", [*SIGMOID_LOSSES, clip_loss, soft_target_loss])
+def test_export_with_an_open_batch(loss):
+    """len() of a tensor once made a constant of the batch."""
+    count, n = 4 if loss in SIGMOID_LOSSES else 3, torch.export.Dim("n", min=2, max=4096)
+    smaller, larger = (tuple(each.detach() for each in batch(n)[:count]) for n in (6, 9))
+    shapes = (({0: n}, {0: n}, None, None)[:count],)
+    exported = torch.export.export(WithLoss(loss), smaller, dynamic_shapes=shapes).module()
+    torch.testing.assert_close(exported(*larger), loss(*larger))
+
+
+@pytest.mark.parametrize("loss", [*SIGMOID_LOSSES, clip_loss, soft_target_loss])
+def test_no_value_is_read(loss, monkeypatch):
+    """Each reading would wait for a GPU, and could not be captured in a CUDA graph."""
+    tensors, ids = labelled_batch(6, 6)
+
+    def refuse(*_):
+        raise AssertionError("a value was read")
+
+    for name in ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    if loss in SIGMOID_LOSSES:
+        for labels in (None, ids, pairs_of(ids)):
+            loss(*tensors, labels=labels).sum().backward()
+    else:
+        loss(*tensors[:3]).sum().backward()
 
 
 MEMORY = """
@@ -333,71 +386,70 @@ def test_without_gradients_none_are_computed():
         assert not sigmoid_loss(*batch(9)).requires_grad
 
 
-@pytest.mark.parametrize("loss", [sigmoid_loss, clip_loss, soft_target_loss])
+@pytest.mark.parametrize("loss", [*SIGMOID_LOSSES, clip_loss, soft_target_loss])
 @pytest.mark.parametrize(
     ("images", "texts"), [((1, 4), (2, 4)), ((2, 4), (2, 5)), ((0, 4), (0, 4)), ((4,), (4,))]
 )
 def test_only_square_batches_make_sense(loss, images, texts):
     """One image and two texts would be broadcast to a number that means nothing."""
-    scalars = (torch.zeros(1),) * (2 if loss is sigmoid_loss else 1)
-    with pytest.raises(ValueError, match=r"expected the same \[n, D\] twice"):
+    scalars = (torch.zeros(1),) * (2 if loss in SIGMOID_LOSSES else 1)
+    with pytest.raises(ValueError, match="twice"):
         loss(torch.zeros(images), torch.zeros(texts), *scalars)
 
 
-def test_with_labels_the_counts_may_differ_and_nothing_else():
+@pytest.mark.parametrize("loss", SIGMOID_LOSSES)
+def test_with_labels_the_counts_may_differ_and_nothing_else(loss):
     labels = torch.zeros(2, 3, dtype=torch.bool)
     for images, texts in [((2, 4), (3, 5)), ((0, 4), (3, 4)), ((2, 4), (0, 4)), ((4,), (4,))]:
-        with pytest.raises(ValueError, match=r"expected \[n, D\] and \[m, D\]"):
-            sigmoid_loss(torch.zeros(images), torch.zeros(texts), *batch(1)[2:], labels=labels)
+        with pytest.raises(ValueError, match="embeddings"):
+            loss(torch.zeros(images), torch.zeros(texts), *batch(1)[2:], labels=labels)
 
 
 def refusal(error, labels, n=2, m=2):
     x, y, *scalars = (tensor.detach() for tensor in batch(max(n, m)))
-    with pytest.raises(error) as caught:
-        sigmoid_loss(x[:n], y[:m], *scalars, labels=labels)
-    assert len(str(caught.value)) <= 300
-    return str(caught.value)
+    for loss in SIGMOID_LOSSES:
+        with pytest.raises(error, match="labels") as caught:
+            loss(x[:n], y[:m], *scalars, labels=labels)
+        assert len(str(caught.value)) <= 300
 
 
 IDS = torch.arange(2)
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"),
+    "labels",
     [
-        (torch.eye(2), "labels are a torch.float32 tensor of shape (2, 2)"),
-        (2 * torch.eye(2, dtype=torch.long) - 1, "labels are a torch.int64 tensor of shape (2, 2)"),
-        (torch.eye(2, dtype=torch.uint8), "labels are a torch.uint8 tensor of shape (2, 2)"),
-        (torch.rand(2), "labels are a torch.float32 tensor of shape (2,)"),
-        (torch.tensor(1), "labels are a torch.int64 tensor of shape ()"),
-        ((IDS, IDS.float()), "labels are of type tuple"),
-        ((IDS, IDS == 1), "labels are of type tuple"),
-        ((IDS, IDS, IDS), "labels are of type tuple"),
-        ((IDS,), "labels are of type tuple"),
-        ([0, 1], "labels are of type list"),
-        (1024, "labels are of type int"),
-        (IDS.numpy(), "labels are of type ndarray"),
+        torch.eye(2),
+        2 * torch.eye(2, dtype=torch.long) - 1,
+        torch.eye(2, dtype=torch.uint8),
+        torch.rand(2),
+        torch.tensor(1),
+        (IDS, IDS.float()),
+        (IDS, IDS == 1),
+        (IDS, IDS, IDS),
+        (IDS,),
+        [0, 1],
+        1024,
+        IDS.numpy(),
     ],
 )
-def test_labels_that_are_neither_bool_nor_ids(labels, words):
+def test_labels_that_are_neither_bool_nor_ids(labels):
     """Signs and soft labels would give a number that means nothing."""
-    message = refusal(TypeError, labels)
-    assert words in message
-    assert "labels > 0" in message and "ids" in message
+    refusal(TypeError, labels)
 
 
 @pytest.mark.parametrize(
-    ("labels", "n", "m", "words"),
+    ("labels", "n", "m"),
     [
-        (torch.ones(2, 3).bool(), 3, 2, "labels have shape [2, 3]; expected [3, 2]"),
-        (torch.ones(2).bool(), 2, 2, "labels have shape [2]; expected [2, 2]"),
-        (torch.arange(3), 2, 2, "ids have shapes [3] and [3]; expected [2] and [2]"),
-        (torch.arange(3), 3, 2, "ids have shapes [3] and [3]; expected [3] and [2]"),
-        ((torch.arange(2), torch.arange(3)), 3, 2, "ids have shapes [2] and [3]; expected [3]"),
+        (torch.ones(2, 3).bool(), 3, 2),
+        (torch.ones(2).bool(), 2, 2),
+        (torch.arange(3), 2, 2),
+        (torch.arange(3), 3, 2),
+        ((torch.arange(2), torch.arange(3)), 3, 2),
     ],
 )
-def test_labels_of_another_shape(labels, n, m, words):
-    assert words in refusal(ValueError, labels, n, m)
+def test_labels_of_another_shape(labels, n, m):
+    refusal(ValueError, labels, n, m)
 
 
 def test_chunk_size_below_one():
@@ -405,32 +457,21 @@ def test_chunk_size_below_one():
         sigmoid_loss(*batch(3), chunk_size=0)
 
 
-@pytest.mark.parametrize("loss", [sigmoid_loss, clip_loss])
-def test_vectors_that_are_not_normalised_are_named(loss):
-    x, y, *scalars = (tensor.detach() for tensor in batch(4))
-    scalars = scalars if loss is sigmoid_loss else scalars[:1]
-    with pytest.warns(UserWarning, match=r"off 1 by more than 0.001.*normalize"):
-        loss(1.5 * x, y, *scalars)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        loss(x, y, *scalars)
-        loss(x.bfloat16(), y.bfloat16(), *scalars)
-
-
-def test_lengths_are_judged_by_each_ones_own_precision():
-    x, y, *scalars = (tensor.detach() for tensor in batch(4))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sigmoid_loss(x, y.bfloat16(), *scalars)
+def test_tensors_of_two_types():
+    x, y, *scalars = batch(4)
+    found, expected = (loss(x, y.bfloat16(), *scalars) for loss in SIGMOID_LOSSES)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    assert sigmoid_loss(x, y.double(), *scalars).dtype == torch.float64
 
 
 def test_what_is_no_floating_tensor():
     x, y, *scalars = (tensor.detach() for tensor in batch(4))
-    with pytest.raises(TypeError, match="embeddings are ndarray; expected two floating-point"):
+    with pytest.raises(TypeError, match="embeddings"):
         sigmoid_loss(x.numpy(), y, *scalars)
-    with pytest.raises(TypeError, match="embeddings are torch.int64"):
+    with pytest.raises(TypeError, match="embeddings"):
         clip_loss(x, y.long(), scalars[0])
-    with pytest.raises(TypeError, match="chunk_size must be an integer, got 2.5"):
+    with pytest.raises(TypeError, match="chunk_size"):
         sigmoid_loss(x, y, *scalars, chunk_size=2.5)
 
 
@@ -440,34 +481,18 @@ def test_second_and_forward_derivatives_are_refused():
     x, y, log_t, b = batch(4)
     (grad,) = torch.autograd.grad(sigmoid_loss(x, y, log_t, b), x)  # the first is there
     assert grad.any()
-    with pytest.raises(NotImplementedError, match="no second derivatives"):
+    with pytest.raises(NotImplementedError, match="second derivative"):
         torch.autograd.grad(sigmoid_loss(x, y, log_t, b), x, create_graph=True)
     one = torch.ones_like(log_t)
-    with pytest.raises(NotImplementedError, match="no forward-mode derivative"):
+    with pytest.raises(NotImplementedError, match="forward-mode"):
         torch.func.jvp(lambda log_t: sigmoid_loss(x, y, log_t, b), (log_t,), (one,))
-
-
-def test_a_warning_comes_once():
-    """A loop of a thousand steps says it in its first."""
-    x, y, *scalars = (tensor.detach() for tensor in batch(4))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        for step in range(3):
-            sigmoid_loss((2 + step) * x, y, *scalars)
-    assert len(caught) == 1
-
-
-def test_t_in_place_of_log_t_is_named():
-    x, y, _, b = batch(4)
-    with pytest.warns(UserWarning, match="the loss takes log t"):
-        sigmoid_loss(x, y, torch.tensor(112.0), b)
 
 
 def test_scalars_that_are_none():
     x, y, log_t, b = batch(4)
-    with pytest.raises(ValueError, match=r"logit_bias has shape \(4,\); expected one number"):
+    with pytest.raises(ValueError, match="logit_bias"):
         sigmoid_loss(x, y, log_t, torch.zeros(4))
-    with pytest.raises(TypeError, match="logit_scale is 2.3; expected a tensor"):
+    with pytest.raises(TypeError, match="logit_scale"):
         clip_loss(x, y, 2.3)
 
 
@@ -477,3 +502,156 @@ def test_no_logits_are_kept_for_backward():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()), lambda x: x):
         sigmoid_loss(*batch(300, width=8), chunk_size=64)
     assert sorted(kept) == [1, 1, 300 * 8, 300 * 8]
+
+
+# ---- on a GPU, or what runs there in Triton's interpreter ----------------------------------------
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+on_cuda = pytest.mark.skipif(not CUDA, reason="needs a CUDA GPU")
+with_kernel = pytest.mark.skipif(not has_kernel(DEVICE), reason="needs a CUDA GPU, or Triton")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CUDA or importlib.util.find_spec("triton") is None, reason="needs Triton alone")
+def test_the_kernel_in_tritons_interpreter():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
+    done = subprocess.run(
+        [*command, "with_the_kernel"],
+        env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and "passed" in done.stdout and "skipped" not in done.stdout
+
+
+def device_batch(n, m, dtype, width=64, b=-9.0):
+    generator = torch.Generator().manual_seed(n)
+    x, y = (torch.randn(count, width, generator=generator) for count in (n, m))
+    y[: min(n, m)] += 0.3 * x[: min(n, m)]
+    values = *(F.normalize(each, dim=-1).to(dtype) for each in (x, y)), torch.tensor([2.3])
+    return [each.to(DEVICE).requires_grad_() for each in (*values, torch.tensor(b))]
+
+
+def errors(loss, tensors, **options):
+    """Of the value and of each gradient, against float64: length of the difference over length."""
+    exact = [tensor.detach().double().requires_grad_() for tensor in tensors]
+    found, expected = (
+        loss(*tensors, **options),
+        losses.sigmoid_loss(*exact, labels=options["labels"]),
+    )
+    pairs = zip(
+        [found, *torch.autograd.grad(found.sum(), tensors)],
+        [expected, *torch.autograd.grad(expected.sum(), exact)],
+        strict=True,
+    )
+    return [((a - b).norm() / b.norm()).item() for a, b in pairs]
+
+
+LABELS = {
+    "diagonal": lambda n, m: None,
+    "ids": lambda n, m: tuple(torch.arange(k, device=DEVICE) % 7 for k in (n, m)),
+    "matrix": lambda n, m: pairs_of([torch.arange(k, device=DEVICE) % 7 for k in (n, m)]),
+}
+
+
+@with_kernel
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize(
+    ("dtype", "value", "gradient"),
+    [
+        (torch.float32, 5e-7, 2e-6),  # on a GPU it tells that no TF32 was used
+        (torch.bfloat16, 5e-7, 5e-3),  # rounding the gradient itself makes 1.7e-3 of it
+        (torch.float16, 5e-7, 5e-4),
+    ],
+)
+def test_parity_with_the_kernel(dtype, value, gradient, labels):
+    n, m = (150, 150) if labels == "diagonal" else (150, 269)
+    labels = LABELS[labels](n, m)
+    tensors = device_batch(n, m, dtype)
+    found = errors(sigmoid_loss, tensors, labels=labels, chunk_size=64)
+    print(dtype, [f"{each:.1e}" for each in found])
+    assert found[0] < value and max(found[1:3]) < gradient and max(found[3:]) < 1e-5
+
+
+@with_kernel
+@pytest.mark.parametrize("b", [-30.0, -20.0, 20.0])
+def test_small_costs_keep_their_digits_with_the_kernel(b):
+    """1 + exp(-20) is 1 in float32: without care, a pair would cost nothing."""
+    tensors = device_batch(40, 50, torch.float32, b=b)
+    labels = torch.full((40, 50), b > 0, device=DEVICE)
+    assert max(errors(sigmoid_loss, tensors, labels=labels)) < 1e-5
+
+
+@with_kernel
+def test_many_small_derivatives_in_float16_do_not_vanish_with_the_kernel():
+    """exp(-17.5) is below the least float16, and 2000 of it are not."""
+    x, y = torch.eye(2, 16, device=DEVICE), torch.eye(3, 16, device=DEVICE)[2:].expand(2000, 16)
+    tensors = [x.half().requires_grad_(), y.half(), torch.tensor(2.3), torch.tensor(-17.5)]
+    tensors[2:] = (each.to(DEVICE) for each in tensors[2:])
+    labels = torch.zeros(2, 2000, dtype=torch.bool, device=DEVICE)
+    (found,) = torch.autograd.grad(sigmoid_loss(*tensors, labels=labels), tensors[0])
+    exact = [tensor.detach().double() for tensor in tensors]
+    exact[0].requires_grad_()
+    (expected,) = torch.autograd.grad(losses.sigmoid_loss(*exact, labels=labels), exact[0])
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=0)
+
+
+@on_cuda
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nothing_waits_for_the_gpu(dtype, labels):
+    tensors, labels = device_batch(600, 600, dtype), LABELS[labels](600, 600)
+    sigmoid_loss(*tensors, labels=labels, chunk_size=256).backward()  # Triton compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sigmoid_loss(*tensors, labels=labels, chunk_size=256).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@on_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_in_a_cuda_graph(dtype):
+    tensors = device_batch(600, 600, dtype)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            torch.autograd.grad(sigmoid_loss(*tensors, chunk_size=256), tensors)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = sigmoid_loss(*tensors, chunk_size=256)
+        gradients = torch.autograd.grad(loss, tensors)
+    with torch.no_grad():  # other values in the same memory
+        for tensor, other in zip(tensors, device_batch(600, 600, dtype, b=-3.0), strict=True):
+            tensor.copy_(other.flip(0) if other.ndim else other)
+    graph.replay()
+    expected = sigmoid_loss(*tensors, chunk_size=256)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    for mine, theirs in zip(gradients, torch.autograd.grad(expected, tensors), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@on_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_compiled_on_a_gpu(dtype):
+    tensors = device_batch(300, 300, dtype)
+    compiled = torch.compile(sigmoid_loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*tensors), sigmoid_loss(*tensors))
+    gradients = (torch.autograd.grad(f(*tensors), tensors) for f in (compiled, sigmoid_loss))
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@on_cuda
+def test_peak_memory_on_a_gpu():
+    """Two sums in float32, a block in float32 and bfloat16; the logits alone would take 4.3 GB."""
+    n, width = 32768, 256
+    tensors = device_batch(n, n, torch.bfloat16, width)
+    sigmoid_loss(*device_batch(64, 64, torch.bfloat16, width)).backward()  # workspace of cuBLAS
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    sigmoid_loss(*tensors, chunk_size=4096).backward()
+    extra = torch.cuda.max_memory_allocated() - before
+    print(f"{extra / 1e6:.0f} MB")
+    assert extra < 1.2 * (2 * 4 * n * width + 6 * 4096**2)

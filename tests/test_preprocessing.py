@@ -140,7 +140,9 @@ def test_preprocess_is_the_transform_of_each_image():
 
 def test_one_image_needs_no_thread(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", lambda self: pytest.fail("a thread"))
-    assert torch.equal(transform(rgb(), 24)[None], preprocess(rgb(), 24))
+    expected = transform(rgb(), 24)[None]
+    assert torch.equal(preprocess(rgb(), 24), expected)
+    assert torch.equal(preprocess([rgb()], 24), expected)
 
 
 # The parts

@@ -2,12 +2,11 @@
 
     pytest -m checkpoint --checkpoint siglip-so400m-patch14-384 --images FOLDER
 
-``--checkpoint`` is a name, which is fetched from ``--source``, or the path of a checkpoint. A row
+``--checkpoint`` is what `from_pretrained` takes: a name, which is fetched, or a path. A row
 of another model is skipped, and one whose picture is not in the folder says where to get it.
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +14,7 @@ import pytest
 import torch
 
 import siglip_lab as sl
-from siglip_lab.loading.folder import (
-    read_json,
-)
+from siglip_lab.loading.weights import read_json
 from siglip_lab.model import TwoTowers
 from siglip_lab.processor import Processor
 
@@ -33,33 +30,26 @@ class AtHand(NamedTuple):
 
 @pytest.fixture(scope="module")
 def at_hand(request) -> AtHand:
-    given, source = request.config.getoption("checkpoint"), request.config.getoption("source")
+    given = request.config.getoption("checkpoint")
     if given is None:
         pytest.skip("no weights at hand: pass --checkpoint NAME_OR_PATH")
     if _is_clip(Path(given)):
-        model = sl.clip.load_model(given)
+        model = sl.clip.CLIP.from_pretrained(given)
         configs = {name: sl.clip.get_config(name) for name in sl.clip.list_models()}
     else:
-        source = source if given in sl.list_models() + sl.list_models(version=2) else None
-        model = sl.load_model(given, source=source)
+        model = sl.SigLIP.from_pretrained(given)
         configs = {n: sl.get_config(n) for n in sl.list_models() + sl.list_models(version=2)}
-    name = next((n for n, config in configs.items() if _same(config, model.config)), None)
+    name = next((n for n, config in configs.items() if config == model.config), None)
     if name is None:
         pytest.skip(f"{given} has no published shape")
     if isinstance(model, sl.clip.CLIP):
-        return AtHand(name, model, sl.clip.load_processor(name))
-    return AtHand(name, model, sl.load_processor(given, source=source))
+        return AtHand(name, model, sl.clip.Processor.from_pretrained(name))
+    return AtHand(name, model, sl.Processor.from_pretrained(given))
 
 
 def _is_clip(path: Path) -> bool:
     config = path / "config.json"
     return path.suffix == ".pt" or (config.exists() and read_json(config)["model_type"] == "clip")
-
-
-def _same(one, other) -> bool:
-    """A file cannot tell an identity head from any other."""
-    same_text = replace(one.text, identity_head=False) == replace(other.text, identity_head=False)
-    return one.vision == other.vision and same_text
 
 
 def _file(request, entry: dict) -> Path:

@@ -95,7 +95,7 @@ def test_what_the_chapters_build_equals_transformers(namespace, config):
     pixels = torch.rand(2, 3, config.image_size, config.image_size) * 2 - 1
     with torch.no_grad():
         expected = theirs(pixels)
-        tokens, pooled = ours(pixels)
+        tokens, pooled, _ = ours(pixels)
     assert tokens.shape == (2, config.num_patches, config.width)
     assert pooled.shape == (2, config.width)
     assert (tokens - expected.last_hidden_state).abs().max() <= 1e-5

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import torch
 
-from siglip_lab.loading.folder import load_model
+from siglip_lab import SigLIP
 
 NOTEBOOK = "notebooks/09_loss_at_scale.ipynb"
 COMMAND = "torchrun --nproc-per-node 2 train_two_ranks.py"
@@ -50,9 +50,9 @@ def test_the_pages_script_trains_and_its_ranks_stay_equal(tmp_path, script):
     first, second = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    saved = load_model(tmp_path / "tiny_french").state_dict()
+    saved = SigLIP.from_pretrained(tmp_path / "tiny_french").state_dict()
     assert all(torch.equal(saved[name], first[name]) for name in first)
-    locked = load_model("tiny").vision_model.state_dict()
+    locked = SigLIP.from_pretrained("tiny").vision_model.state_dict()
     assert all(torch.equal(saved[f"vision_model.{name}"], locked[name]) for name in locked)
 
 

@@ -42,13 +42,53 @@ def test_every_parameter_is_in_the_table(model, steps):
     assert parts + scalars == sum(p.numel() for p in model.parameters())
 
 
-def test_statistics_and_tensors_are_those_of_the_forward_pass(model, steps):
+def test_every_step_is_that_of_the_forward_pass(model, steps):
     with torch.no_grad():
-        out = model(**random_inputs(CONFIG, images=2, texts=3))
-    row = steps["logits_per_image"]
-    assert torch.equal(row.value, out.logits_per_image)
-    assert row.mean == pytest.approx(out.logits_per_image.mean().item())
-    assert row.std == pytest.approx(out.logits_per_image.std(correction=0).item())
+        out = model(**random_inputs(CONFIG, images=2, texts=3), output_hidden_states=True)
+    expected = {
+        "vision_model.post_layernorm": out.vision.last_hidden_state,
+        "vision_model.head": out.vision.pooler_output,
+        "text_model.final_layer_norm": out.text.last_hidden_state,
+        "text_model.head": out.text.pooler_output,
+        "image_embeds": out.image_embeds,
+        "text_embeds": out.text_embeds,
+        "logits_per_image": out.logits_per_image,
+        "probabilities": out.logits_per_image.sigmoid(),
+    }
+    for tower, states in (("vision", out.vision.hidden_states), ("text", out.text.hidden_states)):
+        expected[f"{tower}_model.embeddings"] = states[0]
+        for i, state in enumerate(states[1:]):
+            expected[f"{tower}_model.encoder.layers.{i}"] = state
+    for name, value in expected.items():
+        row = steps[name]
+        assert torch.equal(row.value, value), name
+        assert row.mean == pytest.approx(value.mean().item())
+        assert row.std == pytest.approx(value.std(correction=0).item())
+
+
+def test_every_module_s_row_is_what_it_makes_of_its_input(model, steps):
+    taken = {}
+
+    def remember(name):
+        def hook(module, args):
+            taken[name] = module, args
+
+        return hook
+
+    modules = [(name, module) for name, module in model.named_modules() if name]
+    handles = [module.register_forward_pre_hook(remember(name)) for name, module in modules]
+    try:
+        with torch.no_grad():
+            model(**random_inputs(CONFIG, images=2, texts=3))
+    finally:
+        for handle in handles:
+            handle.remove()
+    rows = {row.name: row.value for row in steps if row.kind not in ("input", "output")}
+    assert rows.keys() == taken.keys() - {"vision_model", "text_model"}
+    for name, value in rows.items():
+        module, args = taken[name]
+        with torch.no_grad():
+            assert torch.equal(module(*args), value), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

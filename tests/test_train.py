@@ -17,14 +17,14 @@ import torch
 
 import siglip_lab as sl
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
-from siglip_lab.loading.folder import TINY as SHIPPED
-from siglip_lab.loading.folder import load_model, load_processor, read_config
+from siglip_lab.loading.pretrained import EMBEDDED
 from siglip_lab.preprocessing import preprocess
 from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.toy import train as training
 from siglip_lab.toy.shapes_world import draw
 from siglip_lab.toy.train import Settings, evaluate, multi_label_sigmoid_loss, train, training_batch
 
+SHIPPED = EMBEDDED["tiny"]
 VERY_SMALL = SigLIPConfig(
     VisionConfig(image_size=27, patch_size=8, width=24, depth=1, num_heads=2, mlp_dim=40),
     TextConfig(300, 16, width=24, depth=1, num_heads=2, mlp_dim=40),
@@ -113,7 +113,7 @@ def test_the_tokenizer_is_reproduced_to_the_byte_and_has_siglips_layout(trained)
 
 
 def test_captions_and_everyday_english_are_known_to_the_shipped_tokenizer():
-    tokenizer = load_processor("tiny").tokenizer
+    tokenizer = sl.Processor.from_pretrained("tiny").tokenizer
     for step in range(5):
         for caption in training_batch(0, step, 100).captions:
             assert len(tokenizer.encode(caption.text)) <= 16
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, t
 
 @pytest.mark.slow
 def test_a_batch_seen_again_and_again_is_learned(trained):
-    batch, tokenizer = training_batch(0, 0, 8), load_processor(trained).tokenizer
+    batch, tokenizer = training_batch(0, 0, 8), sl.Processor.from_pretrained(trained).tokenizer
     model, optimizer = training._begin(SETTINGS)
     for group in optimizer.param_groups:
         group["lr"] = 3e-3
@@ -352,12 +352,12 @@ def test_the_folder_loads_here_and_in_transformers_with_the_same_logits(trained)
         pixels = transformers.AutoProcessor.from_pretrained(folder).image_processor(
             images, return_tensors="pt"
         )
-        inputs = load_processor(folder)(text=texts, images=images)
+        inputs = sl.Processor.from_pretrained(folder)(text=texts, images=images)
         assert list(ids) == ["input_ids"] and torch.equal(ids["input_ids"], inputs["input_ids"])
         torch.testing.assert_close(pixels["pixel_values"], inputs["pixel_values"])
         with torch.no_grad():
             expected = theirs(**inputs).logits_per_image
-            actual = load_model(folder)(**inputs).logits_per_image
+            actual = sl.SigLIP.from_pretrained(folder)(**inputs).logits_per_image
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
@@ -451,20 +451,23 @@ def test_a_full_disk_in_one_line(tmp_path):
     """Wherever it fills up: at the state, at the weights, and while converting."""
     script = f"""
 import resource, signal, sys
-from siglip_lab import __main__ as command_line, load_model, train
+from siglip_lab import SigLIP
+from siglip_lab import cli as command_line
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.toy import train
 from siglip_lab.toy.train import Settings
 
 train.PRESETS["quick"] = {SETTINGS!r}
 train.THREADS = 1
-command_line.load_file = lambda *_, **__: load_model("tiny")
+tiny = SigLIP.from_pretrained("tiny")
+SigLIP.from_pretrained = lambda *_, **__: tiny
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 sys.argv = ["train"]
 print(train.main(["--out", "state"]))
 train._write_state = lambda path, *_: path.touch()
 print(train.main(["--out", "weights"]))
-print(command_line.main(["convert", "x.pt", "converted"]))
+print(command_line.main(["convert", sys.executable, "converted"]))
 """
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
@@ -491,7 +494,7 @@ def test_the_shipped_folder_is_complete_and_small():
         "tokenizer_config.json",
     }  # fmt: skip
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 8e6
-    assert read_config(SHIPPED) == training.TINY
+    assert sl.SigLIP.from_pretrained(SHIPPED).config == training.TINY
     assert json.loads((SHIPPED / "config.json").read_text())["model_type"] == "siglip"
     assert (SHIPPED / "spiece.model").read_bytes() == training.train_tokenizer()
 
@@ -503,7 +506,8 @@ def test_the_tiny_shape_keeps_the_real_ones_quirks():
 
 
 def test_the_shipped_model_is_as_accurate_as_the_book_says():
-    accuracy = evaluate(load_model("tiny"), load_processor("tiny"), 2, seed=1)
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
+    accuracy = evaluate(model, processor, 2, seed=1)
     assert accuracy.pictures == {"seen": 576, "held_out_triples": 32, "held_out_pairs": 32}
     assert accuracy.seen >= 0.95
     assert accuracy.held_out_triples >= 0.85
@@ -512,7 +516,7 @@ def test_the_shipped_model_is_as_accurate_as_the_book_says():
 
 def test_the_shipped_model_tells_true_from_false_captions():
     scene = sl.shapes_world.random_scene(0, sl.shapes_world.Combination(2, "red", "circle"))
-    model, processor = load_model("tiny"), load_processor("tiny")
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     labels = ["2 red circles", "red circles", "something red", "2 shapes", "a blue square"]
     true = sl.zero_shot(model, processor, draw(scene), labels)[0]
     assert (true[:-1] > 0.5).all() and true[-1] < 0.01

@@ -307,6 +307,7 @@ CLIP_FORMAT = Format(
     file_dtype=torch.float32,  # OpenAI's files hold half precision
     image_settings=image_settings,
     text_settings=_TEXT_SETTINGS,
-    tokenizer_file="",
+    tokenizer_files=("vocab.json", "merges.txt", "tokenizer.json"),
     processor_class="CLIPProcessor",
+    input_names=("input_ids", "attention_mask"),
 )

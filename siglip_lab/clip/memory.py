@@ -31,7 +31,7 @@ def count_bytes(
     >>> from siglip_lab import clip
     >>> memory = count_bytes(clip.get_config("ViT-B/32"), training=True)
     >>> memory["weights"].total, memory["activations"].text["head"].total
-    (605109252, 23716)
+    (605109252, 4120)
     """
     if not isinstance(config, CLIPConfig):
         raise TypeError(f"config must be a CLIPConfig, got {shown(repr(config))}")

@@ -6,7 +6,9 @@ Chapter "The real model". Caches, endpoints and pauses are the clients' (``HF_HO
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +49,14 @@ def fetch(repo: str, hub: str = "hf", revision: str | None = None, weights: bool
             "'siglip-lab[hubs]'"
         ) from error
     except Exception as error:  # the clients raise dozens of kinds
-        try:  # what is in the cache will do; huggingface_hub has looked there by itself
-            folder = _snapshot(repo, hub, revision=revision, local_files_only=True)
-        except Exception:
-            folder = Path()
-        if _missing(folder, weights):
+        cached = _cached(repo, revision) if hub == "modelscope" else None
+        if cached is None or _missing(cached, weights):
             raise CheckpointError(
                 f"cannot fetch {shown(repo)} from {HUBS[hub]}: {_advice(error)}; or give a folder "
                 f"[{shown(repr(error), 120)}]"
             ) from error
+        warnings.warn(f"using what is in {cached}: {shown(repr(error))}", stacklevel=5)
+        folder = cached
     if missing := _missing(folder, weights):
         raise CheckpointError(
             f"{shown(repo)} of {HUBS[hub]} has no {missing}, or it is not in the cache and the hub "
@@ -70,6 +71,13 @@ def _snapshot(repo: str, hub: str, **options: Any) -> Path:
     else:
         from huggingface_hub import snapshot_download
     return Path(snapshot_download(repo, **options))
+
+
+def _cached(repo: str, revision: str | None) -> Path | None:
+    """ModelScope's cache, where its client, unlike the other, does not look without a network."""
+    with contextlib.suppress(Exception):
+        return _snapshot(repo, "modelscope", revision=revision, local_files_only=True)
+    return None
 
 
 def _missing(folder: Path, weights: bool) -> str:

@@ -36,13 +36,13 @@ from siglip_lab.loading.weights import (
 from siglip_lab.published import get_config, list_models
 
 __all__ = [
-    "EMBEDDED", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained", "PushToHub",
-    "load", "read_processor", "resolve", "write_processor",
+    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained",
+    "PushToHub", "load", "read_processor", "resolve", "write_processor",
 ]  # fmt: skip
 
 EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
-_MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
+MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
 _REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 _GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
 Model = TypeVar("Model", bound="Pretrained")
@@ -67,8 +67,10 @@ class Format:
         file_dtype: Type of the weights from a file, unless another is asked for; None: the file's.
         image_settings: What a folder may say of images of a size; first what is written.
         text_settings: What it may say of texts.
-        tokenizer_file: What the tokenizer reads; "" is the folder itself.
+        tokenizer_files: What its tokenizer is given: the one file, or the folder if it can be
+            several.
         processor_class: transformers' name of the processor.
+        input_names: What transformers' tokenizer shall give its model.
     """
 
     config: type
@@ -85,8 +87,9 @@ class Format:
     file_dtype: torch.dtype | None = None
     image_settings: Callable[[int], folders.Settings] = folders.image_settings
     text_settings: folders.Settings = field(default_factory=lambda: folders.TEXT_SETTINGS)
-    tokenizer_file: str = "spiece.model"
+    tokenizer_files: tuple[str, ...] = ("spiece.model",)
     processor_class: str = "SiglipProcessor"
+    input_names: tuple[str, ...] = ("input_ids",)  # with a mask, transformers would hide padding
 
 
 SIGLIP = Format(
@@ -305,7 +308,7 @@ def resolve(
         name, _, given = name.partition("@")
         repo, revision = repositories.get(name, name), revision or given or None
     if scheme == "modelscope":
-        repo = _MODELSCOPE.get(name, repo)
+        repo = MODELSCOPE.get(name, repo)
     path_like = isinstance(where, os.PathLike) or (not scheme and Path(repo).suffix in ENDINGS)
     if path_like or scheme not in ("", *hubs.HUBS) or not _REPOSITORY.fullmatch(repo):
         raise FileNotFoundError(
@@ -354,15 +357,17 @@ def read_processor(
         vocab_size = shape.text.vocab_size
     else:
         size, length = folders.read_sizes(folder)
-    tokenizer_file = folder / form.tokenizer_file
+    tokenizer_files = [folder / name for name in form.tokenizer_files]
+    alone = len(tokenizer_files) == 1
     if form is SIGLIP:
         _check_first_siglip(folder, vocab_size)
     folders.check_preprocessing(folder, form.image_settings(size))
     folders.check_tokenizer(folder, form.text_settings, length)
-    if not tokenizer_file.is_dir():
-        check_file(tokenizer_file, SMALL)
+    for path in tokenizer_files:
+        if alone or path.exists():
+            check_file(path, SMALL)
     try:
-        tokenizer = build(tokenizer_file, length)
+        tokenizer = build(tokenizer_files[0] if alone else folder, length)
     except CheckpointError:
         raise
     except (FileNotFoundError, ValueError) as error:
@@ -411,5 +416,6 @@ def write_processor(
     name = {"processor_class": form.processor_class}
     files: dict[str, Any] = dict(tokenizer_files)
     files["preprocessor_config.json"] = folders.SWITCHES | image | name
-    files["tokenizer_config.json"] = text | {"model_max_length": context_length} | name
+    text |= {"model_input_names": form.input_names, "model_max_length": context_length}
+    files["tokenizer_config.json"] = text | name
     folders.write_files(Path(folder), files)
