@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -52,5 +53,7 @@ def write(result: dict, path: Path) -> None:
     """Write to a neighbour, then rename: a reader never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
+    text = json.dumps(result, indent=1)
+    text = re.sub(r"\[[\d\s,]+\]", lambda row: " ".join(row[0].split()), text)  # numbers in a line
+    part.write_text(text + "\n", encoding="utf-8")
     os.replace(part, path)

@@ -8,15 +8,12 @@ Run ``python -m benchmarks.reliability``; it writes ``siglip_lab/data/results/re
 
 from __future__ import annotations
 
-import json
-import re
-
 import numpy as np
 import torch
 from PIL import Image
 
 import siglip_lab as sl
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, hardware, write
 from siglip_lab.toy.shapes_world import (
     all_combinations,
     draw,
@@ -24,7 +21,6 @@ from siglip_lab.toy.shapes_world import (
     training_combinations,
 )
 
-PATH = RESULTS / "reliability.json"
 FIRST, STEP, STEPS = -0.4, 0.002, 305  # cosines below the first step are counted in it
 
 
@@ -60,9 +56,8 @@ def count() -> dict[str, dict[str, list[int]]]:
 
 def main() -> None:
     what = "tiny's answers in each step of the cosine, from first on; benchmarks/reliability.py"
-    text = json.dumps({"what": what, "first": FIRST, "step": STEP, "answers": count()}, indent=1)
-    text = re.sub(r"\[[\d\s,]+\]", lambda numbers: " ".join(numbers[0].split()), text)
-    PATH.write_text(text + "\n", encoding="utf-8")
+    result = {"what": what, "hardware": hardware(), "first": FIRST, "step": STEP}
+    write(result | {"answers": count()}, RESULTS / "reliability.json")
 
 
 if __name__ == "__main__":
