@@ -50,7 +50,7 @@ def sum_and_derive(
     if cosines.dtype == torch.float32 and has_kernel(cosines.device):
         return _by_kernel(cosines, t, b, true, diagonal, out)
     sums, narrow = cosines.new_zeros(3), out.dtype != cosines.dtype
-    size = 512 if cosines.is_cpu else len(cosines)  # or softplus would take a whole block more
+    size = 1024 if cosines.is_cpu else len(cosines)  # or softplus would take a whole block more
     for start in range(0, len(cosines), size):
         rows = slice(start, start + size)
         of_part = cosines[rows].clone() if narrow else None
