@@ -37,8 +37,6 @@ def load_image(image: ImageLike, background: tuple[int, int, int] = WHITE) -> Im
         TypeError, ValueError, FileNotFoundError: If it is none of these, or cannot be decoded to
             the end, or has a side shorter than 2 pixels.
 
-    >>> load_image(np.full((4, 6), 128, dtype=np.uint8)).getpixel((0, 0))
-    (128, 128, 128)
     >>> load_image(Image.new("RGBA", (6, 4), (0, 0, 0, 0))).getpixel((0, 0))
     (255, 255, 255)
     """

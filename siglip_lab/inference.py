@@ -1,7 +1,7 @@
 """Use a model, chapter "Start here": which label fits this image, which image fits this text."""
 
 from collections.abc import Iterable
-from typing import Literal, overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from siglip_lab.checks import (
     check_vocabulary,
 )
 from siglip_lab.images import ImageLike
-from siglip_lab.model import SigLIP, TwoTowers
-from siglip_lab.pairs import check_pair, read_ahead
+from siglip_lab.model import TwoTowers
+from siglip_lab.pairs import check_fit, read_ahead
 from siglip_lab.processor import Processor
 
 __all__ = ["embed_images", "embed_texts", "retrieve", "zero_shot"]
@@ -46,7 +46,7 @@ def zero_shot(
     >>> zero_shot(model, processor, image, ["2 red circles", "a blue square"]).shape
     torch.Size([1, 2])
     """
-    model = check_pair(model, processor)
+    model = check_fit(model, processor)
     texts = check_template(labels, template)
     text_embeds = embed_texts(model, processor, texts)
     image_embeds = embed_images(model, processor, images, batch_size)
@@ -75,31 +75,29 @@ def retrieve(
         Probabilities `[n_txt, k]`, best first, and the images' indices `[n_txt, k]`. CLIP's are
         those of the text's choice among all the images.
     """
-    model = check_pair(model, processor)
-    check_integer("k", 5 if k is None else k)
+    model = check_fit(model, processor)
+    if k is not None:
+        check_integer("k", k)
     embeds = check_embeddings(image_embeds, model.config.embed_dim)
     k = min(5, len(embeds)) if k is None else k
     if k > len(embeds):
         raise ValueError(f"k is {k}, but there are {len(embeds)} images")
     text_embeds = embed_texts(model, processor, texts)
-    # In the texts' dtype, too: NumPy's is float64, which an Apple GPU has not.
+    # In the texts' dtype, too: NumPy's is float64, which Apple GPUs lack.
     logits = model.logits(embeds.to(text_embeds), text_embeds)
     probabilities, indices = model.to_probabilities(logits.T).topk(k)
     return probabilities.cpu(), indices.cpu()
 
 
-@overload
-def embed_images(
-    model: TwoTowers, processor: Processor, images: Images, batch_size: int = 32,
-    num_workers: int = 0, on_error: Literal["raise"] = "raise",
-) -> Tensor: ...  # fmt: skip
-@overload
-def embed_images(
-    model: TwoTowers, processor: Processor, images: Images, batch_size: int = 32,
-    num_workers: int = 0, *, on_error: Literal["skip"],
-) -> tuple[Tensor, dict[int, str]]: ...  # fmt: skip
 @torch.no_grad()
-def embed_images(model, processor, images, batch_size=32, num_workers=0, on_error="raise"):
+def embed_images(
+    model: TwoTowers,
+    processor: Processor,
+    images: Images,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    on_error: str = "raise",
+) -> Any:
     """Embed images, `batch_size` at a time, without gradients.
 
     Args:
@@ -114,7 +112,7 @@ def embed_images(model, processor, images, batch_size=32, num_workers=0, on_erro
         Unit vectors `[n_img, E]`, on the model's device. With "skip", without those that were
         skipped, and beside them a dict: the index of each skipped image, and why.
     """
-    model = check_pair(model, processor)
+    model = check_fit(model, processor)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error is {on_error!r}; expected "raise" or "skip"')
     device, skipped = model.logit_scale.device, {}
@@ -134,7 +132,7 @@ def embed_texts(
     model: TwoTowers, processor: Processor, texts: str | Iterable[str], batch_size: int = 256
 ) -> Tensor:
     """Embed texts, `batch_size` at a time, without gradients: unit vectors `[n_txt, E]`."""
-    model = check_pair(model, processor)
+    model = check_fit(model, processor)
     check_integer("batch_size", batch_size)
     if isinstance(texts, Iterable) and not isinstance(texts, str):
         texts = list(texts)
@@ -142,8 +140,7 @@ def embed_texts(
     input_ids = processor(text=as_list(texts))["input_ids"]
     check_input_ids(input_ids, length)
     check_vocabulary(input_ids, model.config.text.vocab_size)
-    # CLIP's causal mask hides the padding; SigLIP was trained to read it.
-    if isinstance(model, SigLIP) and input_ids.shape[1] != length:
+    if model.reads_padding and input_ids.shape[1] != length:
         raise ValueError(
             f"the processor pads texts to {input_ids.shape[1]} tokens, the model reads {length}: "
             "take the processor of the same model, Processor.from_pretrained(NAME)"

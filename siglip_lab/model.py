@@ -28,6 +28,7 @@ class TwoTowers(Pretrained, ABC):
     vision_model: nn.Module
     text_model: nn.Module
     logit_scale: nn.Parameter  # log t
+    reads_padding = True  # there is no mask: a row must have the length that it had in training
 
     def forward(
         self,
@@ -41,7 +42,7 @@ class TwoTowers(Pretrained, ABC):
             raise ValueError("give pixel_values, input_ids or both: model(**processor(...))")
         vision = text = image_embeds = text_embeds = logits = None
         if pixel_values is not None:
-            vision = self.vision_model(pixel_values, interpolate_pos_encoding, output_hidden_states)
+            vision = self.vision_model(pixel_values, output_hidden_states, interpolate_pos_encoding)
             image_embeds = l2_normalize(self.project_image(vision.pooler_output))
         if input_ids is not None:
             text = self.text_model(input_ids, output_hidden_states)
@@ -55,7 +56,7 @@ class TwoTowers(Pretrained, ABC):
         self, pixel_values: Tensor, normalize: bool = True, interpolate_pos_encoding: bool = False
     ) -> Tensor:
         """Images `[B, 3, S, S]` to embeddings `[B, E]`: unit vectors, at least float32, or raw."""
-        output = self.vision_model(pixel_values, interpolate_pos_encoding)
+        output = self.vision_model(pixel_values, False, interpolate_pos_encoding)
         embeds = self.project_image(output.pooler_output)
         return l2_normalize(embeds) if normalize else embeds
 
@@ -89,7 +90,7 @@ class TwoTowers(Pretrained, ABC):
     def lock(self, tower: str, unlocked_layers: int = 0) -> None:
         """Keep the "vision" or the "text" tower as it is: its weights get no gradients.
 
-        The last `unlocked_layers` encoder layers still learn, and with them what comes after.
+        The last `unlocked_layers` encoder layers (at most all) still learn, with what comes after.
         """
         if tower not in ("vision", "text"):
             raise ValueError(f'tower is {tower!r}; expected "vision" or "text"')

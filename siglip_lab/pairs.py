@@ -1,9 +1,8 @@
-"""A model with its processor: which pairs fit, where they run, and images in batches."""
+"""A model with its processor: whether they fit, where they run, and images in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import cast
 
 import numpy as np
@@ -11,22 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from siglip_lab.batches import transform_each
 from siglip_lab.checks import check_integer
 from siglip_lab.decoding import ImageLike
 from siglip_lab.model import TwoTowers
 from siglip_lab.processor import Processor
 
-__all__ = ["check_pair", "default_device", "plain_model", "read_ahead"]
+__all__ = ["check_fit", "default_device", "plain_model", "read_ahead"]
 
 
-def check_pair(model: nn.Module, processor: Processor) -> TwoTowers:
+def check_fit(model: nn.Module, processor: Processor) -> TwoTowers:
     """Refuse what is no model with its processor; return the plain model."""
     if not isinstance(processor, Processor):
         raise TypeError(
             f"processor is a {type(processor).__name__}; expected the model and its Processor: "
             "Processor.from_pretrained(NAME) gives one"
         )
-    return plain_model(model)
+    model = plain_model(model)
+    if processor.format is not model.format:
+        raise ValueError(
+            f"the processor is another kind of model's than the {type(model).__name__}: take "
+            "Processor for SigLIP, clip.Processor for CLIP"
+        )
+    return model
 
 
 def plain_model(model: nn.Module) -> TwoTowers:
@@ -84,15 +90,11 @@ class _Batches(Dataset):
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[int, Exception]]:
-        errors: dict[int, Exception] = {}
-        start = index * self.batch_size
-        batch = self.images[start : start + self.batch_size]
-        with suppress(TypeError, ValueError, FileNotFoundError):
-            return self.processor(images=batch)["pixel_values"], {}
-        values = [torch.empty(0)]  # once more, one by one, to know which it is
-        for number, image in enumerate(batch, start):
-            try:
-                values.append(self.processor.transform(image)[None])
-            except (TypeError, ValueError, FileNotFoundError) as error:
-                errors[number] = type(error)(f"images[{number}]: {error}")
-        return torch.cat(values), errors
+        start, reader = index * self.batch_size, self.processor
+        images = self.images[start : start + self.batch_size]
+        values, errors = transform_each(reader.transform_one, images, reader.image_size)
+        named = {
+            start + place: type(error)(f"images[{start + place}]: {error}")
+            for place, error in sorted(errors.items())
+        }
+        return values[[place for place in range(len(images)) if place not in errors]], named

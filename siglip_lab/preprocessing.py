@@ -1,19 +1,15 @@
 """Images to pixel values, chapter "Preprocessing"; RGB as `SiglipImageProcessorPil` to the bit."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.image_checks import check_background, check_picture, check_side
+from siglip_lab.batches import transform_all
+from siglip_lab.image_checks import check_picture, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
-__all__ = ["preprocess", "resize", "to_image", "to_pixel_values", "transform", "transform_all"]
-
-MAX_THREADS = 8
+__all__ = ["preprocess", "resize", "to_image", "to_pixel_values", "transform"]
 
 
 def preprocess(
@@ -73,34 +69,3 @@ def to_image(pixel_values: Tensor) -> Image.Image:
     x = pixel_values.detach().cpu().float()
     levels = ((x + 1) * 127.5).round().byte()
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())  # [H, W, 3]
-
-
-def transform_all(
-    transform: Callable[..., Tensor],
-    images: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
-    size: int,
-    background: tuple[int, int, int],
-) -> Tensor:
-    """Transform one image or several to `[B, 3, S, S]`; errors as for `preprocess`."""
-    check_side(size)
-    check_background(background)
-    if not isinstance(images, (list, tuple)):
-        return transform(images, size, background)[None]  # [1, 3, S, S]
-    if not images:
-        raise ValueError("the list of images is empty; expected at least one image")
-
-    # Pillow and NumPy let go of Python's lock while they compute, so threads share the work, each
-    # with one picture at full size. The batch is NumPy's: it asks for large pages of memory, and
-    # PyTorch's own threads, waiting for more to copy, would be in the way.
-    pixel_values = np.empty((len(images), 3, size, size), np.float32)
-
-    def one(index: int) -> None:
-        try:
-            pixel_values[index] = transform(images[index], size, background)  # [3, S, S]
-        except (TypeError, ValueError, FileNotFoundError) as error:
-            raise type(error)(f"images[{index}]: {error}") from error
-
-    with ThreadPoolExecutor(min(len(images), torch.get_num_threads(), MAX_THREADS)) as pool:
-        run = pool.map if len(images) > 1 else map
-        list(run(one, range(len(images))))
-    return torch.from_numpy(pixel_values)

@@ -11,7 +11,7 @@ from siglip_lab.images import ImageLike
 from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.pretrained import SIGLIP
 from siglip_lab.loading.processors import read_processor, write_processor
-from siglip_lab.preprocessing import preprocess
+from siglip_lab.preprocessing import preprocess, transform
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Inputs", "Processor"]
@@ -36,6 +36,7 @@ class Processor(PushToHub):
     format = SIGLIP
     read_tokenizer: type[Tokenizer] = Tokenizer
     preprocess = staticmethod(preprocess)
+    transform_one = staticmethod(transform)
 
     def __init__(self, tokenizer: Tokenizer, image_size: int):
         self.tokenizer = tokenizer
@@ -76,7 +77,7 @@ class Processor(PushToHub):
 
     def transform(self, image: ImageLike) -> Tensor:
         """One image to `[3, S, S]`: what a torchvision dataset takes as its `transform`."""
-        return self.preprocess(image, self.image_size)[0]
+        return self.transform_one(image, self.image_size)
 
     def collate(self, pairs: Iterable[tuple[Any, str]]) -> Inputs:
         """Pairs of an image, or a tensor of `transform`, and its text: a `DataLoader`'s batch."""

@@ -49,8 +49,8 @@ class VisionTower(Pretrained):
     def forward(
         self,
         pixel_values: Tensor,
-        interpolate_pos_encoding: bool = False,
         output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = False,
     ) -> TowerOutput:
         """Arguments and errors as for `VisionEmbeddings.forward`."""
         x = self.embeddings(pixel_values, interpolate_pos_encoding)  # [B, N, D]

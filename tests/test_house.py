@@ -18,7 +18,10 @@ EVENING = (
 )  # fmt: skip
 IMAGE_TOWER = ("patches", "encoder", "pooling", "towers")
 # What the walk may import beside itself
-GROUND = {"checks", "decoding", "image_checks", "initialization", "loading", "loss_checks", "pairs"}
+GROUND = {
+    "batches", "checks", "decoding", "image_checks", "initialization", "loading", "loss_checks",
+    "pairs",
+}  # fmt: skip
 
 MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -323,7 +325,7 @@ def test_clip_reads_rows_without_their_padding():
     vision, text = sl.VisionConfig(32, 8, **SHAPE), sl.TextConfig(49408, 77, **SHAPE)
     model = sl.clip.CLIP(sl.clip.CLIPConfig(vision, text, 32)).eval()
     whole, short = (
-        sl.embed_texts(model, Processor(sl.clip.Tokenizer(context_length=n), 32), LABELS)
+        sl.embed_texts(model, sl.clip.Processor(sl.clip.Tokenizer(context_length=n), 32), LABELS)
         for n in (77, 8)
     )
     torch.testing.assert_close(whole, short)
@@ -339,3 +341,28 @@ def test_retrieve_needs_an_integer_k(tiny, k):
 def test_retrieve_needs_a_possible_k(tiny, images, k):
     with pytest.raises(ValueError, match=f"at least 1, got {k}|k is {k}, but there are 3 images"):
         sl.retrieve(*tiny, "a red circle", sl.embed_images(*tiny, images), k=k)
+
+
+def test_a_processor_of_another_kind_is_refused(tiny, images):
+    model, processor = tiny
+    other = sl.clip.Processor(sl.clip.Tokenizer(context_length=16), 40)
+    for call in (sl.embed_texts, sl.embed_images):
+        with pytest.raises(ValueError, match="another kind"):
+            call(model, other, LABELS)
+    vision, text = sl.VisionConfig(32, 8, **SHAPE), sl.TextConfig(384, 16, **SHAPE)
+    clip = sl.clip.CLIP(sl.clip.CLIPConfig(vision, text, 32))
+    with pytest.raises(ValueError, match="another kind"):
+        sl.zero_shot(clip, processor, images, LABELS)
+
+
+def test_an_open_file_beside_a_broken_one_is_read(tiny, images):
+    def opened(image):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        file.seek(0)
+        return file
+
+    files = [opened(images[0]), io.BytesIO(b"broken"), opened(images[1])]
+    found, skipped = sl.embed_images(*tiny, files, on_error="skip")
+    torch.testing.assert_close(found, sl.embed_images(*tiny, images[:2]), rtol=0, atol=1e-6)
+    assert list(skipped) == [1]

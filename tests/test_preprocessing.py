@@ -13,6 +13,7 @@ from pictures import encode, noise, quick, raises, rgb
 from PIL import Image
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
+from siglip_lab.batches import transform_all
 from siglip_lab.images import WHITE, load_image
 from siglip_lab.preprocessing import (
     preprocess,
@@ -20,7 +21,6 @@ from siglip_lab.preprocessing import (
     to_image,
     to_pixel_values,
     transform,
-    transform_all,
 )
 
 

@@ -35,6 +35,11 @@ def test_collate_feeds_the_model_from_a_loader(processor, workers):
     assert sl.SigLIP.from_pretrained("tiny")(**batch).logits_per_image.shape == (3, 3)
 
 
+def test_one_image_is_one(processor):
+    with pytest.raises(TypeError):
+        processor.transform([PAIRS[0][0], PAIRS[1][0]])
+
+
 def test_inputs_move_and_only_pixels_change_their_type(processor):
     inputs = processor(text="a", images=PAIRS[0][0])
     moved = inputs.to("meta", torch.bfloat16)

@@ -79,8 +79,8 @@ def test_published_number(row, at_hand, request):
         logits = model(**inputs).logits_per_image
         found = {
             "logits": logits,
-            "probabilities": model.probabilities(logits),
-            "probability of the first text": model.probabilities(logits)[0, 0],
+            "probabilities": model.to_probabilities(logits),
+            "probability of the first text": model.to_probabilities(logits)[0, 0],
         }[row["quantity"]]
     expected = torch.tensor(row["value"], dtype=found.dtype)
     torch.testing.assert_close(found, expected, rtol=row["rtol"], atol=row["atol"])

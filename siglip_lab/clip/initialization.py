@@ -22,7 +22,9 @@ def init_weights(
     Where a text layer reads a token (q, k, v) the spread is ``width**-0.5``; where it adds to the
     token it is ``(2 * depth * width)**-0.5``. transformers swaps these two in its attention.
     """
-    generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
+    generator = seed
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        generator = torch.Generator().manual_seed(generator)
     _draw_defaults(model, generator)  # what is not drawn below stays so
     weights = dict(model.named_parameters())
 

@@ -66,8 +66,8 @@ class VisionTower(nn.Module):
     def forward(
         self,
         pixel_values: Tensor,
-        interpolate_pos_encoding: bool = False,
         output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = False,
     ) -> TowerOutput:
         """Arguments and errors as for `siglip_lab.patches.VisionEmbeddings.forward`."""
         x = self.pre_layrnorm(self.embeddings(pixel_values, interpolate_pos_encoding))
@@ -115,6 +115,7 @@ class CLIP(TwoTowers):
     """
 
     format = CLIP_FORMAT
+    reads_padding = False  # the causal mask hides it
 
     def __init__(self, config: CLIPConfig, seed: int | torch.Generator | None = None):
         if not isinstance(config, CLIPConfig):

@@ -7,7 +7,7 @@ import os
 from siglip_lab import processor as siglip
 from siglip_lab.clip.configs import get_config, list_models
 from siglip_lab.clip.loading import CLIP_FORMAT
-from siglip_lab.clip.preprocessing import preprocess
+from siglip_lab.clip.preprocessing import preprocess, transform
 from siglip_lab.clip.tokenizer import Tokenizer
 
 __all__ = ["Processor"]
@@ -19,6 +19,7 @@ class Processor(siglip.Processor):
     format = CLIP_FORMAT
     read_tokenizer = Tokenizer
     preprocess = staticmethod(preprocess)
+    transform_one = staticmethod(transform)
 
     @classmethod
     def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:

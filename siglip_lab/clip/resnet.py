@@ -89,8 +89,8 @@ class ModifiedResNet(nn.Module):
     def forward(
         self,
         pixel_values: Tensor,
-        interpolate_pos_encoding: bool = False,
         output_hidden_states: bool = False,
+        interpolate_pos_encoding: bool = False,
     ) -> TowerOutput:
         """Arguments as for a ViT, of which the last two must be False."""
         if interpolate_pos_encoding or output_hidden_states:

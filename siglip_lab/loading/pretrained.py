@@ -43,7 +43,7 @@ _PUBLISHED = [name for name in list_models() + list_models(version=2) if name no
 _GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
 _REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
-Model = TypeVar("Model", bound="Pretrained")
+_Model = TypeVar("_Model", bound="Pretrained")
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class Pretrained(PushToHub, nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[Model],
+        cls: type[_Model],
         where: str | os.PathLike,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         config: Any = None,
         revision: str | None = None,
-    ) -> Model:
+    ) -> _Model:
         """Load a model, ready for inference (in eval mode).
 
         Args:
@@ -187,14 +187,14 @@ class Pretrained(PushToHub, nn.Module):
 
 
 def load(
-    cls: type[Model],
+    cls: type[_Model],
     where: str | os.PathLike,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     config: Any = None,
     revision: str | None = None,
     run_code_in_file: bool = False,
-) -> Model:
+) -> _Model:
     """Load what `Pretrained.from_pretrained` describes; TorchScript, too, if its code may run."""
     form = cls.format
     check_dtype(dtype)

@@ -33,15 +33,15 @@ class _Tokenizer(Protocol):
     def vocab_size(self) -> int: ...
 
 
-Tokenizer = TypeVar("Tokenizer", bound=_Tokenizer)
+_T = TypeVar("_T", bound=_Tokenizer)
 
 
 def read_processor(
     where: str | os.PathLike,
-    build: Callable[[Path, int], Tokenizer],
+    build: Callable[[Path, int], _T],
     form: Format = SIGLIP,
     revision: str | None = None,
-) -> tuple[Tokenizer, int]:
+) -> tuple[_T, int]:
     """Read what a processor consists of; a hub's weights are not fetched.
 
     Args:
