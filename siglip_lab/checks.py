@@ -34,7 +34,7 @@ def shown(value: object, most: int = 90) -> str:
 
 def check_integer(name: str, value: int, least: int = 1) -> None:
     """Refuse what is no integer, or is below `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):  # NumPy's are integers, too
         raise TypeError(f"{name} must be an integer, got {shown(repr(value))}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
@@ -42,6 +42,8 @@ def check_integer(name: str, value: int, least: int = 1) -> None:
 
 def check_size(name: str, value: int) -> None:
     """Refuse what no part of a model has as its size; a file may claim anything."""
+    if not isinstance(value, int):  # it may be written to a file
+        raise TypeError(f"{name} must be an integer, got {shown(repr(value))}")
     check_integer(name, value)
     most = MOST_LAYERS if name in ("depth", "layers") else MOST
     if value > most:
@@ -71,6 +73,7 @@ class CheckpointError(ValueError):
 
 def check_batch(pixel_values: Tensor, patch_size: int) -> None:
     """Refuse what is no batch of images `[B, C, H, W]` of at least one patch."""
+    check_integer("patch_size", patch_size)
     if not isinstance(pixel_values, Tensor):
         raise TypeError(
             f"images are of type {type(pixel_values).__name__}; expected a tensor [B, C, H, W]: "
@@ -157,10 +160,9 @@ def check_vocabulary(input_ids: Tensor, vocab_size: int) -> None:
 
 def check_context_length(length: int, least: int) -> int:
     """The length as an integer that leaves room for the marks of start and end."""
-    try:
-        length = operator.index(length)
-    except TypeError:
-        raise TypeError(f"context_length is {length!r}; expected an integer, such as 64") from None
+    if isinstance(length, bool) or not hasattr(length, "__index__"):
+        raise TypeError(f"context_length is {length!r}; expected an integer, such as 64")
+    length = operator.index(length)
     if length < least:
         marks = "the end token" if least == 1 else "start and end"
         raise ValueError(f"context_length is {length}; expected at least {least}, for {marks}")

@@ -50,7 +50,7 @@ def zero_shot(
     texts = check_template(labels, template)
     text_embeds = embed_texts(model, processor, texts)
     image_embeds = embed_images(model, processor, images, batch_size)
-    return model.to_probabilities(model.logits(image_embeds, text_embeds)).cpu()
+    return model.to_probabilities(model.logits(image_embeds, text_embeds)).cpu().float()
 
 
 @torch.no_grad()
@@ -106,7 +106,8 @@ def embed_images(
         images: One image or several, each as `load_image` takes it.
         batch_size: Images to compute at once.
         num_workers: Processes that read and prepare the next batches meanwhile. 0: none.
-        on_error: What to do with an image that cannot be read: "raise", or "skip".
+        on_error: What to do with an image that cannot be read: "raise" or "skip". What is no image
+            at all is an error either way.
 
     Returns:
         Unit vectors `[n_img, E]`, on the model's device. With "skip", without those that were
@@ -119,7 +120,7 @@ def embed_images(
     embeds = [torch.empty(0, model.config.embed_dim, device=device)]
     for pixel_values, errors in read_ahead(processor, images, batch_size, num_workers):
         for index, error in errors.items():
-            if on_error == "raise":
+            if on_error == "raise" or isinstance(error, TypeError):
                 raise error
             skipped[index] = str(error)
         if len(pixel_values):

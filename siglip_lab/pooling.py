@@ -42,7 +42,7 @@ class ProbeAttention(nn.Module):
 class MAPHead(nn.Module):
     """Multi-head attention pooling: `[B, N, D]` to `[B, D]`.
 
-    One learned vector, the probe, asks; all tokens answer; an MLP refines the answer.
+    The probe, a learned vector, asks; all tokens answer; an MLP refines. `init_tower` draws it.
     """
 
     def __init__(self, width: int, num_heads: int, mlp_dim: int):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from siglip_lab.checks import check_integer
 from siglip_lab.images import ImageLike
 from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.pretrained import SIGLIP
@@ -22,10 +23,10 @@ P = TypeVar("P", bound="Processor")
 class Inputs(dict[str, Tensor]):
     """A model's inputs by name, for ``model(**inputs)``."""
 
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> "Inputs":
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> "Inputs":
         """Move all tensors to a device; `dtype` is for pixel values, ids stay integers."""
+        if isinstance(device, torch.dtype):  # as in ``.to(torch.bfloat16)``
+            device, dtype = None, device
         types = {name: dtype if x.is_floating_point() else None for name, x in self.items()}
         return Inputs({name: x.to(device, types[name]) for name, x in self.items()})
 
@@ -39,6 +40,7 @@ class Processor(PushToHub):
     transform_one = staticmethod(transform)
 
     def __init__(self, tokenizer: Tokenizer, image_size: int):
+        check_integer("image_size", image_size)
         self.tokenizer = tokenizer
         self.image_size = image_size
 
@@ -82,6 +84,7 @@ class Processor(PushToHub):
     def collate(self, pairs: Iterable[tuple[Any, str]]) -> Inputs:
         """Pairs of an image, or a tensor of `transform`, and its text: a `DataLoader`'s batch."""
         images, texts = map(list, zip(*pairs, strict=True))
-        if all(isinstance(image, Tensor) for image in images):
-            return Inputs(self(text=texts), pixel_values=torch.stack(images))
+        if any(isinstance(image, Tensor) for image in images):
+            ready = [x if isinstance(x, Tensor) else self.transform(x) for x in images]
+            return Inputs(self(text=texts), pixel_values=torch.stack(ready))
         return self(text=texts, images=images)

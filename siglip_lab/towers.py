@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from siglip_lab.checks import check_input_ids, check_vocabulary
 from siglip_lab.configs import TextConfig, VisionConfig
 from siglip_lab.encoder import Encoder, layer_norm
+from siglip_lab.initialization import init_tower
 from siglip_lab.loading.pretrained import TEXT_TOWER, VISION_TOWER, Pretrained
 from siglip_lab.patches import VisionEmbeddings
 from siglip_lab.pooling import LastTokenHead, MAPHead
@@ -45,6 +46,7 @@ class VisionTower(Pretrained):
         self.encoder = Encoder(config)
         self.post_layernorm = layer_norm(config.width)
         self.head = MAPHead(config.width, config.num_heads, config.mlp_dim)
+        init_tower(self)
 
     def forward(
         self,
@@ -96,6 +98,7 @@ class TextTower(Pretrained):
         self.encoder = Encoder(config)
         self.final_layer_norm = layer_norm(config.width)
         self.head = LastTokenHead(config.width, embed_dim)
+        init_tower(self)
 
     def forward(self, input_ids: Tensor, output_hidden_states: bool = False) -> TowerOutput:
         """Arguments and errors as for `TextEmbeddings.forward`."""

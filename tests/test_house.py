@@ -159,9 +159,9 @@ class Bare(ast.NodeTransformer):
         return [line for line in body if not (isinstance(line, ast.Expr) and self.only(line.value))]
 
     def only(self, value) -> bool:
-        """A docstring, or a call of a check."""
+        """A docstring, or a call that checks or draws the weights."""
         called = getattr(getattr(value, "func", None), "id", "")
-        return isinstance(value, ast.Constant) or called.startswith("check_")
+        return isinstance(value, ast.Constant) or called.startswith(("check_", "init_"))
 
 
 def definitions(source: str) -> dict[str, str]:

@@ -156,6 +156,17 @@ def test_images_that_cannot_be_read_are_skipped_and_named(tiny, images, workers,
         sl.embed_images(*tiny, mixed, batch_size=2, num_workers=workers)
 
 
+def test_what_is_no_image_is_never_skipped(tiny, images):
+    for wrong in (None, 3, [images[0], {"a": 1}]):
+        with pytest.raises(TypeError):
+            sl.embed_images(*tiny, wrong, on_error="skip")
+
+
+def test_numpys_integers_are_integers(tiny, images):
+    embeds = sl.embed_images(*tiny, images, batch_size=np.int64(2))
+    assert sl.retrieve(*tiny, "a red circle", embeds, k=np.int64(2))[1].shape == (1, 2)
+
+
 def test_nothing_but_broken_images_gives_no_rows(tiny):
     found, skipped = sl.embed_images(*tiny, [b"1", b"2"], on_error="skip")
     assert found.shape == (0, 72) and len(skipped) == 2

@@ -8,6 +8,7 @@ from siglip_lab import clip
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.model import SigLIP
 from siglip_lab.published import get_config, list_models
+from siglip_lab.towers import TextTower, VisionTower
 
 SMALL = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
@@ -289,3 +290,22 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_global_generator():
     for (name, weight), other in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(weight, other), name
     assert not torch.equal(first.text_model.head.weight, third.text_model.head.weight)
+
+
+def test_the_gradients_of_the_scalars_stay_exact_too():
+    model, inputs = random_model(SMALL), random_inputs(SMALL)
+    model(**inputs).logits_per_image.sum().backward()
+    model.bfloat16()
+    assert model.logit_scale.grad.dtype == torch.float32
+    torch.optim.AdamW(model.parameters()).step()
+
+
+def test_a_tower_alone_can_learn():
+    """All its parts are drawn: zeros in the probe and in q and k would stay zeros for ever."""
+    tower, images = VisionTower(SMALL.vision), torch.randn(2, 3, 46, 46)
+    first, second = tower(images).pooler_output
+    assert not torch.allclose(first, second)
+    (first - second).square().sum().backward()
+    assert tower.head.probe.grad.any() and tower.head.attention.in_proj_weight.grad.all(1).any()
+    words = TextTower(SMALL.text, 48).embeddings.token_embedding.weight
+    assert words.std().item() == pytest.approx(32**-0.5, rel=0.1)

@@ -28,8 +28,9 @@ def test_collate_feeds_the_model_from_a_loader(processor, workers):
     expected = processor(text=[text for _, text in PAIRS], images=[image for image, _ in PAIRS])
     loader = DataLoader(PAIRS, batch_size=3, collate_fn=processor.collate, num_workers=workers)
     (batch,) = loader
-    prepared = processor.collate([(processor.transform(image), text) for image, text in PAIRS])
-    for found in (batch, prepared):
+    prepared = [(processor.transform(image), text) for image, text in PAIRS]
+    mixed = [PAIRS[0], *prepared[1:]]
+    for found in (batch, processor.collate(prepared), processor.collate(mixed)):
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert sl.SigLIP.from_pretrained("tiny")(**batch).logits_per_image.shape == (3, 3)
@@ -48,6 +49,7 @@ def test_inputs_move_and_only_pixels_change_their_type(processor):
         "pixel_values": ("meta", torch.bfloat16),
     }
     assert inputs["pixel_values"].dtype == torch.float32
+    assert inputs.to(torch.bfloat16)["pixel_values"].dtype == torch.bfloat16
     assert inputs.to("cpu")["input_ids"].dtype == torch.int64
 
 

@@ -183,6 +183,8 @@ class Pretrained(PushToHub, nn.Module):
             if parameter.dtype.itemsize < 4 and not exact[name].is_meta:
                 wide = torch.promote_types(exact[name].dtype, torch.float32)
                 parameter.data = exact[name].to(parameter.device, wide)
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad.to(wide)
         return self
 
 
