@@ -11,10 +11,10 @@ __all__ = ["SigLIPConfig", "TextConfig", "TowerConfig", "VisionConfig"]
 class TowerConfig:
     """What both towers have: a stack of equal encoder layers."""
 
-    width: int  # size D of a token vector, in every layer
-    depth: int  # number of encoder layers
-    num_heads: int  # attention heads of a layer; must divide the width
-    mlp_dim: int  # size of the hidden layer of each MLP
+    width: int  #: size D of a token vector, in every layer
+    depth: int  #: number of encoder layers
+    num_heads: int  #: attention heads of a layer; must divide the width
+    mlp_dim: int  #: size of the hidden layer of each MLP
 
     def __post_init__(self):
         for field in fields(self):
@@ -43,8 +43,8 @@ class VisionConfig(TowerConfig):
     (27, 729, 72)
     """
 
-    image_size: int  # side of the square input image, in pixels
-    patch_size: int  # side P of a square patch, in pixels
+    image_size: int  #: side of the square input image, in pixels
+    patch_size: int  #: side P of a square patch, in pixels
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,8 +69,8 @@ class VisionConfig(TowerConfig):
 class TextConfig(TowerConfig):
     """Shape of the text tower."""
 
-    vocab_size: int  # number of pieces that the tokenizer knows
-    context_length: int  # number L of tokens of every text; shorter ones are padded to it
+    vocab_size: int  #: number of pieces that the tokenizer knows
+    context_length: int  #: number L of tokens of every text; shorter ones are padded to it
 
 
 @dataclass(frozen=True)
