@@ -1,7 +1,7 @@
 """The command line: ``siglip-lab classify | trace | models | count | convert | download``.
 
-Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for arguments that it cannot parse,
-130 for Ctrl-C.
+Exit codes: 0 for success, 1 if something cannot be read, written or used, 2 for arguments that
+cannot be parsed, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
