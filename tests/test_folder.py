@@ -26,7 +26,7 @@ TINY = EMBEDDED["tiny"]
 
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
+    TextConfig(384, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 TINY_IMAGE = Image.new("RGB", (60, 40), "red")
 PREPROCESSING = {
@@ -491,9 +491,10 @@ def test_an_image_processor_that_is_none(folder):
         Processor.from_pretrained(folder)
 
 
-def test_tokenizer_of_another_model(folder):
-    change_json(folder / "config.json", text_config__vocab_size=10)
-    with pytest.raises(CheckpointError, match="10"):
+@pytest.mark.parametrize("size", [10, 383, 385, 250_000])
+def test_tokenizer_of_another_model(size, folder):
+    change_json(folder / "config.json", text_config__vocab_size=size)
+    with pytest.raises(CheckpointError, match=str(size)):
         Processor.from_pretrained(folder)
 
 
@@ -516,6 +517,13 @@ def test_a_folder_wins_over_a_hub(folder, monkeypatch):
         assert SigLIP.from_pretrained(name).config == CONFIG
     with pytest.raises(CheckpointError, match="cannot fetch"):  # the tests are offline
         SigLIP.from_pretrained("hf:google/siglip-base-patch16-224")
+
+
+def test_a_folder_wins_over_the_embedded_model(folder, monkeypatch):
+    shutil.copytree(folder, folder / "tiny")
+    monkeypatch.chdir(folder)
+    assert SigLIP.from_pretrained("tiny").config == CONFIG
+    assert Processor.from_pretrained("tiny").image_size == CONFIG.vision.image_size
 
 
 def test_a_config_is_for_files_alone(folder):

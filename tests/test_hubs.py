@@ -25,7 +25,7 @@ from siglip_lab.loading.pretrained import EMBEDDED, resolve
 WEIGHTS = "model.safetensors"
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=32, depth=2, num_heads=2, mlp_dim=64),
-    TextConfig(2000, 8, width=32, depth=2, num_heads=4, mlp_dim=64),
+    TextConfig(384, 8, width=32, depth=2, num_heads=4, mlp_dim=640),
 )
 NEEDED = {"config.json", "preprocessor_config.json", "tokenizer_config.json", "spiece.model"}
 ROOM = 300_000  # bytes: every file but the weights fits

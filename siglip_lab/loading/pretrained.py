@@ -118,8 +118,8 @@ class Pretrained(PushToHub, nn.Module):
                 - "tiny", which is part of this package;
                 - a published name, "siglip-so400m-patch14-384", or "OWNER/NAME" on Hugging Face,
                   from where it is downloaded once; "modelscope:OWNER/NAME" on ModelScope;
-                - a folder as transformers writes it; it wins over a repository of its name, which
-                  is then "hf:OWNER/NAME";
+                - a folder as transformers writes it; it wins over all else of its name: a
+                  repository is then "hf:OWNER/NAME";
                 - a file of big_vision (``.npz``), open_clip or timm (``.safetensors``, ``.pt``,
                   ``.pth``, ``.bin``), alone or in a training checkpoint.
 
@@ -244,10 +244,10 @@ def resolve(
     """
     if not isinstance(where, (str, os.PathLike)):
         raise TypeError(f"where is {shown(repr(where))}; expected a name or a path")
-    if where in EMBEDDED:
-        return EMBEDDED[str(where)]
     if os.path.exists(where):
         return Path(where)
+    if where in EMBEDDED:
+        return EMBEDDED[str(where)]
     scheme, _, name = os.fspath(where).rpartition(":")
     repo = repositories.get(name)
     if repo is None:

@@ -86,9 +86,9 @@ def read_processor(
         raise
     except (FileNotFoundError, ValueError) as error:
         raise CheckpointError(f"{folder}: {error}") from error
-    if vocab_size is not None and tokenizer.vocab_size > vocab_size:
+    if vocab_size is not None and tokenizer.vocab_size != vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, config.json allows "
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, config.json has "
             f"{vocab_size}: the two belong to different models"
         )
     return tokenizer, size
