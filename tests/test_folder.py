@@ -646,6 +646,34 @@ def test_transformers_reads_what_model_and_processor_write(first, tmp_path):
     assert all(torch.equal(ours[name], again[name]) for name in ours)
 
 
+def test_a_processor_replaces_what_transformers_5_wrote(tmp_path):
+    """Its processor_config.json would win over the new settings, its added tokens be refused."""
+    processor = Processor.from_pretrained("tiny")
+    settings = {"image_processor": PREPROCESSING | {"do_rescale": False}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(settings))
+    (tmp_path / "added_tokens.json").write_text('{"<a>": 384}')
+    processor.save_pretrained(tmp_path)
+    assert Processor.from_pretrained(tmp_path).image_size == 40
+    theirs = SiglipProcessor.from_pretrained(tmp_path)(images=TINY_IMAGE, return_tensors="pt")
+    assert torch.equal(theirs["pixel_values"], processor(images=TINY_IMAGE)["pixel_values"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("part", ["whole", "vision_model", "text_model"])
+def test_transformers_finds_the_type_that_was_saved(dtype, part, tmp_path):
+    model = SigLIP.from_pretrained("tiny", dtype=dtype)
+    model = model if part == "whole" else getattr(model, part)
+    model.save_pretrained(tmp_path)
+    kind = {
+        "whole": SiglipModel, "vision_model": transformers.SiglipVisionModel,
+        "text_model": transformers.SiglipTextModel,
+    }[part]  # fmt: skip
+    found = dict(kind.from_pretrained(tmp_path, dtype="auto").named_parameters())
+    assert {p.dtype for name, p in found.items() if "logit" not in name} == {dtype}
+    again = type(model).from_pretrained(tmp_path)
+    assert_same(again, model)
+
+
 def test_a_processor_without_a_model(tmp_path):
     processor = Processor.from_pretrained("tiny")
     processor.save_pretrained(tmp_path)
@@ -850,6 +878,7 @@ def round_off(model):
         (share_part, "share memory"),
         (lambda m: m.to("meta"), "or are on the meta device"),
         (lambda m: m.logit_scale.data.fill_(torch.nan), "logit_scale holds NaN"),
+        (lambda m: m.text_model.head.weight.data[0, 1:2].fill_(torch.inf), "head.weight holds NaN"),
     ],
 )
 def test_a_model_that_would_not_load_is_not_saved(change, message, tmp_path):

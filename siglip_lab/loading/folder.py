@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -319,7 +319,7 @@ def image_settings(size: int) -> Settings:
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+def write_files(folder: Path, files: Mapping[str, Any], stale: Iterable[str] = ()) -> None:
     """Write files into a folder that at every moment loads as before, as after, or not at all.
 
     All are written beside, in a folder ".new-…" that only a kill leaves behind, then renamed in
@@ -330,6 +330,7 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
     Args:
         folder: The folder; made if need be.
         files: Bytes, tensors by name (``.safetensors``) or what becomes JSON, by name.
+        stale: Names of files to remove then, which would win over the new ones.
 
     Raises:
         OSError: If there is no room or no right to write; the old files stay.
@@ -343,6 +344,8 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
             (folder / INDEX).unlink(missing_ok=True)
         for name in files:
             os.replace(Path(new) / name, folder / name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -167,6 +167,8 @@ class Pretrained(PushToHub, nn.Module):
         content = form.write_config(*arguments)
         expected = on_meta(type(self), *arguments).state_dict()
         tensors = folders.loadable(path, self, expected)
+        largest = max(tensors.values(), key=Tensor.numel)  # not logit_scale, of float32
+        content["dtype"] = str(largest.dtype).removeprefix("torch.")
         if (
             any(hasattr(tensor, "full_tensor") for tensor in self.parameters())
             and torch.distributed.get_rank()

@@ -19,6 +19,7 @@ from siglip_lab.loading.weights import SMALL, check_file, read_json
 __all__ = ["read_processor", "write_processor"]
 
 GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
+STALE = ("processor_config.json", "added_tokens.json")  # not written here, but read
 # What a folder may say of images unasked, and what it may say of no weight for pixels or ids
 SWITCHES = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 LABELS = {
@@ -131,7 +132,7 @@ def write_processor(
     files["preprocessor_config.json"] = SWITCHES | image | name
     text |= {"model_input_names": form.input_names, "model_max_length": context_length}
     files["tokenizer_config.json"] = text | name
-    write_files(Path(folder), files)
+    write_files(Path(folder), files, STALE)
 
 
 def _read_sizes(folder: Path) -> tuple[int, int]:

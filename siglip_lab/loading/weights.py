@@ -79,8 +79,11 @@ def on_meta(build: Callable[..., Module], *arguments: Any) -> Module:
 
 
 def assign(path: Path, model: Module, tensors: dict[str, Tensor]) -> Module:
-    """Make tensors the parameters of a model on the meta device, if all vectors are finite."""
-    check_finite(path, tensors)
+    """Make tensors the parameters of a model on the meta device, if all vectors are finite.
+
+    Vectors are a thousandth of the numbers, and a training that diverged leaves NaN in all.
+    """
+    check_finite(path, {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2})
     model.load_state_dict(tensors, strict=True, assign=True)
     return model
 
@@ -152,14 +155,10 @@ def check_type(path: Path, name: str, dtype: torch.dtype | str) -> None:
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse vectors that hold NaN or infinity.
-
-    They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
-    """
-    vectors = {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2}
-    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in vectors.values()])
+    """Refuse tensors that hold NaN or infinity."""
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors.values()])
     if not sums.isfinite().all():
-        name = list(vectors)[int(sums.isfinite().int().argmin())]
+        name = list(tensors)[int(sums.isfinite().int().argmin())]
         raise CheckpointError(
             f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
             "take an earlier checkpoint, or fetch it again"
