@@ -533,6 +533,20 @@ def test_a_config_is_for_files_alone(folder):
         SigLIP.from_pretrained("tiny", config=CONFIG.vision)
 
 
+def test_nothing_is_fetched_for_arguments_that_are_wrong(monkeypatch):
+    monkeypatch.setattr("siglip_lab.loading.hubs.fetch", None)
+    for device in ("gpu", "cuda:77", 3.5):
+        with pytest.raises(ValueError, match="device"):
+            SigLIP.from_pretrained("me/model", device=device)
+    for where in ("me/model", "hf:me/model.pt", "tiny"):
+        with pytest.raises(ValueError, match="config"):
+            SigLIP.from_pretrained(where, config="tiny")
+    for name in ("ViT-B/32", "ViT-L/14@336px", "RN50x4"):
+        for part in (SigLIP, Processor, VisionTower):
+            with pytest.raises(FileNotFoundError, match=r"clip\.CLIP"):
+                part.from_pretrained(name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "load", ["SigLIP.from_pretrained(sys.argv[1])", "SigLIP(sl.get_config('tiny'))"]
@@ -578,10 +592,11 @@ def test_an_image_tower(kind, prefix, model, tmp_path):
     if kind != "SiglipModel":
         with pytest.raises(CheckpointError, match=r"VisionTower\.from_pretrained"):
             SigLIP.from_pretrained(tmp_path)
-    with pytest.raises(CheckpointError):
-        TextTower.from_pretrained(tmp_path) if kind != "SiglipModel" else clip.CLIP.from_pretrained(
-            tmp_path
-        )
+        with pytest.raises(CheckpointError, match=r"VisionTower\.from_pretrained"):
+            TextTower.from_pretrained(tmp_path)
+    else:
+        with pytest.raises(CheckpointError):
+            clip.CLIP.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["", "text_model."])
@@ -595,8 +610,9 @@ def test_a_text_tower(kind, prefix, model, tmp_path):
     tower = TextTower.from_pretrained(tmp_path, dtype=torch.float64)
     assert_same(tower, model.text_model.double())
     if kind == "SiglipTextModel":
-        with pytest.raises(CheckpointError, match=r"TextTower\.from_pretrained"):
-            SigLIP.from_pretrained(tmp_path)
+        for other in (SigLIP, VisionTower):
+            with pytest.raises(CheckpointError, match=r"TextTower\.from_pretrained"):
+                other.from_pretrained(tmp_path)
 
 
 def test_a_tower_drops_only_what_is_known(folder):

@@ -163,21 +163,12 @@ def read_siglip(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     Raises:
         CheckpointError: If the folder holds another model, or what SigLIP v1 does not have.
     """
-    kind = content.get("model_type")
-    tower = {"siglip_vision_model": "VisionTower", "siglip_text_model": "TextTower"}.get(str(kind))
-    if "SiglipForImageClassification" in str(content.get("architectures")):
-        tower = "VisionTower"
-    if tower:
-        raise CheckpointError(
-            f"{path}: the folder holds one tower, not a whole SigLIP: load it by "
-            f"{tower}.from_pretrained"
-        )
-    if kind == "siglip2":
+    if content.get("model_type") == "siglip2":
         raise CheckpointError(
             f"{path}: model_type is 'siglip2', a SigLIP 2 for images of any shape (NaFlex); "
             "SigLIP takes those of a fixed size, such as siglip2-base-patch16-224"
         )
-    _check_kind(path, content, "siglip")
+    _check_kind(path, content)
     (vision,) = read_vision_tower(path, content)
     text, embed_dim = read_text_tower(path, content)
     if embed_dim != vision.width:
@@ -210,14 +201,29 @@ def read_text_tower(path: Path, content: dict[str, Any]) -> tuple[TextConfig, in
 def _part(path: Path, content: dict, part: str, sizes: dict, fixed: dict) -> dict[str, Any]:
     if content.get("model_type") == f"siglip_{part}_model":
         return read_tower(path, {f"{part}_config": content}, f"{part}_config", sizes, fixed)
-    _check_kind(path, content, "siglip")
+    if part == "text" or not _is_classifier(content):  # a classifier has an image tower
+        _check_kind(path, content)
     return read_tower(path, content, f"{part}_config", sizes, fixed)
 
 
-def _check_kind(path: Path, content: dict, expected: str) -> None:
-    if content.get("model_type") != expected:
+def _is_classifier(content: dict) -> bool:
+    return "SiglipForImageClassification" in str(content.get("architectures"))
+
+
+def _check_kind(path: Path, content: dict) -> None:
+    """Refuse what holds no whole SigLIP."""
+    kind = str(content.get("model_type"))
+    tower = {"siglip_vision_model": "VisionTower", "siglip_text_model": "TextTower"}.get(kind)
+    if _is_classifier(content):
+        tower = "VisionTower"
+    if tower:
+        raise CheckpointError(
+            f"{path}: the folder holds one tower, not a whole SigLIP: load it by "
+            f"{tower}.from_pretrained"
+        )
+    if kind != "siglip":
         found = shown(repr(content.get("model_type")))
-        raise CheckpointError(f"{path}: model_type is {found}, expected {expected!r}")
+        raise CheckpointError(f"{path}: model_type is {found}, expected 'siglip'")
 
 
 @contextlib.contextmanager

@@ -25,9 +25,9 @@ from torch.overrides import TorchFunctionMode
 from siglip_lab.checks import CheckpointError, shown
 
 __all__ = [
-    "FLOATS", "assign", "check_dtype", "check_file", "check_finite", "check_names", "check_shape",
-    "check_type", "convert", "is_torchscript", "locate", "on_meta", "open_safetensors", "read_json",
-    "read_tensors", "skip_draws",
+    "FLOATS", "assign", "check_device", "check_dtype", "check_file", "check_finite", "check_names",
+    "check_shape", "check_type", "convert", "is_torchscript", "locate", "on_meta",
+    "open_safetensors", "read_json", "read_tensors", "skip_draws",
 ]  # fmt: skip
 
 INDEX = "model.safetensors.index.json"
@@ -96,6 +96,18 @@ def check_dtype(dtype: torch.dtype | None) -> None:
     if dtype is not None and dtype not in FLOATS.values():
         names = ", ".join(map(str, FLOATS.values()))
         raise TypeError(f"dtype is {shown(repr(dtype))}; expected {names}, or None for the file's")
+
+
+def check_device(device: torch.device | str | None) -> None:
+    """Refuse a device that this machine does not have."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f'device is {shown(repr(device))}; expected one that is here, such as "cpu", or '
+            f"None: {shown(reason, 120)}"
+        ) from error
 
 
 def convert(
