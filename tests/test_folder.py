@@ -690,6 +690,44 @@ def test_transformers_finds_the_type_that_was_saved(dtype, part, tmp_path):
     assert_same(again, model)
 
 
+def test_what_would_destroy_another_model_is_not_written(tmp_path):
+    whole, processor = SigLIP.from_pretrained("tiny"), Processor.from_pretrained("tiny")
+    towers = whole.vision_model, whole.text_model
+    for part in (whole, *towers):
+        folder = tmp_path / type(part).__name__
+        part.save_pretrained(folder)
+        for other in {whole, *towers} - {part}:
+            with pytest.raises(CheckpointError, match="another folder"):
+                other.save_pretrained(folder)
+        part.save_pretrained(folder)
+        assert_same(type(part).from_pretrained(folder), part)
+    random_model(CONFIG).save_pretrained(tmp_path / "sizes")
+    change_json(tmp_path / "SigLIP" / "config.json", text_config__vocab_size=385)
+    for name, noun in (
+        ("sizes", "another folder"), ("SigLIP", "385"), ("VisionTower", "one tower"),
+    ):  # fmt: skip
+        before = sorted((tmp_path / name).iterdir())
+        with pytest.raises(CheckpointError, match=noun):
+            processor.save_pretrained(tmp_path / name)
+        assert sorted((tmp_path / name).iterdir()) == before
+    with pytest.raises(CheckpointError, match="'siglip', expected 'clip'"):
+        clip.Processor.from_pretrained("ViT-B/32").save_pretrained(tmp_path / "sizes")
+
+
+@pytest.mark.parametrize("part", [SigLIP, Processor])
+def test_folders_that_are_none(part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part, file = part.from_pretrained("tiny"), tmp_path / "file"
+    file.write_text("")
+    for folder, error, noun in (
+        ("", ValueError, "path"), ("~/model", ValueError, "expanduser"),
+        (file, NotADirectoryError, "is a file"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=noun):
+            part.save_pretrained(folder)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_a_processor_without_a_model(tmp_path):
     processor = Processor.from_pretrained("tiny")
     processor.save_pretrained(tmp_path)

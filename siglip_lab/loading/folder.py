@@ -36,11 +36,12 @@ from siglip_lab.loading.weights import (
     convert,
     locate,
     open_safetensors,
+    read_json,
 )
 
 __all__ = [
     "TEXT_SETTINGS", "image_settings", "load_folder",
-    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower",
+    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target",
     "tower_shape", "tower_values", "write_files", "write_siglip", "write_text_tower",
     "write_vision_tower",
 ]  # fmt: skip
@@ -323,6 +324,35 @@ def image_settings(size: int) -> Settings:
 
 
 # ---- writing -------------------------------------------------------------------------------------
+
+
+def target(folder: str | os.PathLike, kind: str | None = None) -> Path:
+    """Find the folder to write into, where no model of another kind is.
+
+    Args:
+        folder: The folder, which need not be there.
+        kind: The ``model_type`` that a ``config.json`` in it may have; None: any.
+
+    Raises:
+        CheckpointError: If a model of another kind is there, or a damaged ``config.json``.
+        NotADirectoryError: If it is a file.
+        ValueError: If it is no path, or one that a shell would expand.
+    """
+    path, config = Path(folder), Path(folder) / "config.json"
+    if not os.fspath(folder):
+        raise ValueError('folder is ""; expected a path: "." is the folder you are in')
+    if os.fspath(folder).startswith("~"):
+        raise ValueError(f"{shown(folder, 120)}: expand ~ by os.path.expanduser(folder)")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{shown(path, 120)} is a file; expected a folder")
+    if kind is not None and config.exists():
+        found = read_json(config).get("model_type")
+        if found != kind:
+            raise CheckpointError(
+                f"{config} is of a {shown(repr(found))}, which a {kind!r} would replace: name "
+                "another folder"
+            )
+    return path
 
 
 def write_files(folder: Path, files: Mapping[str, Any], stale: Iterable[str] = ()) -> None:

@@ -43,7 +43,6 @@ EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
 _GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
-_REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 # OpenAI's names, one of which looks like a repository's
 _CLIP = re.compile(r"ViT-\w+/\d+(@\w+)?|RN\d+(x\d+)?")
 _OWN_CONFIG = "config is for a file alone: a folder, here or on a hub, has its own"
@@ -165,12 +164,17 @@ class Pretrained(PushToHub, nn.Module):
 
         Raises:
             CheckpointError: If the model could not be read back: its tensors are not those that
-                its config asks for, share memory, are no floats, or hold NaN. Nothing is written.
-            OSError: If there is no room or no right to write; the old model stays.
+                its config asks for, share memory, are no floats, or hold NaN; or if the folder
+                holds a model of another kind, such as all of SigLIP for a tower. Nothing is
+                written.
+            OSError: If the folder is a file, or there is no room or no right to write; the old
+                model stays.
+            ValueError: If the folder is "", or begins with "~".
         """
-        path, form = Path(folder), self.format
+        form = self.format
         arguments = form.arguments(self)
         content = form.write_config(*arguments)
+        path = folders.target(folder, content["model_type"])
         expected = on_meta(type(self), *arguments).state_dict()
         tensors = folders.loadable(path, self, expected)
         largest = max(tensors.values(), key=Tensor.numel)  # not logit_scale, of float32
@@ -272,7 +276,7 @@ def resolve(
     if scheme == "modelscope":
         repo = MODELSCOPE.get(name, repo)
     path_like = isinstance(where, os.PathLike) or (not scheme and Path(repo).suffix in ENDINGS)
-    if path_like or scheme not in ("", *hubs.HUBS) or not _REPOSITORY.fullmatch(repo):
+    if path_like or scheme not in ("", *hubs.HUBS) or not hubs.REPOSITORY.fullmatch(repo):
         raise FileNotFoundError(
             f"there is no file or folder {shown(repr(os.fspath(where)), 120)}; expected a path, "
             "'OWNER/NAME' of a hub, or a published name, such as "
