@@ -1,4 +1,4 @@
-"""siglip_lab: SigLIP as the book tells it, one module a chapter.
+"""siglip_lab: SigLIP as the book tells it, from a photo and two captions to a probability.
 
 >>> import siglip_lab as sl
 >>> model = sl.SigLIP.from_pretrained("tiny")

@@ -85,9 +85,9 @@ class TowerBytes:
         """Kept of the last step: what is scaled to length 1, and its length."""
         return self.batch * (self.embed_dim + 2) * self.exact
 
-    def saved(self, checkpointing: bool) -> dict[str, int]:
+    def saved(self, grad_checkpointing: bool) -> dict[str, int]:
         """Kept of the tower, part by part."""
-        layer = self.tokens if checkpointing else self.layer()
+        layer = self.tokens if grad_checkpointing else self.layer()
         return {f"layer {i}": layer for i in range(self.config.depth)} | self.ends()
 
     def forward(self) -> int:
@@ -96,10 +96,10 @@ class TowerBytes:
         maps = values + 2 * self.scores  # before and after the softmax
         return max(4 * self.tokens + self.mlp(), maps if self.maps else 0)
 
-    def backward(self, checkpointing: bool) -> int:
+    def backward(self, grad_checkpointing: bool) -> int:
         """Alive at once in a layer's backward, less what has been freed by then."""
         maps = 2 * self.scores - 6 * self.tokens - self.mlp()
-        again = self.layer() - self.tokens if checkpointing else 0
+        again = self.layer() - self.tokens if grad_checkpointing else 0
         return again + max(self.mlp_gradients(), maps if self.maps else 0)
 
 

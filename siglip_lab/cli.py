@@ -1,6 +1,6 @@
 """The command line: ``siglip-lab classify | trace | models | count | convert | download``.
 
-Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for wrong arguments,
+Exit codes: 0 for success, 1 if a file or a model cannot be read or written, 2 for arguments that it cannot parse,
 130 for Ctrl-C.
 """
 

@@ -1,4 +1,4 @@
-"""The losses as one reads them; `losses_at_scale.sigmoid_loss` is held equal, for training."""
+"""The losses as one reads them; training uses `losses_at_scale`, which tests hold equal to them."""
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ def soft_target_loss(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Ten
     check_pairs(image_embeds, text_embeds, (logit_scale,))
     with torch.autocast(image_embeds.device.type, enabled=False):
         x, y, log_t = _accurate(image_embeds, text_embeds, logit_scale)
-        logits = log_t.exp() * y @ x.T  # [n, n]
+        logits = log_t.exp() * y @ x.T  # [n, n], a row for each text, as in the source
         targets = ((x @ x.T + y @ y.T) / 2 / log_t.exp()).softmax(dim=-1)  # [n, n]
         return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets.T)) / 2
 

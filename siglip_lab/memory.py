@@ -25,7 +25,7 @@ def count_bytes(
     batch: int = 1,
     training: bool = False,
     attention_maps: bool = False,
-    checkpointing: bool = False,
+    grad_checkpointing: bool = False,
 ) -> Count:
     """Estimate the memory at the fullest moment of an inference or of a training step.
 
@@ -39,7 +39,7 @@ def count_bytes(
             whose optimizer is fused.
         attention_maps: The attention stores its maps ``[B, heads, N, N]`` (PyTorch's "math"
             attention, in at least float32), instead of making them block by block ("fused").
-        checkpointing: Keep each layer's input alone, and compute the layer again in backward.
+        grad_checkpointing: Keep each layer's input alone, and compute the layer again in backward.
 
     Returns:
         A `Count` with parts "weights", "inputs" and "working memory", in training also "gradients",
@@ -62,7 +62,7 @@ def count_bytes(
         TextBytes(text, text.context_length, d, dtype, batch, attention_maps),
     )
     pixels = 3 * vision.image_size**2
-    return batch_bytes(count_parameters(config), *towers, pixels, training, checkpointing)
+    return batch_bytes(count_parameters(config), *towers, pixels, training, grad_checkpointing)
 
 
 def batch_bytes(
@@ -71,11 +71,11 @@ def batch_bytes(
     text: TowerBytes,
     pixels: int,
     training: bool,
-    checkpointing: bool,
+    grad_checkpointing: bool,
 ) -> Count:
     """Add up the towers' bytes and the weights'; arguments and errors as for `count_bytes`."""
-    if checkpointing and not training:
-        raise ValueError("checkpointing saves what backward needs: it goes with training=True")
+    if grad_checkpointing and not training:
+        raise ValueError("grad_checkpointing saves what backward needs: it goes with training=True")
     size, batch = vision.size, vision.batch
     weights = {
         "vision": parameters.vision.total * size,
@@ -88,13 +88,16 @@ def batch_bytes(
         content["working memory"] = max(vision.forward(), text.forward())
         return Count.of("bytes", content)
     content |= {"gradients": weights, "AdamW": {"first moment": weights, "second moment": weights}}
-    saved: dict = {"vision": vision.saved(checkpointing), "text": text.saved(checkpointing)}
+    saved: dict = {
+        "vision": vision.saved(grad_checkpointing),
+        "text": text.saved(grad_checkpointing),
+    }
     if vision.dtype != torch.float32:
         saved["pixels"] = batch * pixels * size  # converted
     # The text tower ran last: its backward comes first, and frees its activations.
     freed = sum(saved["text"].values())
     table = parameters.text["embeddings"]["tokens"].total * size  # its new gradient
-    later = max(table, vision.backward(checkpointing)) - freed
+    later = max(table, vision.backward(grad_checkpointing)) - freed
     content["activations"] = saved
-    content["working memory"] = max(text.backward(checkpointing), later)
+    content["working memory"] = max(text.backward(grad_checkpointing), later)
     return Count.of("bytes", content)

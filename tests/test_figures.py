@@ -51,7 +51,7 @@ BASE, SO400M = get_config("siglip-base-patch16-224"), get_config("siglip-so400m-
 FLOPS = count_flops(SO400M)
 LAYERS = {"image": (FLOPS.vision["layer 0"], 729), "text": (FLOPS.text["layer 0"], 64)}
 MEMORY = {
-    name: count_bytes(get_config("tiny"), batch=8, training=True, checkpointing=name == "b")
+    name: count_bytes(get_config("tiny"), batch=8, training=True, grad_checkpointing=name == "b")
     for name in "ab"
 }
 PAIR = ["cat", "dog"]

@@ -113,7 +113,7 @@ def test_checkpointing_keeps_only_the_inputs_of_layers(one_thread, model, counti
     with attention(maps):
         image = sum(memory_events(lambda: model.encode_image(pixels)))
         text = sum(memory_events(lambda: model.encode_text(ids)))
-    options = {"training": True, "attention_maps": maps, "checkpointing": True}
+    options = {"training": True, "attention_maps": maps, "grad_checkpointing": True}
     count = counting(model.config, batch=2, **options)["activations"]
     assert count.vision["layer 1"].total == 2 * model.vision_model(pixels)[0][0].nbytes
     random_state = 8 * torch.get_rng_state().nbytes  # each layer's, which `checkpoint` may keep
@@ -134,7 +134,7 @@ MODELS = [
 
 
 @pytest.mark.parametrize(
-    ("dtype", "maps", "checkpointing"),
+    ("dtype", "maps", "grad_checkpointing"),
     [
         (torch.float32, False, False),
         (torch.float32, False, True),
@@ -145,10 +145,10 @@ MODELS = [
 )
 @pytest.mark.parametrize(("kind", "config", "counting", "loss"), MODELS, ids=["SigLIP", "CLIP"])
 def test_peak_of_a_training_step(
-    one_thread, kind, config, counting, loss, dtype, maps, checkpointing
+    one_thread, kind, config, counting, loss, dtype, maps, grad_checkpointing
 ):
     model = kind(config).to(dtype)
-    model.set_grad_checkpointing(checkpointing)
+    model.set_grad_checkpointing(grad_checkpointing)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     pixels, ids = inputs(config, 4, 4)
 
@@ -160,7 +160,7 @@ def test_peak_of_a_training_step(
         step()
         optimizer.step()
         peak = peak_bytes(step)
-    options = {"training": True, "attention_maps": maps, "checkpointing": checkpointing}
+    options = {"training": True, "attention_maps": maps, "grad_checkpointing": grad_checkpointing}
     count = counting(config, dtype, batch=4, **options)
     moments = [s[key] for s in optimizer.state.values() for key in ("exp_avg", "exp_avg_sq")]
     tensors = [*model.parameters(), *(p.grad for p in model.parameters()), *moments, pixels, ids]
@@ -196,8 +196,10 @@ def test_what_the_options_save_on_so400m():
 
     plain, maps = activations(), activations(attention_maps=True)
     assert maps - plain > 27 * 32 * 16 * 729**2 * 4
-    assert plain > 10 * activations(checkpointing=True)
-    assert activations(checkpointing=True) < activations(checkpointing=True, attention_maps=True)
+    assert plain > 10 * activations(grad_checkpointing=True)
+    assert activations(grad_checkpointing=True) < activations(
+        grad_checkpointing=True, attention_maps=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_what_the_options_save_on_so400m():
         (lambda: count_bytes(SO400M, torch.int8), TypeError, "dtype"),
         (lambda: count_bytes(SO400M, "bfloat16"), TypeError, "dtype"),
         (lambda: count_bytes(SO400M, batch=0), ValueError, "batch"),
-        (lambda: count_bytes(SO400M, checkpointing=True), ValueError, "training=True"),
+        (lambda: count_bytes(SO400M, grad_checkpointing=True), ValueError, "training=True"),
         (lambda: clip.count_bytes(SO400M), TypeError, "CLIPConfig"),
         (lambda: clip.count_bytes(clip.get_config("RN50")), ValueError, "ResNet"),
     ],

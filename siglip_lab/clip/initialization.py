@@ -62,7 +62,7 @@ def init_weights(
         if "self_attn" in name and name.endswith("bias"):
             nn.init.zeros_(weight)
         elif name.startswith("vision_model.layer") and name.endswith("bn3.weight"):
-            nn.init.zeros_(weight)  # every block of a ResNet begins as its short cut alone
+            nn.init.zeros_(weight)  # every block of a ResNet begins as its shortcut alone
 
 
 def _draw_defaults(model: nn.Module, generator: torch.Generator | None) -> None:

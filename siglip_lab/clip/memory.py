@@ -20,7 +20,7 @@ def count_bytes(
     batch: int = 1,
     training: bool = False,
     attention_maps: bool = False,
-    checkpointing: bool = False,
+    grad_checkpointing: bool = False,
 ) -> Count:
     """Estimate the memory of a CLIP; arguments, result and errors as `siglip_lab.count_bytes`.
 
@@ -43,7 +43,7 @@ def count_bytes(
         _TextBytes(text, text.context_length, e, dtype, batch, attention_maps),
     )
     pixels = 3 * vision.image_size**2
-    return batch_bytes(count_parameters(config), *towers, pixels, training, checkpointing)
+    return batch_bytes(count_parameters(config), *towers, pixels, training, grad_checkpointing)
 
 
 class _TowerBytes(TowerBytes):

@@ -22,10 +22,10 @@ EXPANSION = 4  # a block's output has four times as many channels as its middle
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a short cut: `[B, C, H, W]` to `[B, 4 W, H/s, W/s]`.
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut: `[B, C, H, W]` to `[B, 4 W, H/s, W/s]`.
 
     All convolutions have stride 1; where the map shrinks, an average of s x s does it, on the
-    short cut too, so that every value counts.
+    shortcut too, so that every value counts.
 
     Args:
         channels: Channels C that come in.
