@@ -53,8 +53,9 @@ class Processor(PushToHub):
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer's files and the settings, as transformers reads them."""
-        files, length = self.tokenizer.files(), self.tokenizer.context_length
-        write_processor(folder, files, length, self.image_size, self.format)
+        words = self.tokenizer
+        sizes = self.image_size, words.context_length, words.vocab_size
+        write_processor(folder, words.files(), *sizes, self.format)
 
     def __call__(
         self,

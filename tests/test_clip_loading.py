@@ -108,6 +108,13 @@ def test_a_state_dict_with_openais_names(model, state_dict):
 
 
 @torch.no_grad()
+def test_a_state_dict_with_our_own_names(model, tmp_path):
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    assert_same(CLIP.from_pretrained(tmp_path / "a.pt", config=model.config), model)
+    with pytest.raises(CheckpointError, match="config"):
+        CLIP.from_pretrained(tmp_path / "a.pt")
+
+
 def test_the_half_precision_of_openais_files_becomes_float32(model, tmp_path):
     """OpenAI stores matrices in float16 and norms in float32, and sizes beside them."""
     tensors = openai_names(model.state_dict())
@@ -305,8 +312,8 @@ def test_a_wrong_shape_is_named(model, tmp_path):
 def test_another_models_state_dict(tmp_path):
     path = tmp_path / "siglip.pt"
     torch.save(sl.SigLIP.from_pretrained("tiny").state_dict(), path)
-    with pytest.raises(CheckpointError, match="is not a CLIP with OpenAI's names: it has no"):
-        CLIP.from_pretrained(path)
+    with pytest.raises(CheckpointError, match="not expected"):
+        CLIP.from_pretrained(path, config="ViT-B/32")
     torch.save({"epoch": 3, "state_dict": {}}, path)
     with pytest.raises(CheckpointError, match="is not a CLIP with OpenAI's names: it has no"):
         CLIP.from_pretrained(path)
@@ -401,7 +408,9 @@ def test_processor_of_a_folder(folder):
     with pytest.raises(CheckpointError, match="vocab.json"):
         clip.Processor.from_pretrained(folder)
     letters = clip.tokenizer._BYTES.values()
-    pieces = [*letters, *(x + "</w>" for x in letters), "ca", "cat</w>", clip.tokenizer.START]
+    pieces = [*letters, *(x + "</w>" for x in letters), "ca", "cat</w>"]
+    unused = [f"unused {i}" for i in range(model.config.text.vocab_size - len(pieces) - 2)]
+    pieces += [*unused, clip.tokenizer.START]
     ids = {piece: i for i, piece in enumerate([*pieces, clip.tokenizer.END])}
     (folder / "vocab.json").write_text(json.dumps(ids))
     (folder / "merges.txt").write_text("#version: 0.2\nc a\nca t</w>\n")

@@ -26,7 +26,7 @@ TINY = EMBEDDED["tiny"]
 
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=48, depth=2, num_heads=2, mlp_dim=100),
-    TextConfig(600, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
+    TextConfig(384, 8, width=32, depth=3, num_heads=4, mlp_dim=70),
 )
 TINY_IMAGE = Image.new("RGB", (60, 40), "red")
 PREPROCESSING = {
@@ -491,9 +491,10 @@ def test_an_image_processor_that_is_none(folder):
         Processor.from_pretrained(folder)
 
 
-def test_tokenizer_of_another_model(folder):
-    change_json(folder / "config.json", text_config__vocab_size=10)
-    with pytest.raises(CheckpointError, match="10"):
+@pytest.mark.parametrize("size", [10, 383, 385, 250_000])
+def test_tokenizer_of_another_model(size, folder):
+    change_json(folder / "config.json", text_config__vocab_size=size)
+    with pytest.raises(CheckpointError, match=str(size)):
         Processor.from_pretrained(folder)
 
 
@@ -518,11 +519,32 @@ def test_a_folder_wins_over_a_hub(folder, monkeypatch):
         SigLIP.from_pretrained("hf:google/siglip-base-patch16-224")
 
 
+def test_a_folder_wins_over_the_embedded_model(folder, monkeypatch):
+    shutil.copytree(folder, folder / "tiny")
+    monkeypatch.chdir(folder)
+    assert SigLIP.from_pretrained("tiny").config == CONFIG
+    assert Processor.from_pretrained("tiny").image_size == CONFIG.vision.image_size
+
+
 def test_a_config_is_for_files_alone(folder):
     with pytest.raises(ValueError, match="config"):
         SigLIP.from_pretrained(folder, config=CONFIG)
     with pytest.raises(TypeError, match="SigLIPConfig"):
         SigLIP.from_pretrained("tiny", config=CONFIG.vision)
+
+
+def test_nothing_is_fetched_for_arguments_that_are_wrong(monkeypatch):
+    monkeypatch.setattr("siglip_lab.loading.hubs.fetch", None)
+    for device in ("gpu", "cuda:77", 3.5):
+        with pytest.raises(ValueError, match="device"):
+            SigLIP.from_pretrained("me/model", device=device)
+    for where in ("me/model", "hf:me/model.pt", "tiny"):
+        with pytest.raises(ValueError, match="config"):
+            SigLIP.from_pretrained(where, config="tiny")
+    for name in ("ViT-B/32", "ViT-L/14@336px", "RN50x4"):
+        for part in (SigLIP, Processor, VisionTower):
+            with pytest.raises(FileNotFoundError, match=r"clip\.CLIP"):
+                part.from_pretrained(name)
 
 
 @pytest.mark.slow
@@ -570,10 +592,11 @@ def test_an_image_tower(kind, prefix, model, tmp_path):
     if kind != "SiglipModel":
         with pytest.raises(CheckpointError, match=r"VisionTower\.from_pretrained"):
             SigLIP.from_pretrained(tmp_path)
-    with pytest.raises(CheckpointError):
-        TextTower.from_pretrained(tmp_path) if kind != "SiglipModel" else clip.CLIP.from_pretrained(
-            tmp_path
-        )
+        with pytest.raises(CheckpointError, match=r"VisionTower\.from_pretrained"):
+            TextTower.from_pretrained(tmp_path)
+    else:
+        with pytest.raises(CheckpointError):
+            clip.CLIP.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["", "text_model."])
@@ -587,8 +610,9 @@ def test_a_text_tower(kind, prefix, model, tmp_path):
     tower = TextTower.from_pretrained(tmp_path, dtype=torch.float64)
     assert_same(tower, model.text_model.double())
     if kind == "SiglipTextModel":
-        with pytest.raises(CheckpointError, match=r"TextTower\.from_pretrained"):
-            SigLIP.from_pretrained(tmp_path)
+        for other in (SigLIP, VisionTower):
+            with pytest.raises(CheckpointError, match=r"TextTower\.from_pretrained"):
+                other.from_pretrained(tmp_path)
 
 
 def test_a_tower_drops_only_what_is_known(folder):
@@ -636,6 +660,72 @@ def test_transformers_reads_what_model_and_processor_write(first, tmp_path):
     torch.testing.assert_close(found.logits_per_image, expected.logits_per_image)
     again = Processor.from_pretrained(tmp_path)(text=["two red circles"], images=[TINY_IMAGE])
     assert all(torch.equal(ours[name], again[name]) for name in ours)
+
+
+def test_a_processor_replaces_what_transformers_5_wrote(tmp_path):
+    """Its processor_config.json would win over the new settings, its added tokens be refused."""
+    processor = Processor.from_pretrained("tiny")
+    settings = {"image_processor": PREPROCESSING | {"do_rescale": False}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(settings))
+    (tmp_path / "added_tokens.json").write_text('{"<a>": 384}')
+    processor.save_pretrained(tmp_path)
+    assert Processor.from_pretrained(tmp_path).image_size == 40
+    theirs = SiglipProcessor.from_pretrained(tmp_path)(images=TINY_IMAGE, return_tensors="pt")
+    assert torch.equal(theirs["pixel_values"], processor(images=TINY_IMAGE)["pixel_values"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("part", ["whole", "vision_model", "text_model"])
+def test_transformers_finds_the_type_that_was_saved(dtype, part, tmp_path):
+    model = SigLIP.from_pretrained("tiny", dtype=dtype)
+    model = model if part == "whole" else getattr(model, part)
+    model.save_pretrained(tmp_path)
+    kind = {
+        "whole": SiglipModel, "vision_model": transformers.SiglipVisionModel,
+        "text_model": transformers.SiglipTextModel,
+    }[part]  # fmt: skip
+    found = dict(kind.from_pretrained(tmp_path, dtype="auto").named_parameters())
+    assert {p.dtype for name, p in found.items() if "logit" not in name} == {dtype}
+    again = type(model).from_pretrained(tmp_path)
+    assert_same(again, model)
+
+
+def test_what_would_destroy_another_model_is_not_written(tmp_path):
+    whole, processor = SigLIP.from_pretrained("tiny"), Processor.from_pretrained("tiny")
+    towers = whole.vision_model, whole.text_model
+    for part in (whole, *towers):
+        folder = tmp_path / type(part).__name__
+        part.save_pretrained(folder)
+        for other in {whole, *towers} - {part}:
+            with pytest.raises(CheckpointError, match="another folder"):
+                other.save_pretrained(folder)
+        part.save_pretrained(folder)
+        assert_same(type(part).from_pretrained(folder), part)
+    random_model(CONFIG).save_pretrained(tmp_path / "sizes")
+    change_json(tmp_path / "SigLIP" / "config.json", text_config__vocab_size=385)
+    for name, noun in (
+        ("sizes", "another folder"), ("SigLIP", "385"), ("VisionTower", "one tower"),
+    ):  # fmt: skip
+        before = sorted((tmp_path / name).iterdir())
+        with pytest.raises(CheckpointError, match=noun):
+            processor.save_pretrained(tmp_path / name)
+        assert sorted((tmp_path / name).iterdir()) == before
+    with pytest.raises(CheckpointError, match="'siglip', expected 'clip'"):
+        clip.Processor.from_pretrained("ViT-B/32").save_pretrained(tmp_path / "sizes")
+
+
+@pytest.mark.parametrize("part", [SigLIP, Processor])
+def test_folders_that_are_none(part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part, file = part.from_pretrained("tiny"), tmp_path / "file"
+    file.write_text("")
+    for folder, error, noun in (
+        ("", ValueError, "path"), ("~/model", ValueError, "expanduser"),
+        (file, NotADirectoryError, "is a file"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=noun):
+            part.save_pretrained(folder)
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_processor_without_a_model(tmp_path):
@@ -842,6 +932,7 @@ def round_off(model):
         (share_part, "share memory"),
         (lambda m: m.to("meta"), "or are on the meta device"),
         (lambda m: m.logit_scale.data.fill_(torch.nan), "logit_scale holds NaN"),
+        (lambda m: m.text_model.head.weight.data[0, 1:2].fill_(torch.inf), "head.weight holds NaN"),
     ],
 )
 def test_a_model_that_would_not_load_is_not_saved(change, message, tmp_path):

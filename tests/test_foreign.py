@@ -243,6 +243,43 @@ def test_what_is_around_a_state_dict(prefix, wrappers, tmp_path):
     )
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("save", [save_pickle, save_safetensors])
+def test_our_own_names(save, prefix, tmp_path):
+    """What `torch.save(model.state_dict(), PATH)` keeps, of the whole and of a tower."""
+    model = make(TWO_SIZES)
+    content = {prefix + name: tensor for name, tensor in model.state_dict().items()}
+    path = save(tmp_path / f"a.{'pt' if save is save_pickle else 'safetensors'}", content)
+    assert_same(SigLIP.from_pretrained(path, config=TWO_SIZES), model)
+    for tower, part in ((VisionTower, "vision"), (TextTower, "text")):
+        expected = getattr(model, f"{part}_model").state_dict()
+        config = getattr(TWO_SIZES, part)
+        alone = save_pickle(tmp_path / "tower.pt", {"model": expected})
+        for source in (path, alone):
+            found = tower.from_pretrained(source, config=config).state_dict()
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert_same(
+        SigLIP.from_pretrained(
+            save_pickle(tmp_path / "b.pt", {"model": content}), config=TWO_SIZES
+        ),
+        model,
+    )
+
+
+def test_our_own_names_of_another_shape(tmp_path):
+    tensors = make(TWO_SIZES).state_dict()
+    refuse(save_pickle(tmp_path / "a.pt", tensors), "not expected", config=NO_HEAD)
+    deeper = replace(TWO_SIZES, text=replace(TWO_SIZES.text, context_length=9))
+    refuse(save_pickle(tmp_path / "a.pt", tensors), "position_embedding", config=deeper)
+    tensors["logit_bias"] = torch.zeros(1, dtype=torch.int8)
+    refuse(save_pickle(tmp_path / "a.pt", tensors), "int8", config=TWO_SIZES)
+    del tensors["text_model.head.bias"]
+    path = save_pickle(tmp_path / "a.pt", tensors | {"logit_bias": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="head.bias"):
+        TextTower.from_pretrained(path, config=TWO_SIZES.text)
+
+
 def test_a_prefix_of_some_names_only(tmp_path):
     names = open_clip(make(NO_HEAD), "student.")
     refuse(save_pickle(tmp_path / "a.pt", names), "is no SigLIP", "begins with student.visual")
@@ -512,7 +549,9 @@ def test_other_models_are_told_apart(tmp_path):
     }
     path = save_safetensors(tmp_path / "a.safetensors", trunk)
     refuse(path, "image tower alone", "VisionTower.from_pretrained")
-    refuse(save_pickle(tmp_path / "a.pt", model.state_dict()), "give the folder")
+    path = save_pickle(tmp_path / "a.pt", model.state_dict())
+    with pytest.raises(CheckpointError, match="pass config"):
+        SigLIP.from_pretrained(path)
     refuse(save_pickle(tmp_path / "a.pt", {"visual.proj": torch.zeros(1)}), "begins with visual.p")
     refuse(save_pickle(tmp_path / "a.pt", {}), "begins with nothing")
     image = {k: t for k, t in big_vision(model).items() if not k.startswith("params/txt")}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from itertools import repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hub_server import Fault, Hub, digest, environment, run_client
@@ -25,7 +26,7 @@ from siglip_lab.loading.pretrained import EMBEDDED, resolve
 WEIGHTS = "model.safetensors"
 CONFIG = SigLIPConfig(
     VisionConfig(46, 6, width=32, depth=2, num_heads=2, mlp_dim=64),
-    TextConfig(2000, 8, width=32, depth=2, num_heads=4, mlp_dim=64),
+    TextConfig(384, 8, width=32, depth=2, num_heads=4, mlp_dim=640),
 )
 NEEDED = {"config.json", "preprocessor_config.json", "tokenizer_config.json", "spiece.model"}
 ROOM = 300_000  # bytes: every file but the weights fits
@@ -285,7 +286,9 @@ class Api:
 
     def create_repo(self, repo, private=None, exist_ok=False):
         if repo == "me/forbidden":
-            raise PermissionError("403")
+            error = OSError("403 Client Error")
+            error.response = SimpleNamespace(status_code=403)
+            raise error
         self.calls.append(("create", repo, private, exist_ok))
         return type("Url", (), {"repo_id": repo})
 
@@ -309,8 +312,13 @@ def test_push_to_hub(monkeypatch):
         ("upload", "me/model", sl.SigLIP, "first"),
     ]
     assert Api.calls[4:][1][:3] == ("upload", "me/words", sl.Processor)
-    with pytest.raises(sl.CheckpointError, match="cannot push me/forbidden"):
+    with pytest.raises(sl.CheckpointError, match="cannot push me/forbidden: .*write"):
         model.push_to_hub("me/forbidden")
+    with monkeypatch.context() as patch:
+        patch.setattr(sl.SigLIP, "save_pretrained", None)  # nothing is written for these
+        for repo in ("", "model", "a/b/c", "me/", "me/a b", None):
+            with pytest.raises(ValueError, match="USER/NAME"):
+                model.push_to_hub(repo)
     Api.calls.clear()
     model.logit_scale.data.fill_(float("nan"))
     with pytest.raises(sl.CheckpointError, match="logit_scale"):

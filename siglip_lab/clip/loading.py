@@ -21,6 +21,7 @@ from siglip_lab.clip.preprocessing import MEAN, STD
 from siglip_lab.clip.tokenizer import END, START
 from siglip_lab.configs import TextConfig, VisionConfig
 from siglip_lab.loading.folder import Settings, read_tower, tower_shape, tower_values
+from siglip_lab.loading.foreign import own_config
 from siglip_lab.loading.pretrained import Format
 from siglip_lab.loading.weights import check_names, check_type
 
@@ -151,6 +152,9 @@ def read_file(
         CheckpointError: If it is another model, or activation and number of heads are not known
             for certain.
     """
+    floats = {k: t for k, t in tensors.items() if not k.endswith("num_batches_tracked")}
+    if own := own_config(path, floats, config):
+        return (own,), tensors
     found = _config_of(tensors, path, config)
     tensors = {name: tensor for name, tensor in tensors.items() if name not in _SIZES}
     rows = list(openai_names(found, tensors))
@@ -282,8 +286,7 @@ def _shape_of(tensors: Tensors, path: Path) -> CLIPConfig:
     except KeyError as error:
         first = shown(next(iter(shape), "nothing"))
         raise CheckpointError(
-            f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}. "
-            "Pass a Hugging Face checkpoint as a folder, this library's to load_state_dict"
+            f"{path} is not a CLIP with OpenAI's names: it has no {error}; it begins with {first}"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,12 @@ from siglip_lab.loading.weights import (
     convert,
     locate,
     open_safetensors,
+    read_json,
 )
 
 __all__ = [
     "TEXT_SETTINGS", "image_settings", "load_folder",
-    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower",
+    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target",
     "tower_shape", "tower_values", "write_files", "write_siglip", "write_text_tower",
     "write_vision_tower",
 ]  # fmt: skip
@@ -163,21 +164,12 @@ def read_siglip(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     Raises:
         CheckpointError: If the folder holds another model, or what SigLIP v1 does not have.
     """
-    kind = content.get("model_type")
-    tower = {"siglip_vision_model": "VisionTower", "siglip_text_model": "TextTower"}.get(str(kind))
-    if "SiglipForImageClassification" in str(content.get("architectures")):
-        tower = "VisionTower"
-    if tower:
-        raise CheckpointError(
-            f"{path}: the folder holds one tower, not a whole SigLIP: load it by "
-            f"{tower}.from_pretrained"
-        )
-    if kind == "siglip2":
+    if content.get("model_type") == "siglip2":
         raise CheckpointError(
             f"{path}: model_type is 'siglip2', a SigLIP 2 for images of any shape (NaFlex); "
             "SigLIP takes those of a fixed size, such as siglip2-base-patch16-224"
         )
-    _check_kind(path, content, "siglip")
+    _check_kind(path, content)
     (vision,) = read_vision_tower(path, content)
     text, embed_dim = read_text_tower(path, content)
     if embed_dim != vision.width:
@@ -210,14 +202,29 @@ def read_text_tower(path: Path, content: dict[str, Any]) -> tuple[TextConfig, in
 def _part(path: Path, content: dict, part: str, sizes: dict, fixed: dict) -> dict[str, Any]:
     if content.get("model_type") == f"siglip_{part}_model":
         return read_tower(path, {f"{part}_config": content}, f"{part}_config", sizes, fixed)
-    _check_kind(path, content, "siglip")
+    if part == "text" or not _is_classifier(content):  # a classifier has an image tower
+        _check_kind(path, content)
     return read_tower(path, content, f"{part}_config", sizes, fixed)
 
 
-def _check_kind(path: Path, content: dict, expected: str) -> None:
-    if content.get("model_type") != expected:
+def _is_classifier(content: dict) -> bool:
+    return "SiglipForImageClassification" in str(content.get("architectures"))
+
+
+def _check_kind(path: Path, content: dict) -> None:
+    """Refuse what holds no whole SigLIP."""
+    kind = str(content.get("model_type"))
+    tower = {"siglip_vision_model": "VisionTower", "siglip_text_model": "TextTower"}.get(kind)
+    if _is_classifier(content):
+        tower = "VisionTower"
+    if tower:
+        raise CheckpointError(
+            f"{path}: the folder holds one tower, not a whole SigLIP: load it by "
+            f"{tower}.from_pretrained"
+        )
+    if kind != "siglip":
         found = shown(repr(content.get("model_type")))
-        raise CheckpointError(f"{path}: model_type is {found}, expected {expected!r}")
+        raise CheckpointError(f"{path}: model_type is {found}, expected 'siglip'")
 
 
 @contextlib.contextmanager
@@ -319,7 +326,36 @@ def image_settings(size: int) -> Settings:
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+def target(folder: str | os.PathLike, kind: str | None = None) -> Path:
+    """Find the folder to write into, where no model of another kind is.
+
+    Args:
+        folder: The folder, which need not be there.
+        kind: The ``model_type`` that a ``config.json`` in it may have; None: any.
+
+    Raises:
+        CheckpointError: If a model of another kind is there, or a damaged ``config.json``.
+        NotADirectoryError: If it is a file.
+        ValueError: If it is no path, or one that a shell would expand.
+    """
+    path, config = Path(folder), Path(folder) / "config.json"
+    if not os.fspath(folder):
+        raise ValueError('folder is ""; expected a path: "." is the folder you are in')
+    if os.fspath(folder).startswith("~"):
+        raise ValueError(f"{shown(folder, 120)}: expand ~ by os.path.expanduser(folder)")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{shown(path, 120)} is a file; expected a folder")
+    if kind is not None and config.exists():
+        found = read_json(config).get("model_type")
+        if found != kind:
+            raise CheckpointError(
+                f"{config} is of a {shown(repr(found))}, which a {kind!r} would replace: name "
+                "another folder"
+            )
+    return path
+
+
+def write_files(folder: Path, files: Mapping[str, Any], stale: Iterable[str] = ()) -> None:
     """Write files into a folder that at every moment loads as before, as after, or not at all.
 
     All are written beside, in a folder ".new-…" that only a kill leaves behind, then renamed in
@@ -330,6 +366,7 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
     Args:
         folder: The folder; made if need be.
         files: Bytes, tensors by name (``.safetensors``) or what becomes JSON, by name.
+        stale: Names of files to remove then, which would win over the new ones.
 
     Raises:
         OSError: If there is no room or no right to write; the old files stay.
@@ -343,6 +380,8 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> None:
             (folder / INDEX).unlink(missing_ok=True)
         for name in files:
             os.replace(Path(new) / name, folder / name)
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: Any) -> None:

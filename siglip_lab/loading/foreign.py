@@ -1,7 +1,8 @@
 """SigLIP files of other libraries: big_vision's ``.npz``, open_clip's and timm's state dicts.
 
 Chapter "The real model". The original files, and open_clip's, hold the same numbers as the
-Hugging Face folders, under other names and in other shapes (`siglip_lab.loading.names`). A file is
+Hugging Face folders, under other names and in other shapes (`siglip_lab.loading.names`); with the
+same names, ``torch.save(model.state_dict(), PATH)`` loads with a config. A file is
 recognised by its names, the shape of a tower is read off its tensors, and reading is strict.
 
 What a file does not say:
@@ -36,10 +37,11 @@ from siglip_lab.loading.names import BIG_VISION, OPEN_CLIP, Library, Row
 from siglip_lab.loading.weights import check_names, check_type
 from siglip_lab.published import get_config, list_models
 
-__all__ = ["read_siglip_file", "read_text_file", "read_vision_file"]
+__all__ = ["own_config", "read_siglip_file", "read_text_file", "read_vision_file"]
 
 Tensors = dict[str, Tensor]
 Config = TypeVar("Config", VisionConfig, TextConfig)
+C = TypeVar("C")
 
 
 # ---- which library -------------------------------------------------------------------------------
@@ -55,15 +57,35 @@ def _recognised(path: Path, tensors: Tensors) -> tuple[Library, Tensors]:
         return OPEN_CLIP, tensors
     if "patch_embed.proj.weight" in tensors:
         return OPEN_CLIP, {f"visual.trunk.{name}": tensor for name, tensor in tensors.items()}
-    if any(name.startswith(("vision_model.", "text_model.")) for name in tensors):
-        raise CheckpointError(
-            f"{path} has Hugging Face's names: put it beside its config.json as model.safetensors "
-            "(safetensors.torch.save_file writes it), and give the folder"
-        )
     first = shown(next(iter(tensors), "nothing"))
     raise CheckpointError(
         f"{path} is no SigLIP of big_vision, open_clip or timm: it begins with {first}"
     )
+
+
+def own_config(path: Path, tensors: Tensors, config: C | None) -> C | None:
+    """The config, which they need, of tensors that have our names already; None if they have not.
+
+    Our names are Hugging Face's, with "vision_model." and "text_model." before those of a tower.
+    """
+    if not any(
+        name.startswith(("vision_model.", "text_model.", "embeddings.")) for name in tensors
+    ):
+        return None
+    if config is None:
+        raise CheckpointError(
+            f"{path} has this library's names, and does not hold the number of heads: pass config, "
+            "a published name or a config; or put it beside its config.json as model.safetensors"
+        )
+    for name, tensor in tensors.items():
+        check_type(path, name, tensor.dtype)
+    return config
+
+
+def _own_tower(tensors: Tensors, part: str, other: str) -> Tensors:
+    """One tower, of a file with our names of it alone or of a whole SigLIP."""
+    tensors = _without(tensors, other, ("logit_scale", "logit_bias"))
+    return {name.removeprefix(part): tensor for name, tensor in tensors.items()}
 
 
 def _unstacked(path: Path, tensors: Tensors) -> Tensors:
@@ -115,6 +137,8 @@ def read_siglip_file(
     Raises:
         CheckpointError: If it is another model, or does not fit.
     """
+    if own := own_config(path, tensors, config):
+        return (own,), tensors
     library, tensors = _recognised(path, tensors)
     if not any(name.startswith(library.text) for name in tensors):
         raise CheckpointError(
@@ -149,6 +173,8 @@ def read_vision_file(
     timm's ``vit_so400m_patch14_siglip_384`` and its sisters hold no text tower, no scale and no
     bias: their embeddings can be compared with each other, and with nothing else.
     """
+    if own := own_config(path, tensors, config):
+        return (own,), _own_tower(tensors, "vision_model.", "text_model.")
     library, tensors = _recognised(path, tensors)
     tensors = _without(tensors, library.text, library.scalars)
     known = [other.vision for other in _published()] if config is None else [config]
@@ -162,6 +188,10 @@ def read_text_file(
     path: Path, tensors: Tensors, config: TextConfig | None
 ) -> tuple[tuple[TextConfig, int], Tensors]:
     """Read the text tower of a whole SigLIP."""
+    if own := own_config(path, tensors, config):
+        tensors = _own_tower(tensors, "text_model.", "vision_model.")
+        with _file_errors(path):
+            return (own, len(tensors["head.bias"])), tensors
     library, tensors = _recognised(path, tensors)
     tensors = _without(tensors, library.image, library.scalars)
     known = [other.text for other in _published()] if config is None else [config]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.loading.weights import INDEX
 
-__all__ = ["HUBS", "PushToHub", "fetch"]
+__all__ = ["HUBS", "REPOSITORY", "PushToHub", "fetch"]
 
 HUBS = {"hf": "Hugging Face", "modelscope": "ModelScope"}
+REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 SMALL = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json",
     "added_tokens.json", "spiece.model", "vocab.json", "merges.txt",
@@ -90,12 +92,14 @@ def _missing(folder: Path, weights: bool) -> str:
     return " and no ".join(name for name in wanted if not (folder / name).exists())
 
 
-def _advice(error: BaseException) -> str:
+def _advice(error: BaseException, writing: bool = False) -> str:
     """What to do, by the first answer or error number that led to an error."""
     error = next(iter(getattr(error, "failed_files", {}).values()), error)  # modelscope's
     for _ in range(20):  # the chain can bite its own tail
         answer = getattr(error, "response", None) or error
         status = getattr(answer, "status_code", None)
+        if writing and status in (401, 403, 404):
+            return f"HTTP {status}: check USER, and pass a token of theirs that may write"
         if status in (401, 403):
             return f"HTTP {status}: check the name, accept the licence on its page, and log in"
         if status == 404:
@@ -136,7 +140,10 @@ class PushToHub:
         Raises:
             CheckpointError: If there is nothing to save, the client is not installed, or the
                 upload fails.
+            ValueError: If `repo` is no ``USER/NAME``.
         """
+        if not isinstance(repo, str) or not REPOSITORY.fullmatch(repo):
+            raise ValueError(f"repo is {shown(repr(repo))}; expected 'USER/NAME'")
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             try:
@@ -153,6 +160,7 @@ class PushToHub:
                 ) from error
             except Exception as error:  # the client raises dozens of kinds
                 raise CheckpointError(
-                    f"cannot push {shown(repo)}: {_advice(error)} [{shown(repr(error), 120)}]"
+                    f"cannot push {shown(repo)}: {_advice(error, writing=True)} "
+                    f"[{shown(repr(error), 120)}]"
                 ) from error
         return str(commit)

@@ -23,6 +23,7 @@ from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.weights import (
     ENDINGS,
     assign,
+    check_device,
     check_dtype,
     check_names,
     check_shape,
@@ -42,7 +43,9 @@ EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
 _GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
-_REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
+# OpenAI's names, one of which looks like a repository's
+_CLIP = re.compile(r"ViT-\w+/\d+(@\w+)?|RN\d+(x\d+)?")
+_OWN_CONFIG = "config is for a file alone: a folder, here or on a hub, has its own"
 _Model = TypeVar("_Model", bound="Pretrained")
 
 
@@ -118,10 +121,11 @@ class Pretrained(PushToHub, nn.Module):
                 - "tiny", which is part of this package;
                 - a published name, "siglip-so400m-patch14-384", or "OWNER/NAME" on Hugging Face,
                   from where it is downloaded once; "modelscope:OWNER/NAME" on ModelScope;
-                - a folder as transformers writes it; it wins over a repository of its name, which
-                  is then "hf:OWNER/NAME";
+                - a folder as transformers writes it; it wins over all else of its name: a
+                  repository is then "hf:OWNER/NAME";
                 - a file of big_vision (``.npz``), open_clip or timm (``.safetensors``, ``.pt``,
-                  ``.pth``, ``.bin``), alone or in a training checkpoint.
+                  ``.pth``, ``.bin``), alone or in a training checkpoint; or, with a `config`, of
+                  ``torch.save(model.state_dict(), PATH)``.
 
             device: Where to put the model; None: the CPU.
             dtype: Floating type of the weights; None: the file's. ``logit_scale`` and
@@ -143,7 +147,8 @@ class Pretrained(PushToHub, nn.Module):
                 Matrices are not read for that: it would take far longer than to map them.
             FileNotFoundError: If there is no such path, and `where` can be on no hub.
             TypeError: If the dtype is no floating type of 16 bits or more, or `config` no config.
-            ValueError: If `config` is an unknown name, or is given for a folder.
+            ValueError: If `config` is an unknown name, or is given for a folder; or if there is no
+                such device.
         """
         return load(cls, where, device, dtype, config, revision)
 
@@ -159,14 +164,21 @@ class Pretrained(PushToHub, nn.Module):
 
         Raises:
             CheckpointError: If the model could not be read back: its tensors are not those that
-                its config asks for, share memory, are no floats, or hold NaN. Nothing is written.
-            OSError: If there is no room or no right to write; the old model stays.
+                its config asks for, share memory, are no floats, or hold NaN; or if the folder
+                holds a model of another kind, such as all of SigLIP for a tower. Nothing is
+                written.
+            OSError: If the folder is a file, or there is no room or no right to write; the old
+                model stays.
+            ValueError: If the folder is "", or begins with "~".
         """
-        path, form = Path(folder), self.format
+        form = self.format
         arguments = form.arguments(self)
         content = form.write_config(*arguments)
+        path = folders.target(folder, content["model_type"])
         expected = on_meta(type(self), *arguments).state_dict()
         tensors = folders.loadable(path, self, expected)
+        largest = max(tensors.values(), key=Tensor.numel)  # not logit_scale, of float32
+        content["dtype"] = str(largest.dtype).removeprefix("torch.")
         if (
             any(hasattr(tensor, "full_tensor") for tensor in self.parameters())
             and torch.distributed.get_rank()
@@ -200,15 +212,14 @@ def load(
     """Load what `Pretrained.from_pretrained` describes; TorchScript, too, if its code may run."""
     form = cls.format
     check_dtype(dtype)
+    check_device(device)
     config = form.get_config(config) if isinstance(config, str) else config
     if not isinstance(config, (form.config, type(None))):
         raise TypeError(
             f"config is {shown(repr(config))}; expected a {form.config.__name__} or a name"
         )
-    path = resolve(where, form.repositories, revision)
+    path = resolve(where, form.repositories, revision, True, config is not None)
     if path.is_dir():
-        if config is not None:
-            raise ValueError("config is for a file alone: a folder has its own")
         arguments = form.read_config(path / "config.json", read_json(path / "config.json"))
         model = on_meta(cls, *arguments)
         return folders.load_folder(path, model, device, dtype, form.prefix, form.beside).eval()
@@ -228,6 +239,7 @@ def resolve(
     repositories: Mapping[str, str] = SIGLIP.repositories,
     revision: str | None = None,
     weights: bool = True,
+    is_file: bool = False,
 ) -> Path:
     """Find the folder or file that `where` means; a hub's is downloaded.
 
@@ -236,18 +248,26 @@ def resolve(
         repositories: Published names to repositories on Hugging Face.
         revision: Branch, tag or commit on a hub.
         weights: Whether the weights are needed, too.
+        is_file: Whether only a file will do, since its config is given.
 
     Raises:
         CheckpointError: If a hub does not give it.
         FileNotFoundError: If there is no such path, and it can be on no hub.
         TypeError: If it is no string or path.
+        ValueError: If it is no file, and has to be.
     """
     if not isinstance(where, (str, os.PathLike)):
         raise TypeError(f"where is {shown(repr(where))}; expected a name or a path")
-    if where in EMBEDDED:
-        return EMBEDDED[str(where)]
-    if os.path.exists(where):
-        return Path(where)
+    if os.path.exists(where) or where in EMBEDDED:
+        path = Path(where) if os.path.exists(where) else EMBEDDED[str(where)]
+        if is_file and path.is_dir():
+            raise ValueError(_OWN_CONFIG)
+        return path
+    if _CLIP.fullmatch(os.fspath(where)) and not any(map(_CLIP.fullmatch, repositories)):
+        raise FileNotFoundError(
+            f"{shown(repr(os.fspath(where)))} is the name of a CLIP, not of a SigLIP: use "
+            "siglip_lab.clip.CLIP.from_pretrained"
+        )
     scheme, _, name = os.fspath(where).rpartition(":")
     repo = repositories.get(name)
     if repo is None:
@@ -256,10 +276,12 @@ def resolve(
     if scheme == "modelscope":
         repo = MODELSCOPE.get(name, repo)
     path_like = isinstance(where, os.PathLike) or (not scheme and Path(repo).suffix in ENDINGS)
-    if path_like or scheme not in ("", *hubs.HUBS) or not _REPOSITORY.fullmatch(repo):
+    if path_like or scheme not in ("", *hubs.HUBS) or not hubs.REPOSITORY.fullmatch(repo):
         raise FileNotFoundError(
             f"there is no file or folder {shown(repr(os.fspath(where)), 120)}; expected a path, "
             "'OWNER/NAME' of a hub, or a published name, such as "
             f"{', '.join([*EMBEDDED, *list(repositories)[:3]])}"
         )
+    if is_file:
+        raise ValueError(_OWN_CONFIG)
     return hubs.fetch(repo, scheme or "hf", revision, weights)

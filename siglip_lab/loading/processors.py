@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from siglip_lab.checks import CheckpointError, check_size, shown
-from siglip_lab.loading.folder import Settings, write_files
+from siglip_lab.loading.folder import Settings, target, write_files
 from siglip_lab.loading.pretrained import SIGLIP, Format, resolve
 from siglip_lab.loading.weights import SMALL, check_file, read_json
 
 __all__ = ["read_processor", "write_processor"]
 
 GEMMA = 256_000  # pieces of SigLIP 2's vocabulary
+STALE = ("processor_config.json", "added_tokens.json")  # not written here, but read
 # What a folder may say of images unasked, and what it may say of no weight for pixels or ids
 SWITCHES = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 LABELS = {
@@ -64,13 +65,10 @@ def read_processor(
             f"{folder} is a file, and knows neither image size nor tokenizer: siglip-lab convert "
             "makes a folder of it"
         )
-    vocab_size, config = None, folder / "config.json"
-    if config.exists():
-        shape = form.read_config(config, read_json(config))[0]
-        size, length = shape.vision.image_size, shape.text.context_length
-        vocab_size = shape.text.vocab_size
+    if (folder / "config.json").exists():
+        size, length, vocab_size = _model_sizes(folder, form)
     else:
-        size, length = _read_sizes(folder)
+        size, length, vocab_size = *_read_sizes(folder), None
     tokenizer_files = [folder / name for name in form.tokenizer_files]
     alone = len(tokenizer_files) == 1
     if form is SIGLIP:
@@ -86,12 +84,19 @@ def read_processor(
         raise
     except (FileNotFoundError, ValueError) as error:
         raise CheckpointError(f"{folder}: {error}") from error
-    if vocab_size is not None and tokenizer.vocab_size > vocab_size:
+    if vocab_size is not None and tokenizer.vocab_size != vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, config.json allows "
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, config.json has "
             f"{vocab_size}: the two belong to different models"
         )
     return tokenizer, size
+
+
+def _model_sizes(folder: Path, form: Format) -> tuple[int, int, int]:
+    """Image size, context length and vocabulary size of the model in a folder."""
+    config = folder / "config.json"
+    shape = form.read_config(config, read_json(config))[0]
+    return shape.vision.image_size, shape.text.context_length, shape.text.vocab_size
 
 
 def _check_first_siglip(folder: Path, vocab_size: int | None) -> None:
@@ -108,8 +113,9 @@ def _check_first_siglip(folder: Path, vocab_size: int | None) -> None:
 def write_processor(
     folder: str | os.PathLike,
     tokenizer_files: Mapping[str, bytes],
-    context_length: int,
     image_size: int,
+    context_length: int,
+    vocab_size: int,
     form: Format = SIGLIP,
 ) -> None:
     """Write what a processor consists of into a folder, as transformers reads it.
@@ -117,13 +123,22 @@ def write_processor(
     Args:
         folder: The folder; made if need be.
         tokenizer_files: Name and content of the tokenizer's files: {"spiece.model": bytes}.
-        context_length: Number of tokens of a text.
         image_size: Side of an image, in pixels.
+        context_length: Number of tokens of a text.
+        vocab_size: Number of the tokenizer's pieces.
         form: The format of the folder.
 
     Raises:
-        OSError: If there is no room or no right to write; the old files stay.
+        CheckpointError: If the folder holds a model of another kind, or of other sizes.
+        OSError: If it is a file, or there is no room or no right to write; the old files stay.
+        ValueError: If the folder is "", or begins with "~".
     """
+    path, sizes = target(folder), (image_size, context_length, vocab_size)
+    if (path / "config.json").exists() and (found := _model_sizes(path, form)) != sizes:
+        raise CheckpointError(
+            f"{path}/config.json has image size, context length and vocabulary {found}, this "
+            f"processor {sizes}: name another folder"
+        )
     image = {key: values[0] for key, values in form.image_settings(image_size).items()}
     text = {key: values[0] for key, values in form.text_settings.items()}
     name = {"processor_class": form.processor_class}
@@ -131,7 +146,7 @@ def write_processor(
     files["preprocessor_config.json"] = SWITCHES | image | name
     text |= {"model_input_names": form.input_names, "model_max_length": context_length}
     files["tokenizer_config.json"] = text | name
-    write_files(Path(folder), files)
+    write_files(path, files, STALE)
 
 
 def _read_sizes(folder: Path) -> tuple[int, int]:

@@ -25,9 +25,9 @@ from torch.overrides import TorchFunctionMode
 from siglip_lab.checks import CheckpointError, shown
 
 __all__ = [
-    "FLOATS", "assign", "check_dtype", "check_file", "check_finite", "check_names", "check_shape",
-    "check_type", "convert", "is_torchscript", "locate", "on_meta", "open_safetensors", "read_json",
-    "read_tensors", "skip_draws",
+    "FLOATS", "assign", "check_device", "check_dtype", "check_file", "check_finite", "check_names",
+    "check_shape", "check_type", "convert", "is_torchscript", "locate", "on_meta",
+    "open_safetensors", "read_json", "read_tensors", "skip_draws",
 ]  # fmt: skip
 
 INDEX = "model.safetensors.index.json"
@@ -79,8 +79,11 @@ def on_meta(build: Callable[..., Module], *arguments: Any) -> Module:
 
 
 def assign(path: Path, model: Module, tensors: dict[str, Tensor]) -> Module:
-    """Make tensors the parameters of a model on the meta device, if all vectors are finite."""
-    check_finite(path, tensors)
+    """Make tensors the parameters of a model on the meta device, if all vectors are finite.
+
+    Vectors are a thousandth of the numbers, and a training that diverged leaves NaN in all.
+    """
+    check_finite(path, {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2})
     model.load_state_dict(tensors, strict=True, assign=True)
     return model
 
@@ -93,6 +96,18 @@ def check_dtype(dtype: torch.dtype | None) -> None:
     if dtype is not None and dtype not in FLOATS.values():
         names = ", ".join(map(str, FLOATS.values()))
         raise TypeError(f"dtype is {shown(repr(dtype))}; expected {names}, or None for the file's")
+
+
+def check_device(device: torch.device | str | None) -> None:
+    """Refuse a device that this machine does not have."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f'device is {shown(repr(device))}; expected one that is here, such as "cpu", or '
+            f"None: {shown(reason, 120)}"
+        ) from error
 
 
 def convert(
@@ -152,14 +167,10 @@ def check_type(path: Path, name: str, dtype: torch.dtype | str) -> None:
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse vectors that hold NaN or infinity.
-
-    They are a thousandth of the numbers, and a training that diverged leaves NaN in all.
-    """
-    vectors = {name: tensor for name, tensor in tensors.items() if tensor.ndim < 2}
-    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in vectors.values()])
+    """Refuse tensors that hold NaN or infinity."""
+    sums = torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors.values()])
     if not sums.isfinite().all():
-        name = list(vectors)[int(sums.isfinite().int().argmin())]
+        name = list(tensors)[int(sums.isfinite().int().argmin())]
         raise CheckpointError(
             f"{path}: {name} holds NaN or infinity: the training diverged, or the file is damaged; "
             "take an earlier checkpoint, or fetch it again"
