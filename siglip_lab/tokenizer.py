@@ -64,8 +64,11 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces; ids run from 0 to one less."""
-        return self._model.get_piece_size()
+        """Number of pieces, without the sentinels that end mT5's file (SigLIP's multilingual)."""
+        size = self._model.get_piece_size()
+        while "<extra_id_" in self._model.id_to_piece(size - 1):  # no text gives them
+            size -= 1
+        return size
 
     def __call__(self, texts: str | list[str] | tuple[str, ...], truncate: bool = True) -> Tensor:
         """Turn texts into the ids that a SigLIP text tower takes.

@@ -386,3 +386,17 @@ def test_a_model_file_with_too_few_pieces(files, tmp_path):
     path.write_bytes(proto.SerializeToString())
     message = "has 1 pieces that begin with ['<unk>']; expected '</s>' at id 1"
     raises(ValueError, message, Tokenizer, path)
+
+
+def test_sentinels_at_the_end_are_no_part_of_the_vocabulary(files, tmp_path):
+    """mT5's file has 250,000 pieces and a hundred of these; the model's table has 250,000 rows."""
+    proto = sentencepiece_model_pb2.ModelProto.FromString(files["nmt_nfkc"].read_bytes())
+    size = len(proto.pieces)
+    for number in (1, 0):
+        kind = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
+        proto.pieces.add(piece=f"\u2581<extra_id_{number}>", score=0.0, type=kind)
+    path = tmp_path / "spiece.model"
+    path.write_bytes(proto.SerializeToString())
+    tokenizer = Tokenizer(path)
+    assert tokenizer.vocab_size == size
+    assert int(tokenizer("a photo of <extra_id_0> <extra_id_1>").max()) < size

@@ -142,7 +142,7 @@ def read_file(
         tensors: What is in it.
         config: The shape that it must have. Give it where the file is not OpenAI's own, with its
             sizes beside the weights, and the model was trained with QuickGELU: no file holds the
-            activation and the number of heads, and open_clip's CLIPs have often others under the
+            activation and the number of heads, and open_clip's CLIPs often have others under the
             same names.
 
     Returns:
