@@ -10,6 +10,7 @@ import pytest
 import torch
 from hub_server import Hub, environment
 from PIL import Image
+from sentencepiece import sentencepiece_model_pb2
 from test_clip_model import twin
 
 import siglip_lab as sl
@@ -61,8 +62,12 @@ def images(tmp_path_factory):
 def test_a_random_base_model_loads_and_fails_each_of_them(root, images, tmp_path):
     """So the path from the disk to each number is walked, and none of the tests passes by luck."""
     sl.SigLIP(sl.get_config("siglip-base-patch16-224"), seed=0).save_pretrained(tmp_path)
-    tokenizer = sl.Processor.from_pretrained("tiny").tokenizer
-    tokenizer.context_length = 64
+    tiny = sl.Processor.from_pretrained("tiny").tokenizer
+    proto = sentencepiece_model_pb2.ModelProto.FromString(tiny.model_bytes)
+    for number in range(len(proto.pieces), 32_000):  # as many as the model's table has rows
+        proto.pieces.add(piece=f"piece {number}", score=-100.0)
+    (tmp_path / "long.model").write_bytes(proto.SerializeToString())
+    tokenizer = sl.Tokenizer(tmp_path / "long.model", context_length=64)
     sl.Processor(tokenizer, 224).save_pretrained(tmp_path)
     out = run(root, "--checkpoint", str(tmp_path), "--images", str(images))
     for row in ("cats_base_224", "pipeline_base_224", "apples_base-patch16-224"):
