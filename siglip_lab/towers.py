@@ -20,7 +20,7 @@ class TowerOutput(NamedTuple):
 
     last_hidden_state: Tensor  # [B, N, D], after the final norm, but in CLIP's ViT before it
     pooler_output: Tensor  # [B, D], not normalised
-    hidden_states: tuple[Tensor, ...] | None = None  # depth + 1 of [B, N, D], before that norm
+    hidden_states: tuple[Tensor, ...] | None = None  # before layer 0, after each
 
 
 class TwoTowerOutput(NamedTuple):

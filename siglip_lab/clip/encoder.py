@@ -30,9 +30,7 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-def build_attention_mask(
-    length: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-) -> Tensor:
+def build_attention_mask(length: int) -> Tensor:
     """The causal mask `[L, L]`: 0 on and below the diagonal, -inf above.
 
     Added to the scores before the softmax, it hides from each token those after it. The model has
@@ -45,7 +43,7 @@ def build_attention_mask(
             [0., 0., -inf],
             [0., 0., 0.]])
     """
-    return torch.full((length, length), -math.inf, device=device, dtype=dtype).triu(1)
+    return torch.full((length, length), -math.inf).triu(1)
 
 
 class CausalAttention(siglip.Attention):

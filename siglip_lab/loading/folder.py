@@ -50,7 +50,6 @@ __all__ = [
 # tables 0, 1, 2, … of positions.
 POSITION_IDS = r"(\w+\.)?embeddings\.position_ids"
 Settings = Mapping[str, tuple]  # what each setting may be; the first is what is written
-Shape = list[int]
 
 
 # ---- weights -------------------------------------------------------------------------------------
