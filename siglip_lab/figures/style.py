@@ -20,7 +20,7 @@ __all__ = [
     "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
-IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2F6DB5", "#D9822B", "#2E8B57", "#C0392B", "#6B7280"
+IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
 INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
 WIDTH = 5.6  # inches; the site shows 600 pixels
 PERCENT = [0, 0.5, 1], ["0 %", "50 %", "100 %"]  # ticks and their labels
