@@ -11,6 +11,7 @@ function all() {
 }
 
 export const recall = (kind, id) => all()[kind]?.[id];
+export const recallAll = (kind) => all()[kind] ?? {};
 
 export function remember(kind, id, value) {
   const progress = all();
