@@ -212,12 +212,10 @@ def _leave_thebe_out(app, config):
         ]
 
 
-def _buttons_of_the_repository(app, config):
-    """To its source, and from each chapter to Colab, which fetches notebooks from there."""
+def _button_of_the_repository(app, config):
     options = config.html_theme_options
     options["use_repository_button"] = bool(options["repository_url"])
-    if not options["repository_url"]:
-        del options["launch_buttons"]
+    del options["launch_buttons"]  # the way to Colab stands in words over a chapter's title
 
 
 def _keep_colons(app, what, name, obj, options, lines):
@@ -233,7 +231,7 @@ def setup(app: Sphinx):
     )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("touchable", Touchable)
-    app.connect("config-inited", _buttons_of_the_repository)
+    app.connect("config-inited", _button_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
     app.connect("html-page-context", _load_what_the_page_uses, priority=900)

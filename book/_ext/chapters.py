@@ -204,7 +204,6 @@ def _cards(app: Sphinx, pagename: str, context: dict) -> str:
 def _say_where_we_are(app: Sphinx, pagename, templatename, context, doctree):
     pages = contents(app.env)
     context["parts"] = _in_parts(pages)
-    context["metatags"] = _cards(app, pagename, context) + context.get("metatags", "")
     app.add_js_file(None, body=one_script("reading"), type="module", priority=900)
     by_link = {context["pathto"](each.name): each for each in pages if each.number}
     for side in ("prev", "next"):
@@ -213,6 +212,7 @@ def _say_where_we_are(app: Sphinx, pagename, templatename, context, doctree):
             context[side] = context[side] | {"title": f"{near.number} · {escape(near.title)}"}
     if doctree is None:
         return
+    context["metatags"] = _cards(app, pagename, context) + context["metatags"]
     # Where the keyboard can go at once.
     context["body"], found = re.subn(
         r"<siglip-(?!exercise)[a-z-]+(?=[ >])", r'\g<0> id="to-touch"', context["body"], count=1
@@ -238,5 +238,5 @@ def setup(app: Sphinx):
     app.add_directive("chapters", Chapters)
     app.connect("config-inited", _address_of_the_site)
     app.connect("doctree-read", _measure, priority=900)
-    app.connect("html-page-context", _say_where_we_are, priority=800)
+    app.connect("html-page-context", _say_where_we_are, priority=300)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
