@@ -129,18 +129,18 @@ class Chapters(SphinxDirective):
         ]
         if list(lines) != names:
             raise self.error(f"expected a line for each of {names}, in this order; got {[*lines]}")
-        found = []
+        found = [nodes.raw("", '<div class="parts">', format="html")]
         for tree in self.env.external_site_map.root.subtrees:
             inside = [str(name).removeprefix(FOLDER) for name in tree.items]
             if not set(inside) <= set(names):
                 continue
-            heading = f'<h3 class="part">{escape(tree.caption)}</h3>\n<ol class="chapters">'
+            heading = f'<div class="part"><h3>{escape(tree.caption)}</h3>\n<ol class="chapters">'
             found.append(nodes.raw("", heading, format="html"))
             for name in inside:
                 words, messages = self.parse_inline(lines[name])
                 found += [chapter("", *words, name=FOLDER + name), *messages]
-            found.append(nodes.raw("", "</ol>\n", format="html"))
-        return found
+            found.append(nodes.raw("", "</ol></div>\n", format="html"))
+        return [*found, nodes.raw("", "</div>\n", format="html")]
 
 
 def _visit_chapter(self, node):

@@ -82,8 +82,9 @@ class Names(SphinxDirective):
         lines = []
         for name in self.content:
             module = importlib.import_module(name)
-            role = "" if _is_package(module) else ":py:mod:"
-            lines += [f"{role}`{name}`: {first_line(module)}", ""]
+            if name != "siglip_lab":
+                role = "" if _is_package(module) else ":py:mod:"
+                lines += [f"{role}`{name}`: {first_line(module)}", ""]
             lines += [".. list-table::", "   :class: names", ""]
             for each in module.__all__:
                 lines += [f"   * - {_link(module, each)}", f"     - {_about(module, each)}"]
