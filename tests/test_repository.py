@@ -148,8 +148,8 @@ def test_a_failed_install_stops_it(cell):
 
 
 @pytest.mark.parametrize("url", ["", URL])
-def test_buttons_need_an_address(root, url):
+def test_the_button_to_the_source_needs_an_address(root, url):
     book_site = load(root / "book/_ext/book_site.py")
     options = {"repository_url": url, "launch_buttons": {"colab_url": "https://colab"}}
-    book_site._buttons_of_the_repository(None, SimpleNamespace(html_theme_options=options))
-    assert options["use_repository_button"] == ("launch_buttons" in options) == bool(url)
+    book_site._button_of_the_repository(None, SimpleNamespace(html_theme_options=options))
+    assert options["use_repository_button"] == bool(url)
