@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
@@ -45,14 +46,22 @@ def _is_package(module: ModuleType) -> bool:
     return hasattr(module, "__path__")
 
 
+def _named(line: str) -> list[str]:
+    """A module, or all of a package: `siglip_lab.figures.*`."""
+    if not line.endswith(".*"):
+        return [line]
+    package = importlib.import_module(line[:-2])
+    return [each.name for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")]
+
+
 def modules(overview: str) -> dict[str, str]:
     """Each module of the overview, and the heading that it stands under."""
     found, group = {}, ""
     for line in overview.splitlines():
         if line.startswith("## "):
             group = line[3:]
-        elif re.fullmatch(r" +siglip_lab[\w.]*", line):
-            found[line.strip()] = group
+        elif re.fullmatch(r" +siglip_lab[\w.]*(\.\*)?", line):
+            found |= dict.fromkeys(_named(line.strip()), group)
     return found
 
 
@@ -80,7 +89,7 @@ class Names(SphinxDirective):
 
     def run(self):
         lines = []
-        for name in self.content:
+        for name in (name for line in self.content for name in _named(line)):
             module = importlib.import_module(name)
             if name != "siglip_lab":
                 role = "" if _is_package(module) else ":py:mod:"
