@@ -135,11 +135,10 @@ class Exercise(Touchable):
             return "one of these" if kind == "choice" else "all that fit, be it one or more"
         if kind == "pieces":
             return "the pieces, with a space between them"
-        size = f" to within {within:g}" if within else ""
         if kind == "number":
-            return f"a number{size}" if within else "a whole number"
+            return f"a number, give or take {within:g}" if within else "a whole number"
         order = "any order" if self.entry.get("any_order") else "this order"
-        return f"{len(self.answer)} numbers{size}, with commas between them, in {order}"
+        return f"{len(self.answer)} numbers with commas between them, in {order}"
 
     def expected(self) -> str:
         """What is expected, for who programs."""

@@ -3,11 +3,13 @@
 // It reads and compares as `siglip_lab/figures/exercises.py`.
 
 import { recall, remember } from "./progress.js";
-import { Touchable, define, escapeHTML, radios } from "./touch.js";
+import { Touchable, buttons, define, escapeHTML, radios } from "./touch.js";
 
 const GROUPED = /^([+-]?[1-9][0-9]{0,2})((?:[ ,_][0-9]{3})+)(?![0-9])/;
 const NUMBER =
   /^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)(?: ?\/ ?([1-9][0-9]*))?( ?%)?$/;
+
+const MOST = 30; // letters of an unreadable answer that are said again
 
 const plain = (text) => text.replace(/[\u2212\u2013]/g, "-").replace(/\s+/g, " ").trim();
 
@@ -64,7 +66,6 @@ class Exercise extends Touchable {
     this.asked = { ...shown, ...unseal(sealed) };
     this.wrong = 0;
     const { id, kind, choices, unit, ask, form } = this.asked;
-    this.form = form;
     const name = `Your answer to exercise ${Number(id.split(".")[1])}`;
     const words = choices?.map(escapeHTML);
     const boxes = {
@@ -79,9 +80,11 @@ class Exercise extends Touchable {
       <div class="ex-row">
         ${boxes ? "" : field}${unit ? `<span class="ex-unit">${escapeHTML(unit)}</span>` : ""}
         <button type="submit">Check</button>
-        <span class="ex-mark" aria-hidden="true"></span>
       </div>
-      <p class="ex-says" aria-live="polite"></p>
+      <div class="ex-answer">
+        <p class="ex-room" aria-hidden="true">${this.room()}</p>
+        <p class="ex-says" aria-live="polite"></p>
+      </div>
     </form>`;
     this.answer = { state: "open", words: `${form[0].toUpperCase()}${form.slice(1)}.` };
     this.find("form").addEventListener("submit", (event) => {
@@ -91,6 +94,20 @@ class Exercise extends Touchable {
     this.onPress("solution", () => this.showSolution());
     const kept = recall("exercises", id);
     if (kept !== undefined) this.comeBack(kept);
+  }
+
+  // As long as the longest that will be said, without saying it.
+  room() {
+    const { hints, right, wrong = [] } = this.asked;
+    const all = [...hints, right, ...wrong.map(([, hint]) => hint), this.unread("n".repeat(MOST))];
+    const longest = Math.max(...all.map((words) => words.length));
+    return ` Not yet. ${all.find((words) => words.length === longest)}`.replace(/\S/g, "n");
+  }
+
+  unread(typed) {
+    const start = typed.length > MOST ? `${typed.slice(0, MOST)}…` : typed;
+    const choose = this.asked.choices ? "Choose first" : "Type your answer first";
+    return `${start ? `“${start}” cannot be read` : choose}: ${this.asked.form}.`;
   }
 
   // What the reader typed, or the words of what they chose.
@@ -114,8 +131,7 @@ class Exercise extends Touchable {
     const { id, answer, wrong = [], hints, right, choices } = this.asked;
     const given = read(this.asked, typed);
     if (!given) {
-      const what = choices ? "Choose first" : typed.trim() ? `“${typed.trim()}” cannot be read` : "";
-      this.answer = { state: "unread", words: `${what || "Type your answer first"}: ${this.form}.` };
+      this.answer = { state: "unread", words: this.unread(choices ? "" : typed.trim()) };
     } else if (same(this.asked, answer, given)) {
       this.answer = { state: "right", words: right };
       remember("exercises", id, typed);
@@ -125,8 +141,7 @@ class Exercise extends Touchable {
       const hint = known?.[1] ?? hints[Math.min(this.wrong, hints.length) - 1];
       this.answer = { state: "wrong", words: hint };
       if (this.wrong === 2 && this.solution()) {
-        const button = `<button type="button" data-kind="solution" data-i="0">Show the solution</button>`;
-        this.find("[type=submit]").insertAdjacentHTML("afterend", button);
+        this.find(".ex-row").insertAdjacentHTML("beforeend", buttons("solution", ["Solution"]));
       }
     }
     this.draw();
@@ -145,11 +160,9 @@ class Exercise extends Touchable {
 
   draw() {
     const { state, words } = this.answer;
-    const verdict = { right: "<b>Right.</b> ", wrong: "<b>Not yet.</b> " }[state] ?? "";
+    const verdict = { right: "<b>✓ Right.</b> ", wrong: "<b>Not yet.</b> " }[state] ?? "";
     this.dataset.state = state;
     this.find(".ex-says").innerHTML = verdict + escapeHTML(words);
-    const solved = recall("exercises", this.asked.id) !== undefined;
-    this.say(".ex-mark", solved ? "✓ solved" : "");
     this.countSolved();
   }
 
