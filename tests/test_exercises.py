@@ -147,7 +147,7 @@ def test_all_kinds_of_python_answers(capsys):
         exercise(number, answer=answer)
         assert capsys.readouterr().out.startswith("Right. "), answer
     for answer in ("many", object(), [8, 9], {}, ""):
-        assert "cannot be read here: expected a whole number." in Exercise("04.1").reply(answer)
+        assert "cannot be read here: expected a whole number." in Exercise("05.2").reply(answer)
 
 
 def test_an_exercise_that_waits():
@@ -162,6 +162,31 @@ def test_an_exercise_that_waits():
         exercise("8.2")
 
 
+FUNCTIONS = [number for number, entry in EXERCISES.items() if "cases" in entry]
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+def test_a_function_is_asked_for_and_the_page_asks_its_first_case(number):
+    question, _, solution, _ = cells()[number]
+    name, arguments = re.search(r"`(\w+)\((.*?)\)`(, instead)?\.$", question).groups()[:2]
+    assert f"def {name}({arguments}):" in solution
+    assert f'exercise("{number}", answer={name})' in solution
+    cases = unseal(EXERCISES[number]["cases"])
+    assert {len(given) for given, _ in cases} == {len(arguments.split(", "))}
+    if "ask" not in EXERCISES[number]:
+        assert cases[0][1] == unseal(EXERCISES[number]["answer"]) and len(cases) >= 2
+        said = Exercise(number).reply(lambda *given: cases[0][1])
+        assert re.match(r"Not yet\. It gives .+ for .+\.", said)
+    table = {repr(given): expected for given, expected in cases}
+    if number != "02.3":
+        right = Exercise(number).reply(lambda *given: table[repr(list(given))])
+        assert right == f"Right. {EXERCISES[number]['right']}"
+
+
+def test_every_chapter_asks_for_a_function():
+    assert {number[:2] for number in FUNCTIONS} == {number[:2] for number in EXERCISES}
+
+
 def test_a_function_is_tried():
     def rounds(values):
         return ((values + 1) / 2 * 255).round().byte().permute(1, 2, 0)
@@ -170,12 +195,15 @@ def test_a_function_is_tried():
         return ((values + 1) / 2 * 255).byte().permute(1, 2, 0)
 
     asked = Exercise("02.3")
+    assert "a whole number, or a function" in repr(asked)
     assert asked.reply(rounds).startswith("Right. ")
     assert asked.reply(lambda v: rounds(v).numpy()).startswith("Right. ")
-    assert "levels come back changed" in asked.reply(cuts)
-    assert "gives nothing" in asked.reply(lambda values: None)
-    assert "[3, 20, 16]; expected" in asked.reply(lambda values: values)
-    assert "cannot be read here: expected a whole number" in Exercise("04.1").reply(rounds)
+    for wrong in (cuts, lambda values: None, lambda values: values, lambda values: 3):
+        assert asked.reply(wrong).startswith("Not yet. It gives "), wrong
+    two = Exercise("15.2")
+    assert two.reply(lambda n, k, p: (round(n**0.5) * k, round(n**0.5) * p)).startswith("Right. ")
+    assert two.reply(lambda n, k, p: [432]) == "Not yet. It gives [432] for 729, 16, 14."
+    assert "cannot be read here: expected a whole number." in Exercise("05.2").reply(rounds)
 
 
 # ---- the page reads as the notebook does ---------------------------------------------------------

@@ -2,7 +2,8 @@
 
 `exercises.json` has, for each, the kind of answer, the answer itself, sealed, so that nobody reads
 it by accident, hints for the first and the second wrong answer, hints for particular wrong answers,
-and what is said to the right one. `book/_static/js/exercise.js` reads and compares as this file.
+and what is said to the right one. Some take a function instead, which is tried on sealed cases.
+`book/_static/js/exercise.js` reads and compares as this file.
 """
 
 from __future__ import annotations
@@ -132,42 +133,51 @@ class Exercise(Touchable):
         """What is expected, for who types."""
         kind, within = self.entry["kind"], self.entry.get("within", 0)
         if kind in ("choice", "choices"):
-            return "one of these" if kind == "choice" else "all that fit, be it one or more"
+            return "choose one" if kind == "choice" else "choose all that fit, one or more"
         if kind == "pieces":
             return "the pieces, with a space between them"
         if kind == "number":
             return f"a number, give or take {within:g}" if within else "a whole number"
-        order = "any order" if self.entry.get("any_order") else "this order"
-        return f"{len(self.answer)} numbers with commas between them, in {order}"
+        order = "any order" if self.entry.get("any_order") else "order"
+        return f"{len(self.answer)} numbers in {order}, with commas between them"
 
     def expected(self) -> str:
         """What is expected, for who programs."""
         kind = self.entry["kind"]
-        if self.number in CHECKS:
-            return "your function"
         if kind in ("choice", "choices"):
             words = ", ".join(f'"{choice}"' for choice in self.entry["choices"])
             return f"one of {words}" if kind == "choice" else f"a set of words out of {words}"
         if kind == "pieces":
             return "a list of strings"
-        return f"a list of {len(self.answer)} numbers" if kind == "numbers" else self.form()
+        form = f"a list of {len(self.answer)} numbers" if kind == "numbers" else self.form()
+        return f"{form}, or a function" if "cases" in self.entry else form
 
     def reply(self, answer: Any) -> str:
         """What is said to an answer: right, or a hint, a stronger one the second time."""
-        if callable(answer) and self.number in CHECKS:
-            wrong = CHECKS[self.number](answer)
-            return f"Not yet. {wrong}" if wrong else f"Right. {self.entry['right']}"
+        right = f"Right. {self.entry['right']}"
+        if callable(answer) and "cases" in self.entry:
+            wrong = self.fails(answer)
+            return f"Not yet. {wrong}" if wrong else right
         given = self.read(answer)
         if given is None:
             return f"{answer!r} cannot be read here: expected {self.expected()}."
         if self.same(self.answer, given):
-            return f"Right. {self.entry['right']}"
+            return right
         _wrong_so_far[self.number] += 1
         for value, hint in self.entry.get("wrong", []):
             if self.same(value, given):
                 return f"Not yet. {hint}"
         hints = self.entry["hints"]
         return f"Not yet. {hints[min(_wrong_so_far[self.number], len(hints)) - 1]}"
+
+    def fails(self, function: Callable) -> str | None:
+        """The first case for which a function gives something else than it should."""
+        for arguments, expected in unseal(self.entry["cases"]):
+            given = function(*(torch.tensor(a) if isinstance(a, list) else a for a in arguments))
+            given = given.tolist() if hasattr(given, "tolist") else given
+            if not _close(given, expected, self.entry.get("within", 0)):
+                return f"It gives {given!r:.60} for {', '.join(f'{a!r:.60}' for a in arguments)}."
+        return None
 
     def read(self, answer: Any) -> list | None:
         """Strings, or for each number the ways to read it; None if it cannot be read."""
@@ -208,6 +218,18 @@ class Exercise(Touchable):
         )
 
 
+def _close(given: Any, expected: Any, within: float) -> bool:
+    """True if numbers, or lists of them of the same shape, are as near as they should be."""
+    if isinstance(expected, list):
+        return (
+            isinstance(given, (list, tuple))
+            and len(given) == len(expected)
+            and all(_close(g, e, within) for g, e in zip(given, expected, strict=True))
+        )
+    number = isinstance(given, (int, float))
+    return number and abs(given - expected) <= within + 1e-9 * abs(expected)
+
+
 def exercise(number: str, answer: Any = None) -> Exercise | None:
     """Check an answer; without one, show what is expected, and on the site the field for it.
 
@@ -221,6 +243,8 @@ def exercise(number: str, answer: Any = None) -> Exercise | None:
     Example:
         >>> exercise("01.1", answer=32)
         Not yet. That is one side. How many patches has the whole square?
+        >>> exercise("04.1", answer=lambda size, patch: 8)
+        Not yet. It gives 8 for 384, 14.
         >>> exercise("01.1")
         Exercise 01.1: put a whole number in place of None and run the cell
     """
@@ -229,24 +253,3 @@ def exercise(number: str, answer: Any = None) -> Exercise | None:
         return asked
     print(asked.reply(answer))
     return None
-
-
-# ---- exercises that ask for a function -----------------------------------------------------------
-
-
-def _levels_again(inverse: Callable) -> str | None:
-    """02.3: all 256 levels, there and back, in a picture that is not square."""
-    levels = torch.arange(768).reshape(16, 16, 3) % 256
-    levels = torch.cat([levels, levels[:4]])
-    back = inverse(levels.permute(2, 0, 1).float() / 127.5 - 1)
-    if back is None or tuple(back.shape) != tuple(levels.shape):
-        shape = "nothing" if back is None else list(back.shape)
-        return f"For values [3, 20, 16] it gives {shape}; expected levels [20, 16, 3]."
-    wrong = (torch.as_tensor(back).double() != levels).sum().item()
-    if wrong:
-        return f"{wrong} of {levels.numel()} levels come back changed. Are they cut off or rounded?"
-    return None
-
-
-# An exercise -> what is wrong with a function, or None.
-CHECKS: dict[str, Callable[[Callable], str | None]] = {"02.3": _levels_again}

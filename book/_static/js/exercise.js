@@ -106,8 +106,8 @@ class Exercise extends Touchable {
 
   unread(typed) {
     const start = typed.length > MOST ? `${typed.slice(0, MOST)}…` : typed;
-    const choose = this.asked.choices ? "Choose first" : "Type your answer first";
-    return `${start ? `“${start}” cannot be read` : choose}: ${this.asked.form}.`;
+    const nothing = this.asked.choices ? "Nothing is chosen yet" : "Type your answer first";
+    return `${start ? `“${start}” cannot be read` : nothing}: ${this.asked.form}.`;
   }
 
   // What the reader typed, or the words of what they chose.
