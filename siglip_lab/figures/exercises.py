@@ -79,15 +79,15 @@ def readings(text: str, unit: str = "") -> list[float]:
 
 
 def split(text: str) -> list[str]:
-    """Cut a list as somebody types it: `[3, 17]`, `3 and 17`, `57,1; 182,9`, `80,000 512,000`.
+    """Cut a list as somebody types it: `[3, 17]`, `3 and 17`, `57,1; 182,9`, `80 000, 512 000`.
 
     Example:
         >>> split("(80,000, 512,000)"), split("1,9"), split("{1; 9}")
         (['80,000', '512,000'], ['1', '9'], ['1', '9'])
     """
-    text = re.sub("[\\[\\](){}\"'\u201c\u201d`]", "", _plain(text))
-    text = re.sub("[;+]| ,|, | and ", " ", text).strip(" ,")
-    return re.split(" +" if " " in text else ",", text)
+    text = re.sub("[\\[\\](){}\"'\u201c\u201d`]", "", _plain(text)).strip(" ,;")
+    between = (way for way in (" ?; ?", " ?, | ,| and | [+] ", " ") if re.search(way, text))
+    return re.split(next(between, ","), text)
 
 
 # ---- what a notebook shows and calls -------------------------------------------------------------

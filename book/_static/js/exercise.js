@@ -25,11 +25,10 @@ export function readings(text, unit = "") {
   return [...new Set(values)];
 }
 
-// A list as somebody types it: [3, 17] · 3 and 17 · 57,1; 182,9 · 80,000 512,000
+// A list as somebody types it: [3, 17] · 3 and 17 · 57,1; 182,9 · 80 000, 512 000
 export function split(text) {
-  text = plain(text).replace(/[[\](){}"'\u201c\u201d`]/g, "");
-  text = text.replace(/[;+]| ,|, | and /g, " ").replace(/^[ ,]+|[ ,]+$/g, "");
-  return text.split(text.includes(" ") ? / +/ : ",");
+  text = plain(text).replace(/[[\](){}"'\u201c\u201d`]/g, "").replace(/^[ ,;]+|[ ,;]+$/g, "");
+  return text.split([/ ?; ?/, / ?, | ,| and | [+] /, / /].find((way) => way.test(text)) ?? ",");
 }
 
 const listed = (value) => (Array.isArray(value) ? value : [value]);
@@ -107,7 +106,7 @@ class Exercise extends Touchable {
   unread(typed) {
     const start = typed.length > MOST ? `${typed.slice(0, MOST)}…` : typed;
     const nothing = this.asked.choices ? "Nothing is chosen yet" : "Type your answer first";
-    return `${start ? `“${start}” cannot be read` : nothing}: ${this.asked.form}.`;
+    return `${start ? `“${start}” cannot be read. Expected` : nothing}: ${this.asked.form}.`;
   }
 
   // What the reader typed, or the words of what they chose.
