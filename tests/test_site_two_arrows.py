@@ -146,7 +146,7 @@ def test_by_finger(phone):
     for down in (20, 40, 60, 80):
         touch("touchMove", {"x": x, "y": y + down})
     touch("touchEnd")
-    assert said(phone)[0] > 40
+    phone.wait_for_function("parseFloat(document.querySelector('.ta-of').innerText.slice(4)) > 60")
     assert phone.evaluate("scrollY") == scrolled
 
 

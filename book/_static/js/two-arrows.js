@@ -55,8 +55,8 @@ class TwoArrows extends Touchable {
             ${arrow("image")}${arrow("text")}
             <text class="ta-name ta-image">image</text><text class="ta-name ta-text">text</text>
           </svg>
-          <p class="ta-help">Drag an arrow’s tip, or the dot on the curve. Keyboard: Tab, then
-            arrow keys (Shift: larger steps).</p>
+          <p class="ta-help">Drag an arrow’s tip or the dot on the curve.
+            By keyboard: Tab, then the arrow keys.</p>
         </div>
         <div>
           <svg class="ta-plot" viewBox="0 0 ${SIZE} ${BOTTOM + 56}" role="group"
@@ -120,6 +120,8 @@ class TwoArrows extends Touchable {
   // Follows the pointer that has taken hold of it, in the units of its drawing.
   onDrag(handle, then) {
     const svg = handle.ownerSVGElement;
+    // Inside a drawing Chromium heeds no touch-action; without this a finger scrolls the page.
+    handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     handle.addEventListener("pointerdown", (event) => {
       event.preventDefault(); // or the words around are selected
       handle.focus();
@@ -167,7 +169,7 @@ class TwoArrows extends Touchable {
     const logit = t * cosine + b;
     const p = sigmoid(logit);
     const angle = (c) => degrees(Math.acos(clamp(c, -1, 1)));
-    this.say(".ta-of", `cos ${angle(cosine).toFixed(1)}°`);
+    this.say(".ta-of", `cos ${Math.abs(whole(this.text - this.image)).toFixed(1)}°`);
     this.sayAll(".ta-readout b", [
       `= ${fixed(cosine, 3)}`,
       `= ${short(t, 1)} · ${cosine < 0 ? `(${fixed(cosine, 3)})` : cosine.toFixed(3)} ${plus(b)} = ${fixed(logit, 2)}`,
