@@ -1,4 +1,4 @@
-"""The two arrows in a browser: what they say, by pointer, finger and keyboard, and without scripts."""
+"""The two arrows in a browser: by pointer, finger and keyboard, and without scripts."""
 
 import math
 import re
@@ -85,8 +85,11 @@ def test_the_tips_can_be_dragged(page, image, text):
 
 @pytest.mark.parametrize(
     ("name", "t", "b", "half", "climb"),
-    [(LARGE, 118.2, -12.66, "83.9°, cosine 0.107", 2.9), (SECOND, 109.9, -15.93, "81.7°, cosine 0.145", 3.1)],
-)  # fmt: skip
+    [
+        (LARGE, 118.2, -12.66, "83.9°, cosine 0.107", 2.9),
+        (SECOND, 109.9, -15.93, "81.7°, cosine 0.145", 3.1),
+    ],
+)
 def test_presets_are_those_of_the_published_models(page, name, t, b, half, climb):
     turn(page, "image", 0)
     turn(page, "text", 82.5)
