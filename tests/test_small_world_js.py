@@ -1,4 +1,4 @@
-"""The small world's training in the page against PyTorch: gradients, AdamW, whole runs, its seed."""
+"""The small world's training in the page against PyTorch: gradients, AdamW, runs, seeds."""
 
 import json
 import math

@@ -33,7 +33,7 @@ function shuffled(random, n) {
   return order;
 }
 
-// ---- products of matrices ------------------------------------------------------------------------
+// ---- products of matrices ----------------------------------------------------------------------
 
 // [n, k] times [m, k] turned over: [n, m].
 function timesTurned(a, b, k) {

@@ -11,7 +11,7 @@ const PRESETS = [
 ];
 const VIEWS = ["all cosines", "close-up"];
 const [SIZE, MIDDLE, RADIUS, RING, NAMES] = [320, 160, 98, 111, 137]; // units of both drawings
-const [LEFT, RIGHT] = [MIDDLE - RADIUS, MIDDLE + RADIUS]; // cosines −1 and 1: the circle's own scale
+const [LEFT, RIGHT] = [MIDDLE - RADIUS, MIDDLE + RADIUS]; // cosines −1 and 1: the circle's scale
 const [TOP, BOTTOM] = [36, 232];
 const ARCS = 180; // of 2 degrees each
 const SURE = Math.log(19); // the logit of 95 %
@@ -28,6 +28,8 @@ const height = (p) => BOTTOM - p * (BOTTOM - TOP);
 const short = (value, digits) => fixed(value, digits).replace(/\.0+$/, "");
 const plus = (b) => `${b < 0 ? "−" : "+"} ${short(Math.abs(b), 2)}`;
 
+const label = (x, y, anchor, words) =>
+  `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
 const arrow = (side) => `
   <g class="ta-arrow ta-${side}" role="slider" tabindex="0" aria-label="${side} arrow"
      aria-valuemin="-180" aria-valuemax="180">
@@ -47,7 +49,8 @@ class TwoArrows extends Touchable {
           <svg class="ta-circle" viewBox="0 10 ${SIZE} ${SIZE - 20}" role="group"
                aria-label="A circle with an image arrow and a text arrow">
             <g class="ta-ring">${range(ARCS)
-              .map((i) => `<path d="M${place(2 * i, RING)}A${RING} ${RING} 0 0 0 ${place(2 * i + 2.3, RING)}" />`)
+              .map((i) => [place(2 * i, RING), place(2 * i + 2.3, RING)]) // no gaps
+              .map(([from, to]) => `<path d="M${from}A${RING} ${RING} 0 0 0 ${to}" />`)
               .join("")}</g>
             <circle class="ta-outline" cx="${MIDDLE}" cy="${MIDDLE}" r="${RADIUS}" />
             <path class="ta-drop" /><path class="ta-cosine" /><path class="ta-angle" />
@@ -65,11 +68,11 @@ class TwoArrows extends Touchable {
             <path class="ta-axes" d="M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}" />
             <path class="ta-half" d="M${LEFT} ${height(0.5)}H${RIGHT}" />
             ${[[0, "0"], [0.5, "½"], [1, "1"]]
-              .map(([p, word]) => `<text x="${LEFT - 8}" y="${height(p) + 4}" text-anchor="end">${word}</text>`)
+              .map(([p, word]) => label(LEFT - 8, height(p) + 4, "end", word))
               .join("")}
             <g class="ta-ticks"></g>
             <text class="ta-p" x="${LEFT - 4}" y="${TOP - 14}">p</text>
-            <text x="${MIDDLE}" y="${BOTTOM + 42}" text-anchor="middle">cosine of the angle</text>
+            ${label(MIDDLE, BOTTOM + 42, "middle", "cosine of the angle")}
             <path class="ta-cosine" /><path class="ta-drop" /><path class="ta-curve" />
             <g class="ta-dot" role="slider" tabindex="0" aria-label="cosine"
                aria-valuemin="-1" aria-valuemax="1">
@@ -169,10 +172,11 @@ class TwoArrows extends Touchable {
     const logit = t * cosine + b;
     const p = sigmoid(logit);
     const angle = (c) => degrees(Math.acos(clamp(c, -1, 1)));
+    const factor = cosine < 0 ? `(${fixed(cosine, 3)})` : fixed(cosine, 3);
     this.say(".ta-of", `cos ${Math.abs(whole(this.text - this.image)).toFixed(1)}°`);
     this.sayAll(".ta-readout b", [
       `= ${fixed(cosine, 3)}`,
-      `= ${short(t, 1)} · ${cosine < 0 ? `(${fixed(cosine, 3)})` : cosine.toFixed(3)} ${plus(b)} = ${fixed(logit, 2)}`,
+      `= ${short(t, 1)} · ${factor} ${plus(b)} = ${fixed(logit, 2)}`,
       `= ${percent(p, p < 0.001 ? 4 : 1)}`,
     ]);
     const [half, no, yes] = [0, -SURE, SURE].map((z) => (z - b) / t);
@@ -206,7 +210,7 @@ class TwoArrows extends Touchable {
       const p = sigmoid(t * Math.cos(radians(2 * i + 1)) + b);
       arc.style.setProperty("--p", `${(100 * p).toFixed(1)}%`);
     });
-    const apart = Math.max(0, (22 - Math.abs(between)) / 2) * (between < 0 ? -1 : 1); // of the names
+    const apart = Math.max(0, (22 - Math.abs(between)) / 2) * (between < 0 ? -1 : 1); // the names
     for (const [side, angle, push] of [["image", image, -apart], ["text", text, apart]]) {
       const group = this.find(`.ta-arrow.ta-${side}`);
       const set = (part, name, value) => group.querySelector(part).setAttribute(name, value);
@@ -249,10 +253,7 @@ class TwoArrows extends Touchable {
     const first = Math.ceil(low / step - 1e-9);
     this.find(".ta-ticks").innerHTML = range(Math.floor(high / step + 1e-9) - first + 1)
       .map((i) => (first + i) * step)
-      .map((c) => {
-        const words = fixed(c, step < 0.1 ? 2 : 1);
-        return `<text x="${across(c)}" y="${BOTTOM + 19}" text-anchor="middle">${words}</text>`;
-      })
+      .map((c) => label(across(c), BOTTOM + 19, "middle", fixed(c, step < 0.1 ? 2 : 1)))
       .join("");
 
     const cosine = this.cosine();
