@@ -23,7 +23,7 @@ def choose(page, kind, i):
 
 
 def numbers(page):
-    """Best is own, yes to own (both from 0 to 1), yes to others, t, b, own and other cosine, loss."""
+    """Best is own, yes to own (0 to 1), yes to others, t, b, own and other cosine, loss."""
     texts = page.locator(".sw-numbers b").all_inner_texts()
     texts += page.locator(".sw-last").evaluate_all("all => all.map((e) => e.textContent)")
     texts = [text.replace("\u2212", "-") for text in texts]

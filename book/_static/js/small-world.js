@@ -22,7 +22,7 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [34, 372, 24, 262];
 const across = (cosine) => LEFT + ((cosine + 1) / 2) * (RIGHT - LEFT);
 const height = (p) => BOTTOM - p * (BOTTOM - TOP);
 // The two charts: steps from 0 to 100.
-const [START, END, HIGH, LOW] = [40, 214, 26, 116];
+const [START, END, HIGH, LOW] = [44, 214, 26, 116];
 const time = (step) => START + (step / STEPS) * (END - START);
 const scales = {
   cosines: (value) => LOW - ((value + 1) / 2) * (LOW - HIGH),
@@ -34,7 +34,7 @@ const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no
 const label = (x, y, anchor, words) =>
   `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
 const chart = (kind, title, ticks, lines) => `
-  <svg class="sw-chart" viewBox="0 0 220 136" role="img" aria-label="${title} against the step">
+  <svg class="sw-chart" viewBox="0 0 220 140" role="img" aria-label="${title} against the step">
     <text x="4" y="13">${title}
       ${lines.map((line) => `<tspan class="sw-last sw-${line}"></tspan>`).join(" ")}</text>
     ${ticks
@@ -233,7 +233,8 @@ class SmallWorld extends Touchable {
     const { best, own, others, yesToOwn, yesToOthers } = this.now;
     const kind = CHOICES.loss[this.chosen.loss][1];
     const ways = [
-      [others > 0.7, "All vectors are gathering in one place, and everything is a yes."],
+      [others > 0.7 && yesToOthers > 200, "All vectors are in one place, and everything is a yes."],
+      [others > 0.7, "All vectors are gathering in one place."],
       [own < -0.2 && others < -0.2, "Own and others have fallen together: a no to everything."],
       [kind === "softmax" && own - others > 0.5,
        "Own and others have parted; but a softmax never teaches b, so a yes means little."],
