@@ -1,0 +1,252 @@
+// The small world of the chapter on losses, trained while one looks: where its pairs are, step by
+// step, and what the model says of them.
+
+import { Training, randomNumbers } from "./small-world-training.js";
+import {
+  Touchable, buttons, clamp, count, define, fixed, percent, range, sigmoid,
+} from "./touch.js";
+
+const CHOICES = {
+  loss: [["sigmoid", "sigmoid"], ["softmax", "softmax"], ["only the diagonal", "diagonal"]],
+  bias: [["−10", -10], ["0", 0]],
+  seed: [["0", 0], ["1", 1], ["2", 2]],
+};
+const WORDS = { loss: "loss", bias: "b starts at", seed: "seed" };
+const [STEPS, PAIRS] = [100, 256];
+const SHOWN = 3; // of the 255 other captions of each photo
+const [SLOW, FAST] = [260, 45]; // milliseconds for a step: the first few decide
+const CALM = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)");
+
+// The drawing of the pairs: cosines from −1 to 1, p from 0 to 1; own pairs above the middle.
+const [LEFT, RIGHT, TOP, BOTTOM] = [34, 372, 24, 262];
+const across = (cosine) => LEFT + ((cosine + 1) / 2) * (RIGHT - LEFT);
+const height = (p) => BOTTOM - p * (BOTTOM - TOP);
+// The two charts: steps from 0 to 100.
+const [START, END, HIGH, LOW] = [44, 214, 26, 116];
+const time = (step) => START + (step / STEPS) * (END - START);
+const scales = {
+  cosines: (value) => LOW - ((value + 1) / 2) * (LOW - HIGH),
+  loss: (value) => LOW - ((Math.log10(clamp(value, 0.01, 1000)) + 2) / 5) * (LOW - HIGH),
+};
+
+const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no −0.00
+
+const label = (x, y, anchor, words) =>
+  `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
+const chart = (kind, title, ticks, lines) => `
+  <svg class="sw-chart" viewBox="0 0 220 140" role="img" aria-label="${title} against the step">
+    <text x="4" y="13">${title}
+      ${lines.map((line) => `<tspan class="sw-last sw-${line}"></tspan>`).join(" ")}</text>
+    ${ticks
+      .map(([value, word]) => {
+        const y = scales[kind](value).toFixed(1);
+        return `<path class="sw-grid" d="M${START} ${y}H${END}" />
+          ${label(START - 5, Number(y) + 4, "end", word)}`;
+      })
+      .join("")}
+    ${label(START, LOW + 17, "middle", "0")}${label(END, LOW + 17, "end", `step ${STEPS}`)}
+    ${lines.map((line) => `<path class="sw-line sw-${line}" />`).join("")}
+  </svg>`;
+
+class SmallWorld extends Touchable {
+  render() {
+    this.chosen = { loss: 0, bias: 0, seed: 0 };
+    // Each dot keeps its place in height.
+    const random = randomNumbers(1);
+    const scatter = (n, middle) => range(n).map(() => height(middle + 0.4 * (random() - 0.5)));
+    this.heights = [scatter(PAIRS, 0.74), scatter(SHOWN * PAIRS, 0.26)];
+    const choices = (kind) => `
+      <div class="pills sw-${kind}" role="group" aria-label="${WORDS[kind]}">
+        <span>${WORDS[kind]}</span>${buttons(kind, CHOICES[kind].map(([word]) => word))}
+      </div>`;
+    this.innerHTML = `
+      <div class="sw-row">${choices("loss")}${choices("bias")}</div>
+      <div class="sw-row">
+        <div class="pills">
+          <button type="button" class="sw-train" data-kind="train" data-i="0"></button>
+          ${buttons("again", ["Start over"])}${buttons("step", ["One step"])}
+        </div>
+        <span class="sw-count"></span>
+        ${choices("seed")}
+      </div>
+      <div class="sw-drawings">
+        <svg class="sw-pairs" viewBox="0 0 380 300" role="img"
+             aria-label="Own and other pairs against their cosine, and the curve of p">
+          <rect class="sw-yes" y="${TOP}" height="${BOTTOM - TOP}" />
+          <path class="sw-grid" d="M${LEFT} ${TOP}V${BOTTOM}M${across(0)} ${TOP}V${BOTTOM}" />
+          <path class="sw-axis" d="M${LEFT} ${BOTTOM}H${RIGHT}" />
+          ${[[-1, "−1"], [-0.5, "−0.5"], [0, "0"], [0.5, "0.5"], [1, "1"]]
+            .map(([c, word]) => label(across(c), BOTTOM + 17, "middle", word))
+            .join("")}
+          ${label(across(0), BOTTOM + 34, "middle", "cosine")}
+          ${[[0, "0"], [0.5, "<tspan font-style='italic'>p</tspan>"], [1, "1"]]
+            .map(([p, word]) => label(LEFT - 7, height(p) + 5, "end", word))
+            .join("")}
+          <path class="sw-dots sw-others" /><path class="sw-dots sw-own" />
+          <path class="sw-halo" /><path class="sw-curve" />
+          <text class="sw-word" x="${RIGHT - 6}" y="${TOP - 8}" text-anchor="end">yes</text>
+          <text class="sw-name sw-own" x="${LEFT + 6}" y="${height(0.97)}">own pairs</text>
+          <text class="sw-name sw-others" x="${LEFT + 6}" y="${height(0.03)}">other pairs</text>
+        </svg>
+        <div class="sw-charts">
+          ${chart("cosines", "mean cosine", [[-1, "−1"], [0, "0"], [1, "1"]], ["own", "others"])}
+          ${chart("loss", "loss", [[0.01, "0.01"], [1, "1"], [100, "100"]], ["loss"])}
+        </div>
+      </div>
+      <div class="sw-numbers">
+        ${["best is own", "yes to own", "yes to others", "t and b"]
+          .map((name) => `<span><i>${name}</i> <b></b></span>`)
+          .join("")}
+      </div>
+      <p class="sw-readout" aria-live="polite"></p>`;
+    for (const kind of Object.keys(CHOICES))
+      this.onPress(kind, (i) => {
+        const goOn = this.running || this.training.steps > 0;
+        this.chosen[kind] = i;
+        this.begin();
+        if (goOn) this.run();
+      });
+    this.onPress("again", () => this.begin());
+    this.onPress("step", () => {
+      if (this.training.steps >= STEPS) this.begin();
+      this.running = false;
+      this.step();
+      this.draw();
+    });
+    this.onPress("train", () => {
+      if (this.running) this.running = false;
+      else {
+        if (this.training.steps >= STEPS) this.begin();
+        this.run();
+      }
+      this.draw();
+    });
+    this.begin();
+  }
+
+  begin() {
+    const [loss, bias, seed] = Object.keys(CHOICES).map((k) => CHOICES[k][this.chosen[k]][1]);
+    this.training = new Training({ loss, bias, seed });
+    this.running = false;
+    this.seen = [];
+    this.look();
+    this.draw();
+  }
+
+  // Also at the start.
+  look() {
+    const { cosines, ...seen } = this.training.look();
+    this.now = seen;
+    this.seen.push(seen);
+    const others = range(SHOWN * PAIRS).map((k) => {
+      const [row, turn] = [Math.floor(k / SHOWN), 1 + 83 * (k % SHOWN)];
+      return cosines[row * PAIRS + ((row + turn) % PAIRS)];
+    });
+    this.aims = [range(PAIRS).map((i) => cosines[i * (PAIRS + 1)]), others];
+  }
+
+  step() {
+    this.training.step();
+    this.look();
+    if (this.training.steps >= STEPS) this.running = false;
+  }
+
+  // A step at a time, so that the page stays awake; where motion is not wanted, only its end shows.
+  run() {
+    const training = this.training;
+    let last = -Infinity;
+    const next = (now) => {
+      if (!this.running || !this.isConnected || this.training !== training) return;
+      const pause = CALM?.matches ? 0 : training.steps < 8 ? SLOW : FAST;
+      if (now - last >= pause) {
+        this.step();
+        last = now;
+        if (!CALM?.matches || !this.running) this.draw();
+      }
+      requestAnimationFrame(next);
+    };
+    this.running = true;
+    this.draw();
+    requestAnimationFrame(next);
+  }
+
+  // The dots go to where they belong, a part of the way in each frame.
+  glide() {
+    if (CALM?.matches || !this.places) this.places = this.aims.map((aims) => [...aims]);
+    let far = 0;
+    this.places.forEach((places, side) => {
+      const aims = this.aims[side];
+      const dots = places.map((place, i) => {
+        far = Math.max(far, Math.abs(aims[i] - place));
+        places[i] = place + 0.25 * (aims[i] - place);
+        return `M${across(places[i]).toFixed(1)} ${this.heights[side][i].toFixed(1)}h0`;
+      });
+      this.find(`.sw-dots.${side ? "sw-others" : "sw-own"}`).setAttribute("d", dots.join(""));
+    });
+    this.gliding = far > 0.002 && this.isConnected;
+    if (this.gliding) requestAnimationFrame(() => this.glide());
+  }
+
+  draw() {
+    const { now, seen, running } = this;
+    const { steps } = this.training;
+    for (const kind of Object.keys(CHOICES)) this.press(kind, this.chosen[kind]);
+    this.say(".sw-train", running ? "Pause" : steps >= STEPS ? "Train again" : "Train");
+    this.say(".sw-count", `step ${steps} of ${STEPS}`);
+    if (!this.gliding) this.glide();
+
+    const points = range(RIGHT - LEFT + 1).map((x) => {
+      const cosine = (2 * x) / (RIGHT - LEFT) - 1;
+      return `${LEFT + x} ${height(sigmoid(now.t * cosine + now.b)).toFixed(1)}`;
+    });
+    for (const curve of this.all(".sw-curve, .sw-halo"))
+      curve.setAttribute("d", `M${points.join("L")}`);
+    const half = clamp(-now.b / now.t, -1, 1);
+    this.find(".sw-word").style.visibility = half < 1 ? "visible" : "hidden";
+    this.find(".sw-yes").setAttribute("x", across(half));
+    this.find(".sw-yes").setAttribute("width", RIGHT - across(half));
+
+    const line = (kind, name) => {
+      const place = (at, i) => `${time(i).toFixed(1)} ${scales[kind](at[name]).toFixed(1)}`;
+      return `M${seen.map(place).join("L")}`;
+    };
+    this.find(".sw-line.sw-own").setAttribute("d", line("cosines", "own"));
+    this.find(".sw-line.sw-others").setAttribute("d", line("cosines", "others"));
+    this.find(".sw-line.sw-loss").setAttribute("d", line("loss", "loss"));
+    this.sayAll(".sw-last", [
+      short(now.own),
+      short(now.others),
+      now.loss < 0.1 ? now.loss.toFixed(3) : now.loss.toFixed(1),
+    ]);
+    this.sayAll(".sw-numbers b", [
+      percent(now.best),
+      percent(now.yesToOwn, 0),
+      `${now.yesToOthers.toFixed(1)} of ${PAIRS - 1}`,
+      `${now.t.toFixed(1)}, ${fixed(now.b, 1)}`,
+    ]);
+    this.say(".sw-readout", this.words(steps));
+  }
+
+  words(steps) {
+    if (this.running) return "Training …";
+    if (steps === 0) return "Nothing is learned yet: own and other pairs are mixed. Press Train.";
+    const { best, own, others, yesToOwn, yesToOthers } = this.now;
+    const kind = CHOICES.loss[this.chosen.loss][1];
+    const ways = [
+      [others > 0.7 && yesToOthers > 200, "All vectors are in one place, and everything is a yes."],
+      [others > 0.7, "All vectors are gathering in one place."],
+      [own < -0.2 && others < -0.2, "Own and others have fallen together: a no to everything."],
+      [kind === "softmax" && own - others > 0.5,
+       "Own and others have parted; but a softmax never teaches b, so a yes means little."],
+      [own - others > 0.5, "Own and other pairs have parted."],
+    ];
+    const way = ways.find(([holds]) => holds)?.[1] ?? "";
+    return (
+      `After ${count(steps, "step")}: ${percent(best, 0)} of the photos find their own caption ` +
+      `first; yes to ${percent(yesToOwn, 0)} of the own pairs and, for each photo, to ` +
+      `${yesToOthers.toFixed(1)} of ${PAIRS - 1} others. ${way}`
+    );
+  }
+}
+
+define("small-world", SmallWorld);
