@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import re
@@ -126,10 +127,17 @@ def _names_in_use(pages: list[str], scripts: list[str]) -> set[str]:
     return used
 
 
+def _text(sheet: Path) -> str:
+    """What the sheet and those that it imports say."""
+    text = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8"), flags=re.DOTALL)
+    imported = r"""@import\s+(?:url\()?["']?([^"')\s;]*)["']?\)?\s*;"""
+    return re.sub(imported, lambda match: _text(sheet.parent / match[1]), text)
+
+
 def _one_sheet(static: Path, sheets: list[Path], used: set[str]) -> str:
     texts = []
     for sheet in sheets:
-        text = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8"), flags=re.DOTALL)
+        text = _text(sheet)
         if "vendor/fontawesome" in text:  # css/icons.css draws the few that are used
             text = re.sub(r"@font-face\s*\{[^}]*fontawesome[^}]*\}", "", text)
             names = set(re.findall(r"\.(fa[\w-]*)", text))
@@ -182,36 +190,64 @@ def _formula_fonts(sheet: str, pages: list[str], static: Path) -> str:
 # ----------------------------------------------------------------------------------- pictures
 
 
+EXACT = 60_000  # bytes; what is larger pixel by pixel is a photo, which need not be exact
+
+
 def _small(file: Path) -> Path:
-    """The picture as WebP, pixel by pixel the same, where that is smaller."""
-    if file.suffix != ".png":
-        return file
+    """The picture as WebP beside it, where that is smaller."""
     small = file.with_suffix(".webp")
-    if not small.exists():
-        with Image.open(file) as picture:
-            data = BytesIO()
-            picture.save(data, "WEBP", lossless=True, method=4)
-        if data.tell() >= file.stat().st_size:
-            return file
-        small.write_bytes(data.getvalue())
+    if file.suffix != ".png" or small.exists():
+        return small if small.exists() else file
+    with Image.open(file) as picture:
+        if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
+            picture = picture.convert("RGB")
+        data = _webp(picture, lossless=True)
+        if len(data) > EXACT:
+            data = min(data, _webp(picture, quality=90), key=len)
+    if len(data) >= file.stat().st_size:
+        return file
+    small.write_bytes(data)
     return small
 
 
-def _pictures(html: str, page: Path) -> str:
+def _webp(picture: Image.Image, **options) -> bytes:
+    data = BytesIO()
+    picture.save(data, "WEBP", method=4, **options)
+    return data.getvalue()
+
+
+def _picture_to_read(tag: str, source: str, images: Path, folder: str) -> str:
+    """A picture whose exact pixels a figure reads: they wait in a script until the figure is near,
+    because a page that was opened from a file may not read those of a picture beside it."""
+    data = source.partition(",")[2]
+    name = hashlib.sha256(data.encode()).hexdigest()[:16]
+    with Image.open(BytesIO(base64.b64decode(data))) as picture:
+        (images / f"{name}.webp").write_bytes(_webp(picture, quality=80))
+    told = f'document.currentScript.dispatchEvent(new CustomEvent("told", {{ detail: "{source}" }}));'
+    (images / f"{name}.js").write_text(told + "\n", "utf-8")
+    return tag.replace(
+        f'src="{source}"', f'src="{folder}{name}.webp" data-exact="{folder}{name}.js"'
+    )
+
+
+def _pictures(html: str, page: Path, images: Path) -> str:
     """Each says its size; what is not on the first screen comes later."""
     first_screen = html.find("<h2", html.find("<article"))
+    folder = re.search(r'data-content_root="([^"]*)"', html)[1] + "_images/"
     seen = 0
 
     def picture(match):
         nonlocal seen
         tag = match[0]
         source = re.search(r'\ssrc="([^"]*)"', tag)
-        if source is None or source[1].startswith(("data:", "http")):
+        if source is None or source[1].startswith("http"):
             return tag
-        file = page.parent / source[1]
-        if file.suffix in (".png", ".jpg", ".jpeg", ".webp") and file.exists():
-            small = _small(file)
-            tag = tag.replace(source[1], source[1][: -len(file.name)] + small.name)
+        if source[1].startswith("data:"):
+            if len(source[1]) < 20_000:
+                return tag
+            tag = _picture_to_read(tag, source[1], images, folder)
+        elif (file := page.parent / source[1]).suffix in (".png", ".jpg", ".jpeg", ".webp"):
+            tag = tag.replace(source[1], source[1][: -len(file.name)] + _small(file).name)
             if not re.search(r'\s(width|height|style)="', tag):
                 with Image.open(file) as image:
                     width, height = image.size
@@ -243,9 +279,9 @@ def _finish(app: Sphinx, exception):
         html = _mended(page.read_text("utf-8"), page.relative_to(out).as_posix())
         if 'class="admonition dropdown' in html:
             raise ExtensionError(f"{page.name}: an admonition that opens is a {{dropdown}} here")
-        pages[page] = _pictures(html, page)
+        pages[page] = _pictures(html, page, out / "_images")
         lists.append([str((page.parent / name).resolve()) for name in SHEET.findall(html)])
-    scripts = [path.read_text("utf-8") for path in (static / "js").glob("*.js")]
+    scripts = [path.read_text("utf-8") for path in (static / "js").rglob("*.js")]
     scripts += [(static / name).read_text("utf-8") for name in ("searchtools.js", "doctools.js")]
     sheet = _one_sheet(
         static.resolve(),
@@ -265,7 +301,7 @@ def _finish(app: Sphinx, exception):
         shutil.rmtree(static / name)
     for path in [*static.glob("sphinx-thebe.*"), static / "katex/katex.min.js"]:
         path.unlink()
-    for path in static.glob("images/*"):  # of the theme
+    for path in [*static.glob("images/*"), *out.glob("_images/*.png")]:
         if not any(path.name in html for html in pages.values()):
             path.unlink()
 
