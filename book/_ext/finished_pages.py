@@ -88,6 +88,13 @@ def _mended(html: str, name: str) -> str:
     )  # fmt: skip
     # A label that hides the visible words from a screen reader.
     html = re.sub(r'(<label class="sidebar-toggle[^>]*?) aria-label="[^"]*"', r"\1", html)
+    html = html.replace(
+        '<div id="pst-primary-sidebar"',
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="Contents of the book"',
+    )
+    # An empty cell is no heading; a list of literature is none of ARIA's lists.
+    html = re.sub(r'<th class="head[^>]*>(<p></p>)?</th>', "<td></td>", html)
+    html = re.sub(r' role="doc-biblioentry"| role="list"(?= class="citation-list")', "", html)
     # Figures start when the page is there: their scripts stand behind it.
     figures = re.findall(r'\s*<script type="module">.*?</script>', html, re.DOTALL)
     for figure in figures:
