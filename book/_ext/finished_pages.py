@@ -33,6 +33,16 @@ THEME = (
 
 logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells of each table
 
+# Buttons that would do nothing are not there, and on a phone the contents stand under the text.
+WITHOUT_SCRIPTS = """<noscript><style>
+.pst-js-only, .sidebar-toggle, .btn-fullscreen-button, .btn-download-pdf-button { display: none !important; }
+@media (max-width: 959.98px) {
+  .bd-container .bd-container__inner { flex-direction: column; }
+  .bd-sidebar-primary { position: static; order: 1; visibility: visible; width: 100%; max-width: none;
+    height: auto; max-height: none; margin: 0; }
+}
+</style></noscript>"""  # noqa: E501
+
 SHEET = re.compile(r'\s*<link\b[^>]*?href="([^"]*\.css)(?:\?[^"]*)?"[^>]*?>')
 SCRIPT = re.compile(r"\s*<script\b([^>]*)>(.*?)</script>", re.DOTALL)
 IMAGE = re.compile(r"<img\b[^>]*>")
@@ -72,6 +82,8 @@ def _mended(html: str, name: str) -> str:
     html = re.sub(r"\s*<link\b[^>]*thebe[^>]*>", "", html)
     html = html.replace('data-theme="auto"', 'data-theme="light"', 1)  # until the script has run
     html = html.replace('<meta charset="utf-8" />', f'<meta charset="utf-8" />{THEME}', 1)
+    html = re.sub(r"\s*(<!--(?!\[).*?-->)?\s*<noscript>\s*<style>.*?</noscript>", "", html, flags=re.DOTALL)
+    html = html.replace("</head>", f"{WITHOUT_SCRIPTS}</head>", 1)
     # The first of several is enough.
     viewport = re.compile(r'<meta name="viewport"[^>]*>\n?')
     html = viewport.sub("", html).replace(THEME, THEME + viewport.search(html)[0].strip(), 1)
@@ -297,10 +309,16 @@ def _finish(app: Sphinx, exception):
     )
     sheet = _formula_fonts(sheet, list(pages.values()), static)
     (static / "site.css").write_text(sheet, "utf-8")
+    text_font = re.search(r"url\(\"?(fonts/[^)\"]*)", sheet)  # the first of our own is the text's
     version = hashlib.sha256(sheet.encode()).hexdigest()[:8]
     for page, html in pages.items():
         root = re.search(r'data-content_root="([^"]*)"', html)[1]
         link = f'\n<link rel="stylesheet" href="{root}_static/site.css?v={version}" />'
+        if text_font:
+            link = (
+                f'\n<link rel="preload" href="{root}_static/{text_font[1]}" as="font" '
+                f'type="font/woff2" crossorigin />{link}'
+            )
         first = SHEET.search(html)
         html = html[: first.start()] + link + SHEET.sub("", html[first.start() :])
         page.write_text(html, "utf-8")
