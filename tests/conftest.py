@@ -1,12 +1,9 @@
 """What all tests share: how many threads torch may use, the built site, and the browser."""
 
-import functools
-import http.server
 import importlib.util
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 # Parallel workers, and the kernels that they start, share the processor instead of fighting for it.
@@ -17,6 +14,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
 import browser as chromium
 import pytest
 from hypothesis import settings
+from serving import served
 
 # How long an example takes is the machine's, not the code's.
 settings.register_profile("any machine", deadline=None)
@@ -41,13 +39,27 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session")
-def book_site(root):
-    """The site's extension."""
-    spec = importlib.util.spec_from_file_location("book_site", root / "book/_ext/book_site.py")
+def _extension(name):
+    """One of the site's own, which are no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"book/_ext/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def book_site():
+    return _extension("book_site")
+
+
+@pytest.fixture(scope="session")
+def formulas():
+    return _extension("formulas")
+
+
+@pytest.fixture(scope="session")
+def finished_pages():
+    return _extension("finished_pages")
 
 
 @pytest.fixture(scope="session")
@@ -71,19 +83,11 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="session")
 def url(site) -> str:
-    """Where the site is served for as long as the tests run; nobody outside can reach it."""
-    handler = functools.partial(_Quiet, directory=site)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """Where the site is served, compressed, for as long as the tests run."""
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +110,8 @@ def page(request, browser, url):
     """The test module's PAGE, once READY is on it, with the element READY begins with in sight."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(f"{url}/{request.module.PAGE}")
-    page.wait_for_selector(request.module.READY)
     page.locator(request.module.READY.split()[0]).first.scroll_into_view_if_needed()
+    page.wait_for_selector(request.module.READY)
     yield page
     page.close()
 
@@ -117,6 +121,7 @@ def phone(request, browser, url):
     """The test module's PAGE on a phone, once READY is on it."""
     page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
     page.goto(f"{url}/{request.module.PAGE}")
+    page.locator(request.module.READY.split()[0]).first.scroll_into_view_if_needed()
     page.wait_for_selector(request.module.READY)
     yield page
     page.close()

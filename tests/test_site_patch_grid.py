@@ -30,6 +30,7 @@ def where(url, site) -> str:
 def grid(browser, where):
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(where)
+    page.locator("siglip-patch-grid").scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('.pg-gflops')?.textContent")
     yield page
     page.close()

@@ -11,6 +11,13 @@ ELEMENT = re.compile(r"<siglip-([a-z-]+) .*?</siglip-\1>", re.DOTALL)
 SCRIPT = re.compile(r'<script type="module">.*?</script>', re.DOTALL)
 # What an element says, and how many of its radio buttons are chosen.
 SAYS = "(element) => [element.innerText, element.querySelectorAll('input:checked').length]"
+# A figure that reads a photo starts when it is near.
+SEE_ALL = """async () => {
+  for (const figure of document.querySelectorAll(".touchable")) {
+    figure.scrollIntoView();
+    await new Promise((then) => setTimeout(then, 50));
+  }
+}"""
 READY = """() => [...document.querySelectorAll(".touchable")]
   .every((e) => e.querySelector("[aria-live]")?.innerText.trim())"""
 
@@ -36,12 +43,13 @@ def together(browser, url, elements):
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     sheets = ["custom", *elements]
     html = "<!doctype html><html data-theme='light'><body class='bd-article'>"
-    html += "".join(f"<link rel='stylesheet' href='_static/css/{name}.css'>" for name in sheets)
+    html += "".join(f"<link rel='stylesheet' href='../_static/css/{name}.css'>" for name in sheets)
     html += "".join(script for _, script in elements.values())
     html += 2 * "".join(element for element, _ in elements.values())
     answer = {"body": html, "content_type": "text/html;charset=utf-8"}
-    page.route(f"{url}/together.html", lambda route: route.fulfill(**answer))
-    page.goto(f"{url}/together.html")
+    page.route(f"{url}/notebooks/together.html", lambda route: route.fulfill(**answer))
+    page.goto(f"{url}/notebooks/together.html")
+    page.evaluate(SEE_ALL)
     page.wait_for_function(READY)
     yield page
     page.close()
@@ -102,6 +110,7 @@ def test_they_work_on_pages_opened_from_a_file(browser, site, elements):
         tags = {match[1] for match in ELEMENT.finditer(path.read_text("utf-8"))}
         if tags - met:
             page.goto(path.as_uri())
+            page.evaluate(SEE_ALL)
             page.wait_for_function(READY)
             met |= tags
     page.close()

@@ -1,12 +1,12 @@
 """What the site does differently from Jupyter Book's defaults.
 
-- Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
-  without a formula load none of it.
 - A figure that the reader can touch is an element `<siglip-NAME>`, which `{touchable} NAME` puts on
   a page, or a cell that shows one of `siglip_lab.figures.touch`. The page then has its script and
   style sheet.
-- Nothing is loaded that no page uses or that comes from another host.
+- Nothing is loaded from another host.
 - Without a `repository.url` in `_config.yml` no button leads to one.
+
+Formulas are drawn by `formulas`; what a page finally carries is the work of `finished_pages`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.math import get_node_equation_number
 
 SCRIPTS = Path(__file__).parents[1] / "_static/js"
-
-# ------------------------------------------------------------------------------------- formulas
-
-
-def _inline_math(self, node):
-    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    self.body.append(self.encode(node.astext()) + "</span>")
-    raise nodes.SkipNode
-
-
-def _display_math(self, node):
-    self.body.append(self.starttag(node, "div", "", CLASS="math notranslate nohighlight"))
-    self.body.append(f'<div class="formula">{self.encode(node.astext())}</div>')
-    if node["number"]:
-        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
-        self.add_permalink_ref(node, "Link to this equation")
-        self.body.append("</span>")
-    self.body.append("</div>\n")
-    raise nodes.SkipNode
-
 
 # --------------------------------------------------------------------------- figures to touch
 
@@ -140,28 +119,9 @@ def one_script(name: str) -> str:
     return "\n".join(modules.values())
 
 
-# ---------------------------------------------------------------------- what each page loads
-
-
-def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
-    """Scripts and style sheets, page by page."""
-    context["script_files"][:] = [
-        script
-        for script in context["script_files"]
-        if "thebe" not in f"{getattr(script, 'filename', script)}".lower()
-        and "THEBE" not in str(getattr(script, "attributes", {}).get("body", ""))
-    ]
-    context["css_files"][:] = [
-        sheet
-        for sheet in context["css_files"]
-        if "thebe" not in f"{getattr(sheet, 'filename', sheet)}"
-    ]
+def _load_what_its_figures_need(app, pagename, templatename, context, doctree):
     if doctree is None:
         return
-    if any(doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block)))):
-        app.add_css_file("katex/katex.min.css")
-        app.add_js_file("katex/katex.min.js", loading_method="defer")
-        app.add_js_file("js/formulas.js", loading_method="defer")
     tags = {node["tag"] for node in doctree.findall(touchable)}
     for html in doctree.findall(nodes.raw):  # what a cell printed
         tags.update(re.findall(r"<siglip-([a-z-]+)", html.astext()))
@@ -170,37 +130,7 @@ def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
         app.add_js_file(None, body=one_script(tag), type="module")
 
 
-def _mend_pages(app: Sphinx, exception):
-    """Take out of the finished pages what the theme cannot be told to leave out."""
-    if exception or app.builder.format != "html":
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        html = before = page.read_text("utf-8")
-        # The style sheets draw the icons: 1.4 MB of script that does it again is not needed.
-        html = re.sub(r"\s*<(script|link)\b[^>]*fontawesome\.js[^>]*>(</script>)?", "", html)
-        # A label that hides the visible words from a screen reader.
-        html = re.sub(r'(<label class="sidebar-toggle[^>]*?) aria-label="[^"]*"', r"\1", html)
-        if html != before:
-            page.write_text(html, "utf-8")
-    for script in Path(app.outdir).glob("_static/scripts/fontawesome.js*"):
-        script.unlink()
-    for script in Path(app.outdir).glob("_static/sphinx-thebe.*"):
-        script.unlink()
-    _mend_search(Path(app.outdir) / "_static/searchtools.js")
-
-
-def _mend_search(script: Path):
-    """Look a word up among the index's own words only, as Sphinx 8 does. Before, the words that
-    every JavaScript object has (constructor, __proto__) were found there, and stopped the search.
-    """
-    text = script.read_text("utf-8")
-    for terms in ("terms", "titleTerms"):
-        lookup = f"files: {terms}[word]"
-        if text.count(lookup) != 1:
-            raise ExtensionError(f"{script}: expected {lookup!r} once; is it mended in Sphinx now?")
-        mended = f"files: {terms}.hasOwnProperty(word) ? {terms}[word] : undefined"
-        text = text.replace(lookup, mended)
-    script.write_text(text, "utf-8")
+# ------------------------------------------------------------------------- what is left out
 
 
 def _leave_thebe_out(app, config):
@@ -226,14 +156,10 @@ def _keep_colons(app, what, name, obj, options, lines):
 
 
 def setup(app: Sphinx):
-    app.add_html_math_renderer(
-        "katex", inline_renderers=(_inline_math, None), block_renderers=(_display_math, None)
-    )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("touchable", Touchable)
     app.connect("config-inited", _button_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
-    app.connect("html-page-context", _load_what_the_page_uses, priority=900)
-    app.connect("build-finished", _mend_pages, priority=900)
+    app.connect("html-page-context", _load_what_its_figures_need, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

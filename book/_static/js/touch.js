@@ -44,6 +44,34 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const Element = globalThis.HTMLElement ?? class {}; // node has none, and may read the formulas
 let born = 0;
 
+// Resolves when the element is near the screen.
+const near = (element) =>
+  new Promise((resolve) => {
+    const watch = new IntersectionObserver(
+      (entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        watch.disconnect();
+        resolve();
+      },
+      { rootMargin: "25%" },
+    );
+    watch.observe(element);
+  });
+
+// The exact pixels of a picture, which the page shows in less than that, come from a script.
+const exact = (picture) =>
+  new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.src = picture.dataset.exact;
+    script.addEventListener("told", ({ detail }) => {
+      picture.removeAttribute("loading");
+      picture.src = detail;
+      script.remove();
+      resolve();
+    });
+    document.head.append(script);
+  });
+
 // A figure's `data` come as JSON. `render` makes the controls, once; `draw` shows what they say, and
 // is called again when the page turns dark or light.
 export class Touchable extends Element {
@@ -51,6 +79,9 @@ export class Touchable extends Element {
     if (this.data) return; // it only moved
     this.data = JSON.parse(this.dataset.json ?? "{}");
     this.key = `${this.localName}-${born++}`; // begins the ids and the names of its radio buttons
+    const pictures = this.all("img[data-exact]");
+    if (pictures.length) await near(this);
+    await Promise.all(pictures.map(exact));
     await this.render(this.data);
     this.draw();
     const theme = new MutationObserver(() => this.draw());
