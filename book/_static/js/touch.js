@@ -43,7 +43,7 @@ export const radios = (name, words, chosen = 0, around = (word) => `<span>${word
 // from which values to which it goes; then `x` and `y` place a value, and `at` is what lies under
 // the pointer.
 export class Plot {
-  constructor(svg, { left = 36, right = 14, top = 14, bottom = 44 } = {}) {
+  constructor(svg, { left = 36, right = 14, top = 14, bottom = 46 } = {}) {
     Object.assign(this, { svg, left, right, top, bottom });
   }
 
@@ -64,9 +64,9 @@ export class Plot {
   axes(xs, ys, label, upright) {
     const text = (x, y, anchor, word) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${word}</text>`;
     return `<path d="M${this.left} ${this.top}V${this.foot}H${this.end}" />
-      ${xs.map(([x, word]) => text(this.x(x), this.foot + 18, "middle", word)).join("")}
-      ${ys.map(([y, word]) => text(this.left - 7, this.y(y) + 4, "end", word)).join("")}
-      ${text((this.left + this.end) / 2, this.foot + 38, "middle", label)}
+      ${xs.map(([x, word]) => text(this.x(x), this.foot + 20, "middle", word)).join("")}
+      ${ys.map(([y, word]) => text(this.left - 10, this.y(y) + 4, "end", word)).join("")}
+      ${text((this.left + this.end) / 2, this.foot + 40, "middle", label)}
       ${text(this.left + 9, this.top + 5, "start", upright)}`;
   }
 }
