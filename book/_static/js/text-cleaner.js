@@ -116,6 +116,7 @@ class TextCleaner extends Touchable {
 
   draw() {
     const text = this.field.value;
+    this.press("example", EXAMPLES.indexOf(text));
     const places = PLACES[this.chosen("places")];
     const cuts = CLEANINGS.map(([, clean]) => this.vocabulary.pieces(text, clean));
     this.sayAll(".tc-cleanings code", CLEANINGS.map(([, clean]) => clean(text) || "(nothing)"));
