@@ -121,23 +121,28 @@ def _depart_touchable(self, node):
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
 
 
-def one_script(name: str) -> str:
-    """The module `NAME.js` and all that it imports as one text, which a page can have in itself:
-    no browser lets a page that was opened from a file load a module."""
-    modules = {}
+def modules(name: str) -> dict[str, str]:
+    """The module `NAME.js` after all that it imports: name -> text without imports and exports."""
+    found = {}
 
     def add(name):
         text = (SCRIPTS / f"{name}.js").read_text("utf-8")
         for needed in IMPORT.findall(text):
-            if needed not in modules:
+            if needed not in found:
                 add(needed)
         text = IMPORT.sub("", text)
         if re.search(r"^import|^export (default|\{|\*)|</script", text, re.MULTILINE):
             raise ExtensionError(f"{name}.js has more than named imports and exports")
-        modules[name] = re.sub("^export ", "", text, flags=re.MULTILINE)
+        found[name] = re.sub("^export ", "", text, flags=re.MULTILINE)
 
     add(name)
-    return "\n".join(modules.values())
+    return found
+
+
+def one_script(name: str) -> str:
+    """The same as one text, which a page can have in itself: no browser lets a page that was opened
+    from a file load a module."""
+    return "\n".join(modules(name).values())
 
 
 # ---------------------------------------------------------------------- what each page loads
@@ -165,9 +170,12 @@ def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
     tags = {node["tag"] for node in doctree.findall(touchable)}
     for html in doctree.findall(nodes.raw):  # what a cell printed
         tags.update(re.findall(r"<siglip-([a-z-]+)", html.astext()))
+    sheets = {path.stem for path in (SCRIPTS.parent / "css").glob("*.css")}
     for tag in sorted(tags):
-        app.add_css_file(f"css/{tag}.css")
-        app.add_js_file(None, body=one_script(tag), type="module")
+        parts = modules(tag)  # a part that several figures share may have a style sheet, too
+        for name in sorted(parts.keys() & sheets):
+            app.add_css_file(f"css/{name}.css")
+        app.add_js_file(None, body="\n".join(parts.values()), type="module")
 
 
 def _mend_pages(app: Sphinx, exception):

@@ -111,10 +111,12 @@ export const snap = (item) =>
 
 // ---- painting ------------------------------------------------------------------------------------
 
-// Smooth, at any size, for the eye.
-export function paint(context, { background, items }, size) {
-  context.fillStyle = css(background);
-  context.fillRect(0, 0, size, size);
+// Smooth, at any size, for the eye; without its sheet where only the items are wanted.
+export function paint(context, { background, items }, size, sheet = true) {
+  if (sheet) {
+    context.fillStyle = css(background);
+    context.fillRect(0, 0, size, size);
+  }
   for (const item of items) {
     if (isStamp(item)) {
       context.beginPath();
