@@ -3,8 +3,8 @@
 - Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
   without a formula load none of it.
 - A figure that the reader can touch is an element `<siglip-NAME>`, which `{touchable} NAME` puts on
-  a page, or a cell that shows one of `siglip_lab.figures.touch`. The page then has its script and
-  style sheet.
+  a page, `{explorer}` or a cell that shows one of `siglip_lab.figures.touch`. The page then has its
+  script and style sheets.
 - Nothing is loaded that no page uses or that comes from another host.
 - Without a `repository.url` in `_config.yml` no button leads to one.
 """
@@ -25,6 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.math import get_node_equation_number
+
+from siglip_lab.figures import touch
 
 SCRIPTS = Path(__file__).parents[1] / "_static/js"
 
@@ -91,6 +93,13 @@ class Touchable(SphinxDirective):
         relative, path = self.env.relfn2path(name)
         self.env.note_dependency(relative)
         return Path(path)
+
+
+class Explorer(SphinxDirective):
+    """`{explorer}`: the figure of `siglip_lab.figures.touch`, as a cell shows it."""
+
+    def run(self):
+        return [nodes.raw("", touch.Explorer()._repr_html_(), format="html")]
 
 
 def _embedded(path: Path, alt: str) -> str:
@@ -241,6 +250,7 @@ def setup(app: Sphinx):
     )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("touchable", Touchable)
+    app.add_directive("explorer", Explorer)
     app.connect("config-inited", _buttons_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)

@@ -69,7 +69,9 @@ export class Drawing {
           <button type="button" class="dr-shuffle" data-act="shuffle">${ICONS.shuffle} Shuffle</button>
         </div>
       </div>
-      <p class="dr-hint"></p>`;
+      <div class="dr-words"><p class="dr-hint"></p>
+        <p class="dr-keys">Arrow keys move. Enter adds, takes or lets go; Delete removes. With the
+          brush, Shift and an arrow draw.</p></div>`;
     this.sheet = place.querySelector("canvas");
     this.listen();
     this.draw();
@@ -317,7 +319,8 @@ export class Drawing {
     }
     this.place.style.setProperty("--fill", css(COLOURS[shown.colour]));
     this.place.querySelector("[data-act=undo]").disabled = !this.before.length;
-    sheet.setAttribute("aria-label", `Drawing: ${describe(scene)}. ${this.hint(shown)}`);
+    sheet.setAttribute("aria-label", `Drawing: ${describe(scene)}. ${this.hint(shown)} ${
+      this.place.querySelector(".dr-keys").textContent}`);
     this.place.querySelector(".dr-hint").textContent = this.hint(shown);
   }
 
@@ -335,12 +338,10 @@ export class Drawing {
 
   hint({ tool, colour }) {
     if (this.taken !== null) {
-      return `The ${colour} ${tool} is yours: drag it, change its colour, shape or size; `
-        + "the key Delete removes it.";
+      return `You hold the ${colour} ${tool}: drag it, or change its colour, shape or size.`;
     }
-    if (tool === "brush") return `Draw in ${colour}. By keyboard: Shift and the arrow keys.`;
-    if (tool === "eraser") return "Rub out. By keyboard: Shift and the arrow keys.";
-    return `Press on the sheet to place a ${colour} ${tool}, or on a shape to take it. `
-      + "By keyboard: arrow keys and Enter.";
+    if (tool === "brush") return `Draw in ${colour}.`;
+    if (tool === "eraser") return "Rub out what is too much.";
+    return `Press on the sheet to add a ${colour} ${tool}, or on a shape to take hold of it.`;
   }
 }

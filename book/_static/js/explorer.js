@@ -36,9 +36,10 @@ class Explorer extends Touchable {
 
     this.innerHTML = `
       <div class="ex-top">
-        <div class="ex-draw"><p class="ex-title"><b>1</b> Draw</p><div class="ex-drawing"></div></div>
+        <div class="ex-draw"><p class="ex-title"><b>1</b> Draw
+          <span>Drag the circles. Add more.</span></p><div class="ex-drawing"></div></div>
         <div class="ex-ask">
-          <p class="ex-title"><b>2</b> Ask <span>How likely does each caption belong to it?</span></p>
+          <p class="ex-title"><b>2</b> Ask <span>Does the caption fit the drawing?</span></p>
           <ol class="ex-captions"></ol>
           <div class="ex-row">
             <button type="button" data-kind="add" data-i="0">+ Add a caption</button>
@@ -50,7 +51,8 @@ class Explorer extends Touchable {
             <button type="button" data-kind="tour" data-i="0">Guided tour</button>
             <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
           </div>
-          <p class="ex-status" role="status"></p>
+          <p class="ex-status" role="status">The model is tiny: ${parameters} numbers, trained on
+            drawings of one to four shapes of one colour.</p>
         </div>
       </div>
       <p class="ex-title ex-inside"><b>3</b> Look inside
@@ -201,7 +203,7 @@ class Explorer extends Touchable {
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
       const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      this.say(".ex-status", `${this.parameters} parameters answered in ${speed}, in this page.`);
+      this.say(".ex-status", `tiny, ${this.parameters} numbers, answered in ${speed}, in this page.`);
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {

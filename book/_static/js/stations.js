@@ -138,7 +138,7 @@ class Pixels extends Station {
       <div class="st-pair">
         <div class="st-picture"><canvas role="img" aria-label="The 40 by 40 pixels"></canvas>
           <span class="st-cell-mark"></span></div>
-        <div><p class="st-say"></p><table class="st-numbers">
+        <div><code class="st-where"></code><table class="st-numbers">
           <thead><tr><td></td><th scope="col">level</th><th scope="col">number</th></tr></thead>
           <tbody>${["R", "G", "B"].map(row).join("")}</tbody></table></div>
       </div>`;
@@ -150,7 +150,7 @@ class Pixels extends Station {
     pixels(this.find("canvas"), tensor, this.channel ? this.channel - 1 : null);
     const [x, y] = this.at;
     this.mark(".st-cell-mark", 40, 40, x, y);
-    this.say(`pixel_values[0, :, ${y}, ${x}]`);
+    this.find(".st-where").textContent = `[0, :, ${y}, ${x}]`;
     const numbers = range(3).map((c) => part(tensor, 0, c, y, x)[0]);
     const cells = this.body.querySelectorAll("tbody td");
     numbers.forEach((value, c) => {
@@ -158,6 +158,30 @@ class Pixels extends Station {
       cells[2 * c + 1].textContent = signed(value, 3);
     });
   }
+}
+
+// The 36 patches apart, and the margin that belongs to none. Gives the picture of the 40 x 40 pixels.
+function squares(canvas, tensor, { mistake }, mark) {
+  const picture = new OffscreenCanvas(40, 40);
+  pixels(picture, tensor);
+  const { pen, width } = clean(canvas);
+  pen.imageSmoothingEnabled = false;
+  const gap = width > 100 ? 3 : 1;
+  const step = (width * 0.9) / SIDE;
+  for (let i = 0; i < SIDE * SIDE; i++) {
+    const [x, y] = [i % SIDE, Math.floor(i / SIDE)];
+    pen.drawImage(picture, x * SIDE, y * SIDE, SIDE, SIDE, x * step, y * step, step - gap,
+      step - gap);
+  }
+  pen.drawImage(picture, 36, 0, 4, 40, SIDE * step, 0, width / 10, width);
+  pen.drawImage(picture, 0, 36, 36, 4, 0, SIDE * step, SIDE * step, width / 10);
+  pen.fillStyle = tone(mistake, 0.75);
+  pen.fillRect(SIDE * step, 0, width, width);
+  pen.fillRect(0, SIDE * step, SIDE * step, width);
+  if (mark !== undefined) {
+    frame(pen, (mark % SIDE) * step - gap / 2, Math.floor(mark / SIDE) * step - gap / 2, step);
+  }
+  return picture;
 }
 
 class Patches extends Station {
@@ -174,7 +198,7 @@ class Patches extends Station {
   }
 
   thumb(canvas) {
-    this.squares(canvas);
+    squares(canvas, this.tensor("pixel_values"), this.colours);
   }
 
   render() {
@@ -188,12 +212,12 @@ class Patches extends Station {
 
   draw() {
     const { patch } = this.home;
-    this.squares(this.find(".st-square"), patch);
+    const tensor = this.tensor("pixel_values");
+    const picture = squares(this.find(".st-square"), tensor, this.colours, patch);
     const [row, column] = [Math.floor(patch / SIDE), patch % SIDE].map((at) => at * SIDE);
     const { pen, width } = clean(this.find(".st-lens"));
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(this.picture, column, row, SIDE, SIDE, 0, 0, width, width);
-    const tensor = this.tensor("pixel_values");
+    pen.drawImage(picture, column, row, SIDE, SIDE, 0, 0, width, width);
     const numbers = range(3).flatMap((c) =>
       range(SIDE).flatMap((y) => part(tensor, 0, c, row + y).slice(column, column + SIDE)),
     );
@@ -201,39 +225,15 @@ class Patches extends Station {
     this.say(`${where(patch)}: 3 · 6 · 6 = 108 numbers from ${signed(least, 2)} to `
       + `${signed(most, 2)}`);
   }
-
-  squares(canvas, mark) {
-    this.picture ??= new OffscreenCanvas(40, 40);
-    pixels(this.picture, this.tensor("pixel_values"));
-    const { pen, width } = clean(canvas);
-    pen.imageSmoothingEnabled = false;
-    const gap = width > 100 ? 3 : 1;
-    const step = (width * 0.9) / SIDE;
-    for (let i = 0; i < SIDE * SIDE; i++) {
-      const [x, y] = [i % SIDE, Math.floor(i / SIDE)];
-      pen.drawImage(this.picture, x * SIDE, y * SIDE, SIDE, SIDE, x * step, y * step, step - gap,
-        step - gap);
-    }
-    pen.drawImage(this.picture, 36, 0, 4, 40, SIDE * step, 0, width / 10, width);
-    pen.drawImage(this.picture, 0, 36, 36, 4, 0, SIDE * step, SIDE * step, width / 10);
-    pen.fillStyle = tone(this.colours.mistake, 0.75);
-    pen.fillRect(SIDE * step, 0, width, width);
-    pen.fillRect(0, SIDE * step, SIDE * step, width);
-    if (mark === undefined) return;
-    frame(pen, (mark % SIDE) * step - 1, Math.floor(mark / SIDE) * step - 1, step);
-  }
 }
 
 // A heat map of tokens, without and with their positions, for either side.
 class Tokens extends Station {
   kind = 2;
+  beside = ""; // the words
 
   wanted() {
     return [this.bare, this.full];
-  }
-
-  values(name) {
-    return part(this.tensor(name), this.row);
   }
 
   // Numbers of what is chosen, token by token.
@@ -251,8 +251,9 @@ class Tokens extends Station {
 
   render() {
     const words = [this.what, "+ position", "= token"];
-    this.body.innerHTML = `<div class="pills">${this.choices("kind", words)}</div>
-      ${heatMap("tokens", `${this.count} tokens of 72 numbers`)}<p class="st-say"></p>`;
+    this.body.innerHTML = `<div class="pills">${this.choices("kind", words, "show")}</div>
+      ${heatMap("tokens", `${this.count} tokens of 72 numbers`)}
+      <div class="st-beside">${this.beside}<p class="st-say"></p></div>`;
     this.points(this.find("canvas"), WIDTH, this.count, () => [this.home.number, this.token],
       (column, row) => {
         this.home.number = column;
@@ -291,6 +292,16 @@ class ImageTokens extends Tokens {
   count = SIDE * SIDE;
   bare = `${VISION}.embeddings.patch_embedding`;
   full = `${VISION}.embeddings`;
+  beside = `<canvas class="st-mini" aria-hidden="true"></canvas>`;
+
+  wanted() {
+    return [...super.wanted(), "pixel_values"];
+  }
+
+  draw() {
+    super.draw();
+    squares(this.find(".st-mini"), this.tensor("pixel_values"), this.colours, this.home.patch);
+  }
 
   // The convolution's output is [1, 72, 6, 6]: a picture of numbers, not yet a list of tokens.
   values(name) {
@@ -732,12 +743,11 @@ class Probability extends Station {
   render() {
     this.body.innerHTML = `
       <p class="st-equation"></p>
-      <canvas class="st-curve" role="img" aria-label="The captions on the sigmoid curve"></canvas>
-      <p class="st-say"></p>`;
+      <canvas class="st-curve" role="img" aria-label="The captions on the sigmoid curve"></canvas>`;
   }
 
   draw() {
-    const { answer, chosen, captions } = this.home;
+    const { answer, chosen } = this.home;
     const logit = answer.logits[chosen];
     if (logit === undefined) return;
     this.curve(this.find("canvas"), 5, true);
@@ -745,9 +755,8 @@ class Probability extends Station {
     this.find(".st-equation").innerHTML =
       `<i>t</i> · cosine + <i>b</i> = ${fixed(t, 2)} · ${fixed(answer.cosines[chosen], 3)}
         ${b < 0 ? "−" : "+"} ${fixed(Math.abs(b), 2)}
-        = <b class="c-joint">logit ${signed(logit, 2)}</b>`;
-    this.say(`“${captions[chosen]}”: logit ${signed(logit, 2)}, p = `
-      + `${percent(answer.probabilities[chosen])}`);
+        = <b>logit ${signed(logit, 2)}</b> <span>→</span>
+        <b class="c-joint">p = ${percent(answer.probabilities[chosen])}</b>`;
   }
 
   curve(canvas, radius, words = false) {
