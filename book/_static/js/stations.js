@@ -2,7 +2,7 @@
 // the figure they stand in: it has the answer of the model, the drawing, the caption that is followed,
 // and the patch, the piece and the number that the reader points at, which all stations share.
 
-import { bars, clean, frame, heat, largest, pixels, tone, veils } from "./heat.js";
+import { bars, clean, frame, heat, largest, margin, pixels, tone, veils } from "./heat.js";
 import { clamp, fixed, percent, radios, range, sigmoid, signed, sum } from "./touch.js";
 
 const SIDE = 6; // patches in a row, and pixels in a patch's
@@ -175,9 +175,7 @@ function squares(canvas, tensor, { mistake }, mark) {
   }
   pen.drawImage(picture, 36, 0, 4, 40, SIDE * step, 0, width / 10, width);
   pen.drawImage(picture, 0, 36, 36, 4, 0, SIDE * step, SIDE * step, width / 10);
-  pen.fillStyle = tone(mistake, 0.75);
-  pen.fillRect(SIDE * step, 0, width, width);
-  pen.fillRect(0, SIDE * step, SIDE * step, width);
+  margin(pen, width, SIDE * step, tone(mistake, 0.75));
   if (mark !== undefined) {
     frame(pen, (mark % SIDE) * step - gap / 2, Math.floor(mark / SIDE) * step - gap / 2, step);
   }
