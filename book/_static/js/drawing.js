@@ -17,6 +17,9 @@ const STEP = 0.025; // of an arrow key
 const DENSE = 0.012; // points of a stroke are at least so far apart
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+// Of a scene: its items are replaced, never changed.
+const copy = (scene) => ({ ...scene, items: [...scene.items] });
+
 const icon = (paths) =>
   `<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">${paths}</svg>`;
 const line = (d) =>
@@ -44,7 +47,7 @@ const button = (kind, value, name, inside, extra = "") =>
 export class Drawing {
   // `place` is emptied; `shuffled` may be given for what else follows from a new scene.
   constructor(place, scene, changed, { shuffled = () => {}, seed = 1 } = {}) {
-    Object.assign(this, { place, scene, changed, shuffled, seed });
+    Object.assign(this, { place, scene: copy(scene), changed, shuffled, seed });
     Object.assign(this, { tool: "circle", colour: "red", size: "large", taken: null, before: [] });
     const [first] = scene.items.filter(isStamp);
     if (first) Object.assign(this, { tool: first.shape, colour: colourName(first.fill) });
@@ -98,21 +101,25 @@ export class Drawing {
   // Another scene; it can be undone.
   show(scene) {
     this.keep();
-    this.scene = scene;
-    this.taken = null;
+    this.scene = copy(scene);
+    this.letGo();
     this.after();
+  }
+
+  letGo() {
+    this.hand = this.taken = null;
   }
 
   undo() {
     if (!this.before.length) return;
     this.scene = this.before.pop();
-    this.taken = null;
+    this.letGo();
     this.after();
   }
 
-  // The scene before what comes now: objects are replaced, never changed, so this copies no numbers.
+  // For `undo`, before something changes.
   keep() {
-    this.before.push({ ...this.scene, items: [...this.scene.items] });
+    this.before.push(copy(this.scene));
     if (this.before.length > 100) this.before.shift();
   }
 
@@ -196,11 +203,14 @@ export class Drawing {
       this.taken = null;
       return this.draw();
     }
-    this.keep();
+    if (place === null) this.keep();
+    let kept = place === null;
     this.taken = place;
     const moved = place ?? this.scene.items.push(this.stamp(x, y)) - 1;
     const { x: startX, y: startY } = this.scene.items[moved];
     this.hand = (u, v) => {
+      if (!kept) this.keep();
+      kept = true;
       this.replace(moved, { x: clamp(startX + u - x, 0, 1), y: clamp(startY + v - y, 0, 1) });
       this.after();
     };

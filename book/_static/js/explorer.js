@@ -51,8 +51,8 @@ class Explorer extends Touchable {
             <button type="button" data-kind="tour" data-i="0">Guided tour</button>
             <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
           </div>
-          <p class="ex-status" role="status">The model is tiny: ${parameters} numbers, trained on
-            drawings of one to four shapes of one colour.</p>
+          <p class="ex-status" role="status">The model, tiny, has ${parameters} numbers and
+            learned from drawings like this one.</p>
         </div>
       </div>
       <p class="ex-title ex-inside"><b>3</b> Look inside
@@ -320,7 +320,9 @@ class Explorer extends Touchable {
 
   drawStations() {
     if (!this.stations || !this.clientWidth) return;
-    this.colours = palette(this);
+    const { theme } = document.documentElement.dataset;
+    if (theme !== this.theme || !this.colours) this.colours = palette(this);
+    this.theme = theme;
     const followed = this.answered[this.chosen];
     this.say(".ex-text .ex-side-name span", followed ? `“${followed}”` : "");
     for (const station of this.stations) {
