@@ -3,7 +3,7 @@
 
 import { Drawing } from "./drawing.js";
 import { palette } from "./heat.js";
-import { captionsFor, describe, fromLink, isLink, toLink } from "./scenes.js";
+import { captionsFor, describe, fromLink, isLink, isUsual, toLink } from "./scenes.js";
 import { STATIONS } from "./stations.js";
 import { tiny } from "./tiny.js";
 import { TOUR } from "./tour.js";
@@ -63,7 +63,7 @@ class Explorer extends Touchable {
             <ol></ol></div>`).join("")}
       </div>
       <p class="ex-aloud" aria-live="polite"></p>
-      <div class="ex-foot"><div class="ex-dock">
+      <div class="ex-foot"><div class="ex-dock" inert>
         <div class="ex-at-hand">
           <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing">
           </canvas>
@@ -126,9 +126,15 @@ class Explorer extends Touchable {
     globalThis.addEventListener("hashchange", () => this.readLink());
     new ResizeObserver(() => this.drawStations()).observe(this);
     // Where the sheet is out of sight, and something is open that follows it, a small one is at hand.
-    new IntersectionObserver(([{ isIntersecting: seen, boundingClientRect: { top } }]) =>
-      this.classList.toggle("ex-away", !seen && top < 0),
-    ).observe(this.find(".ex-captions"));
+    new IntersectionObserver(([{ isIntersecting: seen, boundingClientRect: { top } }]) => {
+      this.classList.toggle("ex-away", !seen && top < 0);
+      this.dock();
+    }).observe(this.find(".ex-captions"));
+  }
+
+  dock() {
+    const has = (name) => this.classList.contains(name);
+    this.find(".ex-dock").inert = !(has("ex-touring") || (has("ex-away") && this.open.size));
   }
 
   fields() {
@@ -178,6 +184,7 @@ class Explorer extends Touchable {
     if (open) this.open.add(id);
     else this.open.delete(id);
     this.classList.toggle("ex-opened", this.open.size > 0);
+    this.dock();
     const item = this.find(`[data-id="${id}"]`);
     const body = item.querySelector(".ex-open");
     body.hidden = !open;
@@ -213,7 +220,7 @@ class Explorer extends Touchable {
   }
 
   wanted() {
-    return [...new Set(this.stations.flatMap((station) => station.wanted()))];
+    return [...new Set(this.stations.flatMap((each) => each.wanted(this.open.has(each.id))))];
   }
 
   async ask() {
@@ -230,7 +237,10 @@ class Explorer extends Touchable {
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
       const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      this.say(".ex-status", `tiny, ${this.parameters} numbers, answered in ${speed}, in this page.`);
+      const words = isUsual(shown)
+        ? `, with ${this.parameters} numbers, here in this page.`
+        : ". It learned from one to four shapes of a kind: this is new to it.";
+      this.say(".ex-status", `tiny answered in ${speed}${words}`);
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
@@ -388,6 +398,7 @@ class Explorer extends Touchable {
       this.placeCaptions();
       this.tour.hidden = false;
       this.classList.add("ex-touring");
+      this.dock();
     }
     const last = step === TOUR.length - 1;
     this.tour.innerHTML = `
@@ -412,6 +423,7 @@ class Explorer extends Touchable {
     this.tour.hidden = true;
     this.tour.innerHTML = "";
     this.classList.remove("ex-touring");
+    this.dock();
     this.find("[data-kind=tour]").focus({ preventScroll: true });
   }
 }

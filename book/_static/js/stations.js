@@ -29,6 +29,7 @@ class Station {
     this.home = home;
   }
 
+  // Names of the tensors that it shows: on its card, and once it is open.
   wanted() {
     return [];
   }
@@ -230,8 +231,8 @@ class Tokens extends Station {
   kind = 2;
   beside = ""; // the words
 
-  wanted() {
-    return [this.bare, this.full];
+  wanted(open) {
+    return open ? [this.bare, this.full] : [this.full];
   }
 
   // Numbers of what is chosen, token by token.
@@ -292,8 +293,8 @@ class ImageTokens extends Tokens {
   full = `${VISION}.embeddings`;
   beside = `<canvas class="st-mini" aria-hidden="true"></canvas>`;
 
-  wanted() {
-    return [...super.wanted(), "pixel_values"];
+  wanted(open) {
+    return [...super.wanted(open), "pixel_values"];
   }
 
   draw() {
@@ -603,8 +604,8 @@ class LastToken extends Station {
   last = `${TEXT}.final_layer_norm`;
   head = `${TEXT}.head`;
 
-  wanted() {
-    return [this.last, this.head];
+  wanted(open) {
+    return open ? [this.last, this.head] : [this.last];
   }
 
   thumb(canvas) {
