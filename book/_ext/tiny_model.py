@@ -1,0 +1,45 @@
+"""Puts the embedded model `tiny` on the site, for `_static/js/model`: its weights in half precision,
+with the configuration in the header, and its vocabulary with scores."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import save
+from sphinx.application import Sphinx
+
+from siglip_lab.model import SigLIP
+from siglip_lab.processor import Processor
+
+
+def weights() -> bytes:
+    """The file `model.safetensors`, every number rounded to float16."""
+    model = SigLIP.from_pretrained("tiny")
+    tensors = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    return save(tensors, {"config": json.dumps(asdict(model.config), separators=(",", ":"))})
+
+
+def vocabulary() -> bytes:
+    """The file `vocabulary.txt`: each piece and its log-probability, from id 3 on."""
+    words = Processor.from_pretrained("tiny").tokenizer._model
+    ids = range(words.unk_id() + 1, words.get_piece_size())
+    return " ".join(f"{words.id_to_piece(i)} {words.get_score(i):.9g}" for i in ids).encode()
+
+
+def _write(app: Sphinx, exception):
+    if exception or app.builder.format != "html":
+        return
+    folder = Path(app.outdir) / "_static/tiny"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("model.safetensors", weights()), ("vocabulary.txt", vocabulary())):
+        part = folder / f"{name}.part"
+        part.write_bytes(content)
+        os.replace(part, folder / name)
+
+
+def setup(app: Sphinx):
+    app.connect("build-finished", _write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
