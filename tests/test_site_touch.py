@@ -116,6 +116,13 @@ def test_a_script_has_each_module_once_and_in_order(book_site, tmp_path, monkeyp
     )
     lines = [line for line in book_site.one_script("top").splitlines() if line]
     assert lines == ["const low = 1;", "const mid = low;", "mid + low;"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/side.js").write_text('import { low } from "../low.js";\nlow;\n')
+    (tmp_path / "far.js").write_text(
+        'import { low } from "./low.js";\nimport { side } from "./in/side.js";\nside;\n'
+    )
+    lines = [line for line in book_site.one_script("far").splitlines() if line]
+    assert lines == ["const low = 1;", "low;", "side;"]
     (tmp_path / "odd.js").write_text('import low from "./low.js";\n')
     with pytest.raises(ExtensionError, match="odd.js"):
         book_site.one_script("odd")

@@ -118,7 +118,7 @@ def _depart_touchable(self, node):
     self.body.append(f"</siglip-{node['tag']}>\n")
 
 
-IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[\w./-]+)\.js";\n', re.MULTILINE)
 
 
 def one_script(name: str) -> str:
@@ -126,17 +126,18 @@ def one_script(name: str) -> str:
     no browser lets a page that was opened from a file load a module."""
     modules = {}
 
-    def add(name):
-        text = (SCRIPTS / f"{name}.js").read_text("utf-8")
+    def add(path):
+        text = path.read_text("utf-8")
         for needed in IMPORT.findall(text):
-            if needed not in modules:
-                add(needed)
+            module = (path.parent / f"{needed}.js").resolve()
+            if module not in modules:
+                add(module)
         text = IMPORT.sub("", text)
         if re.search(r"^import|^export (default|\{|\*)|</script", text, re.MULTILINE):
-            raise ExtensionError(f"{name}.js has more than named imports and exports")
-        modules[name] = re.sub("^export ", "", text, flags=re.MULTILINE)
+            raise ExtensionError(f"{path.name} has more than named imports and exports")
+        modules[path] = re.sub("^export ", "", text, flags=re.MULTILINE)
 
-    add(name)
+    add((SCRIPTS / f"{name}.js").resolve())
     return "\n".join(modules.values())
 
 
