@@ -83,7 +83,7 @@ const { tiny } = await import("../_static/js/tiny.js");
 globalThis.model = await tiny();
 globalThis.decode = ({ width, height, data }) =>
   ({ width, height, data: Uint8ClampedArray.from(atob(data), (c) => c.charCodeAt(0)) });
-const plain = (array) => (array.length !== undefined && array.BYTES_PER_ELEMENT ? [...array] : array);
+const plain = (value) => (ArrayBuffer.isView(value) ? [...value] : value);
 globalThis.ask = async (picture, captions, wanted) => {
   const { tensors, ...answer } = await model.run({ image: decode(picture), captions, wanted });
   const shapes = Object.fromEntries(Object.entries(tensors).map(([k, t]) => [k, t.shape]));

@@ -1,5 +1,7 @@
-"""Puts the embedded model `tiny` on the site, for `_static/js/model`: its weights in half precision,
-with the configuration in the header, and its vocabulary with scores."""
+"""Puts the embedded model `tiny` on the site, for `_static/js/model`.
+
+Its weights in half precision, with the configuration in the header, and its vocabulary with scores.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ let starting; // the worker of the page, once a figure has asked for it
 const start = () =>
   new Promise((resolve, reject) => {
     if (location.protocol === "file:") {
-      throw new Error("A page that was opened from a file cannot load the model: run `make serve`.");
+      throw new Error("A page opened from a file cannot load the model: run `make serve`.");
     }
     const root = new URL(document.documentElement.dataset.content_root ?? "", document.baseURI);
     const worker = new Worker(new URL("_static/js/model/worker.js", root), { type: "module" });
@@ -33,7 +33,7 @@ const start = () =>
       else open.get(number).resolve(answer);
       open.delete(number);
     };
-    worker.onerror = () => reject(new Error("The model could not be loaded: is the site still there?"));
+    worker.onerror = () => reject(new Error("The model cannot be loaded: is the site still there?"));
   });
 
 class Tiny {
@@ -50,8 +50,8 @@ class Tiny {
     });
   }
 
-  // For questions that follow a moving hand: while one is answered, only the last of those that come
-  // is kept; the others give undefined.
+  // For questions that follow a moving hand: while one is answered, only the last of those that
+  // come is kept; the others give undefined.
   async newest(question) {
     this.next = question;
     await this.working.catch(() => {});
@@ -63,8 +63,8 @@ class Tiny {
 
 let asked = 0;
 
-// One worker a page; to each caller its own `newest`. Where it fails, the error says why in words for
-// the reader, and the next call tries again.
+// One worker a page; to each caller its own `newest`. Where it fails, the error says why in words
+// for the reader, and the next call tries again.
 export async function tiny() {
   starting ??= start().catch((error) => {
     starting = undefined;

@@ -2,7 +2,7 @@
 
 import { Tensor } from "./tensor.js";
 
-// An image { width, height, data }, RGBA as a canvas gives it, to pixel values [3, S, S] in [-1, 1].
+// An image { width, height, data }, RGBA as a canvas has it, to pixel values [3, S, S] in [-1, 1].
 export function preprocess(image, size) {
   const { width, height } = image;
   const { rgb } = resize({ rgb: loadImage(image), width, height }, size);
