@@ -3,8 +3,8 @@
 - Formulas are drawn in the reader's browser by the KaTeX that ships in `_static/katex`; pages
   without a formula load none of it.
 - A figure that the reader can touch is an element `<siglip-NAME>`, which `{touchable} NAME` puts on
-  a page, or a cell that shows one of `siglip_lab.figures.touch`. The page then has its script and
-  style sheet.
+  a page, `{explorer}` or a cell that shows one of `siglip_lab.figures.touch`. The page then has its
+  script and style sheets.
 - Nothing is loaded that no page uses or that comes from another host.
 - Without a `repository.url` in `_config.yml` no button leads to one.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import posixpath
 import re
 from html import escape
 from io import BytesIO
@@ -25,6 +26,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.math import get_node_equation_number
+
+from siglip_lab.figures import touch
 
 SCRIPTS = Path(__file__).parents[1] / "_static/js"
 
@@ -93,6 +96,13 @@ class Touchable(SphinxDirective):
         return Path(path)
 
 
+class Explorer(SphinxDirective):
+    """`{explorer}`: the figure of `siglip_lab.figures.touch`, as a cell shows it."""
+
+    def run(self):
+        return [nodes.raw("", touch.Explorer()._repr_html_(), format="html")]
+
+
 def _embedded(path: Path, alt: str) -> str:
     """The picture is written into the page, without its colour profile: a script may then read its
     bytes as they are, from a server or from a file."""
@@ -121,24 +131,29 @@ def _depart_touchable(self, node):
 IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[\w./-]+)\.js";\n', re.MULTILINE)
 
 
-def one_script(name: str) -> str:
-    """The module `NAME.js` and all that it imports as one text, which a page can have in itself:
-    no browser lets a page that was opened from a file load a module."""
-    modules = {}
+def modules(name: str) -> dict[str, str]:
+    """The module `NAME.js` after all that it imports: name -> text without imports and exports."""
+    found = {}
 
-    def add(path):
-        text = path.read_text("utf-8")
+    def add(name):
+        text = (SCRIPTS / f"{name}.js").read_text("utf-8")
         for needed in IMPORT.findall(text):
-            module = (path.parent / f"{needed}.js").resolve()
-            if module not in modules:
-                add(module)
+            needed = posixpath.normpath(posixpath.join(posixpath.dirname(name), needed))
+            if needed not in found:
+                add(needed)
         text = IMPORT.sub("", text)
         if re.search(r"^import|^export (default|\{|\*)|</script", text, re.MULTILINE):
-            raise ExtensionError(f"{path.name} has more than named imports and exports")
-        modules[path] = re.sub("^export ", "", text, flags=re.MULTILINE)
+            raise ExtensionError(f"{name}.js has more than named imports and exports")
+        found[name] = re.sub("^export ", "", text, flags=re.MULTILINE)
 
-    add((SCRIPTS / f"{name}.js").resolve())
-    return "\n".join(modules.values())
+    add(name)
+    return found
+
+
+def one_script(name: str) -> str:
+    """The same as one text, which a page can have in itself: no browser lets a page that was opened
+    from a file load a module."""
+    return "\n".join(modules(name).values())
 
 
 # ---------------------------------------------------------------------- what each page loads
@@ -166,9 +181,12 @@ def _load_what_the_page_uses(app, pagename, templatename, context, doctree):
     tags = {node["tag"] for node in doctree.findall(touchable)}
     for html in doctree.findall(nodes.raw):  # what a cell printed
         tags.update(re.findall(r"<siglip-([a-z-]+)", html.astext()))
+    sheets = {path.stem for path in (SCRIPTS.parent / "css").glob("*.css")}
     for tag in sorted(tags):
-        app.add_css_file(f"css/{tag}.css")
-        app.add_js_file(None, body=one_script(tag), type="module")
+        parts = modules(tag)  # a part that several figures share may have a style sheet, too
+        for name in sorted(parts.keys() & sheets):
+            app.add_css_file(f"css/{name}.css")
+        app.add_js_file(None, body="\n".join(parts.values()), type="module")
 
 
 def _mend_pages(app: Sphinx, exception):
@@ -234,6 +252,7 @@ def setup(app: Sphinx):
     )
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("touchable", Touchable)
+    app.add_directive("explorer", Explorer)
     app.connect("config-inited", _buttons_of_the_repository)
     app.connect("config-inited", _leave_thebe_out, priority=900)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)

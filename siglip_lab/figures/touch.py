@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from html import escape
 from io import BytesIO
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.figures.style import IMAGE, MISTAKE
+from siglip_lab.model import SigLIP
+from siglip_lab.processor import Processor
+from siglip_lab.toy.shapes_world import Combination, Scene, draw, random_scene
 
 __all__ = [
     "Touchable",
@@ -24,6 +30,7 @@ __all__ = [
     "AttentionMap",
     "ParameterMap",
     "ShapeExplorer",
+    "Explorer",
 ]
 
 
@@ -277,3 +284,134 @@ class ShapeExplorer(Touchable):
             parameters, flops = count_parameters(config).vision, count_flops(config).vision
             rows[name] = [f"{parameters.total:,}", f"{flops.total / 1e9:,.2f}"]
         return _table(rows, "<tr><th>image tower</th><th>parameters</th><th>GFLOPs</th></tr>")
+
+
+class Explorer(Touchable):
+    """Draw, ask in words, look inside: tiny in the page, on two red circles to begin with.
+
+    What tiny says of them comes with the page, computed in float64 from weights in half precision,
+    as the page's own file has them; so the page shows it before it fetches that file.
+    """
+
+    tag = "explorer"
+    captions = ("2 red circles", "2 circles", "large red circles", "2 blue squares")
+
+    def __init__(self):
+        scene = random_scene(1, Combination(2, "red", "circle"))
+        # What a link to the scene can say: thousandths of the canvas, whole degrees.
+        self.scene = replace(
+            scene,
+            centres=tuple((round(x, 3), round(y, 3)) for x, y in scene.centres),
+            radii=tuple(round(radius, 3) for radius in scene.radii),
+            angles=tuple(round(angle) for angle in scene.angles),
+        )
+        self.model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double().eval()
+        self.processor = Processor.from_pretrained("tiny")
+        self.inputs = self.processor(text=[*self.captions], images=[draw(self.scene)])
+        self.seen: dict[str, Tensor] = {}  # output of every module
+        for name, module in self.model.named_modules():
+            module.register_forward_hook(partial(self._keep, name))
+        with torch.no_grad():
+            pixel_values = self.inputs["pixel_values"].double()
+            self.out = self.model(pixel_values, self.inputs["input_ids"])
+
+    def __repr__(self) -> str:
+        return f"Explorer({len(self.captions)} captions)"
+
+    def _keep(self, name: str, module, inputs, output):
+        if isinstance(output, Tensor):
+            self.seen[name] = output
+
+    def data(self) -> dict:
+        cosines = (self.out.image_embeds @ self.out.text_embeds.T)[0]
+        tokenizer = self.processor.tokenizer
+        answer = {
+            "logits": _rounded(self.out.logits_per_image[0]),
+            "probabilities": _rounded(self.out.logits_per_image[0].sigmoid()),
+            "cosines": _rounded(cosines),
+            "logitScale": round(self.model.logit_scale.exp().item(), 5),
+            "logitBias": round(self.model.logit_bias.item(), 5),
+            "imageEmbeds": _rounded(self.out.image_embeds[0]),
+            "textEmbeds": [_rounded(row) for row in self.out.text_embeds],
+            "pieces": [tokenizer.pieces(caption) for caption in self.captions],
+            "ids": self.inputs["input_ids"].tolist(),
+            "tensors": {name: _in_bytes(tensor) for name, tensor in self.tensors().items()},
+        }
+        parameters = f"{sum(p.numel() for p in self.model.parameters()):,}"
+        scene = {"background": self.scene.background, "items": _stamps(self.scene)}
+        return {
+            "scene": scene,
+            "captions": self.captions,
+            "answer": answer,
+            "parameters": parameters,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the stations show small, of the texts for the first caption only."""
+        vision, text = "vision_model.embeddings", "text_model.embeddings"
+        found = {"pixel_values": self.inputs["pixel_values"], vision: self.seen[vision]}
+        found |= {name: self.seen[name][:1] for name in (text, "text_model.final_layer_norm")}
+        for tower in ("vision_model", "text_model"):
+            name = f"{tower}.encoder.layers.0.self_attn"
+            q, k = (self.seen[f"{name}.{part}_proj"][:1] for part in "qk")
+            found[f"{name}.weights"] = self._weights(q, k)
+        head = self.model.vision_model.head
+        matrices, biases = (
+            weights.chunk(3)
+            for weights in (head.attention.in_proj_weight, head.attention.in_proj_bias)
+        )
+        tokens = self.seen["vision_model.post_layernorm"]
+        q, k = (
+            F.linear(x, matrices[i], biases[i]).detach() for i, x in enumerate((head.probe, tokens))
+        )
+        found["vision_model.head.attention.weights"] = self._weights(q, k)
+        return found
+
+    def _weights(self, q: Tensor, k: Tensor) -> Tensor:
+        heads = self.model.config.vision.num_heads
+        q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))  # [B, H, N, d]
+        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)
+
+    def fallback(self) -> str:
+        background, fill = (f"rgb{colour}" for colour in (self.scene.background, self.scene.fill))
+        circles = "".join(
+            f'<circle cx="{x}" cy="{y}" r="{0.92 * radius:.4f}" fill="{fill}"/>'
+            for (x, y), radius in zip(self.scene.centres, self.scene.radii, strict=True)
+        )
+        drawing = (
+            '<svg viewBox="0 0 1 1" width="320" role="img" aria-label="Two red circles, one above'
+            f' the other"><rect width="1" height="1" fill="{background}"/>{circles}</svg>'
+        )
+        probabilities = self.out.logits_per_image[0].sigmoid().tolist()
+        rows = {
+            f"“{caption}”": [f"{100 * p:.1f}\u00a0%"]
+            for caption, p in zip(self.captions, probabilities, strict=True)
+        }
+        heading = "<tr><th>caption</th><th>probability</th></tr>"
+        return f'<div class="ex-still">{drawing}\n{_table(rows, heading)}</div>'
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 5) for value in values.tolist()]
+
+
+def _stamps(scene: Scene) -> list[dict]:
+    """The scene's objects as the page's drawings have them."""
+    return [
+        {"shape": scene.shape, "fill": scene.fill, "x": x, "y": y, "radius": r, "angle": angle}
+        for (x, y), r, angle in zip(scene.centres, scene.radii, scene.angles, strict=True)
+    ]
+
+
+def _in_bytes(tensor: Tensor) -> dict:
+    """256 steps from the least to the greatest number: for a small picture that is enough."""
+    least, most = tensor.min().item(), tensor.max().item()
+    levels = ((tensor - least) / (most - least) * 255).round().byte()
+    text = base64.b64encode(levels.contiguous().numpy().tobytes()).decode()
+    step = (most - least) / 255
+    return {
+        "shape": [*tensor.shape],
+        "least": round(least, 6),
+        "step": round(step, 9),
+        "bytes": text,
+    }

@@ -1,0 +1,388 @@
+// The small trained model "tiny" in the reader's hands: draw, ask in words, look inside. The first view
+// comes with the page; the model is fetched when the reader first does something that it must answer.
+
+import { Drawing } from "./drawing.js";
+import { palette } from "./heat.js";
+import { captionsFor, describe, fromLink, isLink, toLink } from "./scenes.js";
+import { STATIONS } from "./stations.js";
+import { tiny } from "./tiny.js";
+import { TOUR } from "./tour.js";
+import { Touchable, define, escapeHTML, percent, radios, sum } from "./touch.js";
+
+const MOST = 8; // captions
+const QUIET = 700; // milliseconds without a change, before the answers are read aloud
+const SIDES = { image: "The drawing", text: "The caption", joint: "Where they meet" };
+const NOTES = [
+  "Sigmoid: each caption is a question of its own. All may be true, or none.",
+  "Softmax: the captions share 100 %. Two true ones must split, and one always wins.",
+];
+
+// A tensor as the page brings it: one byte a number.
+function unpack({ shape, least, step, bytes }) {
+  const levels = Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0));
+  return { shape, data: Float32Array.from(levels, (level) => least + step * level) };
+}
+
+class Explorer extends Touchable {
+  render({ scene, captions, answer, parameters }) {
+    const tensors = Object.entries(answer.tensors).map(([name, packed]) => [name, unpack(packed)]);
+    this.first = { scene, captions };
+    this.answer = { ...answer, tensors: Object.fromEntries(tensors) };
+    this.parameters = parameters;
+    // What the answer is about; while the model computes, that is what the figure shows.
+    Object.assign(this, { captions: [...captions], answered: [...captions], shown: scene });
+    Object.assign(this, { chosen: 0, shares: 0, patch: 21, place: 1, number: 0, open: new Set() });
+    this.chapters = `${document.documentElement.dataset.content_root ?? "./"}notebooks/`;
+
+    this.innerHTML = `
+      <div class="ex-top">
+        <div class="ex-draw"><p class="ex-title"><b>1</b> Draw
+          <span>Drag the circles. Add more.</span></p><div class="ex-drawing"></div></div>
+        <div class="ex-ask">
+          <p class="ex-title"><b>2</b> Ask <span>Does the caption fit the drawing?</span></p>
+          <ol class="ex-captions"></ol>
+          <div class="ex-row">
+            <button type="button" data-kind="add" data-i="0">+ Add a caption</button>
+            <fieldset class="pills ex-shares"><legend>Probabilities by</legend>
+              ${radios(`${this.key}-shares`, ["sigmoid", "softmax"])}</fieldset>
+          </div>
+          <p class="ex-note"></p>
+          <div class="ex-row ex-actions">
+            <button type="button" data-kind="tour" data-i="0">Guided tour</button>
+            <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
+          </div>
+          <p class="ex-status" role="status">The model is tiny: ${parameters} numbers, trained on
+            drawings of one to four shapes of one colour.</p>
+        </div>
+      </div>
+      <p class="ex-title ex-inside"><b>3</b> Look inside
+        <span>Press a station: it opens to the model's real numbers.</span></p>
+      <div class="ex-walk">
+        ${Object.entries(SIDES).map(([side, name]) => `
+          <div class="ex-side ex-${side}"><p class="ex-side-name c-${side}">${name}<span></span></p>
+            <ol></ol></div>`).join("")}
+      </div>
+      <p class="ex-aloud" aria-live="polite"></p>`;
+    this.drawing = new Drawing(this.find(".ex-drawing"), scene, () => this.change(), {
+      shuffled: (drawn) => this.shuffled(drawn),
+      seed: Math.floor(Math.random() * 2 ** 31),
+    });
+    this.placeStations();
+    this.placeCaptions();
+    this.listen();
+    this.readLink();
+    this.readAloud();
+  }
+
+  // ---- what the reader does ----------------------------------------------------------------------
+
+  listen() {
+    this.onPress("add", () => this.add());
+    this.onPress("remove", (i) => this.remove(i));
+    this.onPress("link", () => this.copyLink());
+    this.onPress("tour", () => this.go(0));
+    this.onPress("step", (step) => this.go(step));
+    this.onPress("end", () => this.endTour());
+    this.addEventListener("input", ({ target }) => {
+      if (!target.matches(".ex-caption input[type=text]")) return;
+      this.captions[this.rowOf(target)] = target.value;
+      this.change();
+    });
+    this.addEventListener("focusin", ({ target }) => {
+      if (target.matches(".ex-caption input[type=text]")) this.choose(this.rowOf(target));
+    });
+    this.addEventListener("change", ({ target }) => {
+      const choice = target.closest("[data-choice]");
+      if (choice) {
+        const station = this.stations.find(({ id }) => id === choice.closest("li").dataset.id);
+        station[choice.dataset.choice] = Number(target.value);
+        this.look();
+      } else if (target.name === `${this.key}-shares`) {
+        this.shares = Number(target.value);
+        this.draw();
+      } else if (target.name === `${this.key}-followed`) this.choose(Number(target.value));
+    });
+    this.addEventListener("click", ({ target }) => {
+      const card = target.closest(".ex-card");
+      if (card) this.toggle(card.closest("li").dataset.id);
+    });
+    globalThis.addEventListener("hashchange", () => this.readLink());
+    new ResizeObserver(() => this.drawStations()).observe(this);
+  }
+
+  rowOf(target) {
+    return [...this.find(".ex-captions").children].indexOf(target.closest("li"));
+  }
+
+  choose(i) {
+    if (i === this.chosen) return;
+    this.chosen = i;
+    this.look();
+  }
+
+  add() {
+    if (this.captions.length >= MOST) return;
+    this.captions.push("");
+    this.chosen = this.captions.length - 1;
+    this.placeCaptions();
+    this.find(".ex-captions li:last-child input[type=text]").focus();
+    this.change();
+  }
+
+  remove(i) {
+    this.captions.splice(i, 1);
+    if (this.chosen >= i && this.chosen > 0) this.chosen -= 1;
+    this.placeCaptions();
+    this.all(".ex-captions input[type=text]")[Math.min(i, this.captions.length - 1)].focus();
+    this.change();
+  }
+
+  // A new scene brings new captions, unless the reader has written some.
+  shuffled(scene) {
+    if (this.own !== undefined && this.own !== this.captions.join("\n")) return;
+    if (this.own === undefined && this.captions.join("\n") !== this.first.captions.join("\n")) return;
+    this.captions = captionsFor(scene);
+    this.own = this.captions.join("\n");
+    this.chosen = 0;
+    this.placeCaptions();
+    this.change();
+  }
+
+  toggle(id, open = !this.open.has(id)) {
+    if (open) this.open.add(id);
+    else this.open.delete(id);
+    const item = this.find(`[data-id="${id}"]`);
+    const body = item.querySelector(".ex-open");
+    body.hidden = !open;
+    item.classList.toggle("ex-is-open", open);
+    item.querySelector(".ex-card").setAttribute("aria-expanded", String(open));
+    const station = this.stations.find((each) => each.id === id);
+    if (open && !station.body) {
+      station.body = body.querySelector(".ex-body");
+      station.render();
+    }
+    this.look();
+  }
+
+  // ---- the model ---------------------------------------------------------------------------------
+
+  // Something that the model must answer has changed; it is asked once a frame at most.
+  change() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      this.ask();
+    });
+  }
+
+  // Something else is looked at: the last answer may have it already.
+  look() {
+    this.drawStations();
+    const known = this.wanted().every((name) => {
+      const tensor = this.answer.tensors[name];
+      return tensor && (name.startsWith("vision") || this.chosen < tensor.shape[0]
+        || name === "pixel_values");
+    });
+    if (!known) this.change();
+  }
+
+  wanted() {
+    return [...new Set(this.stations.flatMap((station) => station.wanted()))];
+  }
+
+  async ask() {
+    const { scene } = this.drawing;
+    const [shown, captions] = [{ ...scene, items: [...scene.items] }, [...this.captions]];
+    try {
+      if (!this.model) {
+        this.say(".ex-status", "The model is on its way (0.9 MB) …");
+        this.model = await tiny();
+      }
+      const question = { image: this.drawing.pixels(), captions, wanted: this.wanted() };
+      const answer = await this.model.newest(question);
+      const stale = !answer || captions.length !== this.captions.length;
+      if (stale) return;
+      Object.assign(this, { answer, answered: captions, shown });
+      const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
+      this.say(".ex-status", `tiny, ${this.parameters} numbers, answered in ${speed}, in this page.`);
+      this.draw();
+      this.readAloud(QUIET);
+    } catch (error) {
+      this.say(".ex-status", error.message);
+      this.classList.add("ex-failed");
+      return;
+    }
+    this.classList.remove("ex-failed");
+  }
+
+  // ---- the captions ------------------------------------------------------------------------------
+
+  placeCaptions() {
+    const row = (text, i) => `
+      <li class="ex-caption">
+        <label class="ex-follow" title="Follow this caption through the stations">
+          <input type="radio" name="${this.key}-followed" value="${i}"
+            aria-label="Follow caption ${i + 1}"></label>
+        <input type="text" value="${escapeHTML(text)}" maxlength="120" spellcheck="false"
+          autocomplete="off" placeholder="type a caption" aria-label="Caption ${i + 1}">
+        <output></output>
+        <button type="button" data-kind="remove" data-i="${i}" aria-label="Remove caption ${i + 1}"
+          ${this.captions.length === 1 ? "disabled" : ""}>×</button>
+        <div class="ex-bar"><i></i></div>
+      </li>`;
+    this.find(".ex-captions").innerHTML = this.captions.map(row).join("");
+    this.find("[data-kind=add]").disabled = this.captions.length >= MOST;
+    this.drawCaptions();
+  }
+
+  // Probabilities, or shares of 100 %.
+  scores() {
+    const { probabilities, logits } = this.answer;
+    if (!this.shares) return Array.from(probabilities);
+    const most = Math.max(...logits);
+    const powers = Array.from(logits, (logit) => Math.exp(logit - most));
+    return powers.map((power) => power / sum(powers));
+  }
+
+  drawCaptions() {
+    const scores = this.scores();
+    [...this.find(".ex-captions").children].forEach((item, i) => {
+      const score = scores[i];
+      item.classList.toggle("ex-followed", i === this.chosen);
+      item.querySelector("[type=radio]").checked = i === this.chosen;
+      item.querySelector("output").textContent = score === undefined ? "…" : percent(score);
+      item.querySelector(".ex-bar i").style.transform = `scaleX(${score ?? 0})`;
+    });
+    this.say(".ex-note", NOTES[this.shares]);
+  }
+
+  // ---- the stations ------------------------------------------------------------------------------
+
+  placeStations() {
+    this.stations = STATIONS.map((Kind) => new Kind(this));
+    for (const side of Object.keys(SIDES)) {
+      const mine = this.stations.filter((station) => station.side === side);
+      this.find(`.ex-${side} ol`).innerHTML = mine.map(({ id, name, shape, words, chapter }) => `
+        <li data-id="${id}">
+          <button type="button" class="ex-card" aria-expanded="false">
+            <canvas class="ex-thumb" aria-hidden="true"></canvas>
+            <span class="ex-name">${name}<code>${shape}</code></span><span class="ex-now"></span>
+            <svg class="ex-turn" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+              <path d="m4 6 4 4 4-4" fill="none" stroke="currentColor" stroke-width="2"/></svg>
+          </button>
+          <div class="ex-open" role="group" aria-label="${name}" hidden>
+            <p>${words} <a href="${this.chapters}${chapter[0]}.html">${chapter[1]}</a></p>
+            <div class="ex-body"></div>
+          </div>
+        </li>`).join("");
+    }
+  }
+
+  piecesOf() {
+    const pieces = this.answer.pieces[this.chosen] ?? [];
+    return pieces.length > 16 ? [...pieces.slice(0, 15), "</s>"] : pieces;
+  }
+
+  pieceAt(place) {
+    return this.piecesOf()[place] ?? "</s>";
+  }
+
+  drawStations() {
+    if (!this.stations || !this.clientWidth) return;
+    this.colours = palette(this);
+    const followed = this.answered[this.chosen];
+    this.say(".ex-text .ex-side-name span", followed ? `“${followed}”` : "");
+    for (const station of this.stations) {
+      const item = this.find(`[data-id="${station.id}"]`);
+      station.thumb(item.querySelector(".ex-thumb"));
+      const shape = station.shape.replaceAll("[n,", `[${this.answered.length},`);
+      item.querySelector("code").textContent = shape;
+      item.querySelector(".ex-now").textContent = station.now;
+      if (this.open.has(station.id)) station.draw();
+    }
+  }
+
+  draw() {
+    this.drawCaptions();
+    this.drawStations();
+    this.drawing.draw();
+  }
+
+  readAloud(delay = 0) {
+    clearTimeout(this.aloud);
+    this.aloud = setTimeout(() => {
+      const scores = this.scores();
+      const words = this.answered.map((text, i) => `“${text}” ${percent(scores[i])}`);
+      this.say(".ex-aloud", `The drawing shows ${describe(this.shown)}. ${words.join(", ")}.`);
+    }, delay);
+  }
+
+  // ---- a scene in the address --------------------------------------------------------------------
+
+  async copyLink() {
+    const link = toLink(this.drawing.scene, this.captions);
+    history.replaceState(history.state, "", link);
+    try {
+      await navigator.clipboard.writeText(location.href);
+      this.say(".ex-status", "Copied: the link holds this drawing and its captions.");
+    } catch {
+      this.say(".ex-status", "The link is in the address bar now: copy it from there.");
+    }
+  }
+
+  readLink() {
+    if (!isLink(location.hash)) return;
+    const read = fromLink(location.hash);
+    if (!read || read.captions.length > MOST) {
+      this.say(".ex-status", "The link's drawing could not be read, so this is the first one.");
+      return;
+    }
+    this.captions = read.captions;
+    this.own = "";
+    this.chosen = 0;
+    this.placeCaptions();
+    this.drawing.show(read.scene);
+  }
+
+  // ---- the tour ----------------------------------------------------------------------------------
+
+  go(step) {
+    const { title, words, task, open, show } = TOUR[step];
+    if (!this.tour) {
+      this.drawing.show(this.first.scene);
+      this.captions = [...this.first.captions];
+      this.chosen = 0;
+      this.placeCaptions();
+      this.tour = document.createElement("div");
+      Object.assign(this.tour, { className: "ex-tour", tabIndex: -1 });
+      this.tour.setAttribute("role", "group");
+      this.tour.setAttribute("aria-label", "Guided tour");
+      this.append(this.tour);
+      this.tour.addEventListener("keydown", ({ key }) => key === "Escape" && this.endTour());
+    }
+    const last = step === TOUR.length - 1;
+    this.tour.innerHTML = `
+      <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}
+        <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button></p>
+      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>
+      <div class="ex-row">
+        <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
+          Back</button>
+        <button type="button" data-kind="${last ? "end" : "step"}" data-i="${step + 1}"
+          class="ex-next">${last ? "Done" : "Next"}</button>
+      </div>`;
+    for (const id of [...this.open]) if (!open.includes(id)) this.toggle(id, false);
+    for (const id of open) this.toggle(id, true);
+    this.tour.focus({ preventScroll: true });
+    const place = this.find(show.startsWith(".") ? show : `[data-id="${show}"]`);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+  }
+
+  endTour() {
+    this.tour?.remove();
+    this.tour = undefined;
+    this.find("[data-kind=tour]").focus({ preventScroll: true });
+  }
+}
+
+define("explorer", Explorer);

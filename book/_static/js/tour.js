@@ -1,0 +1,57 @@
+// Seven steps through the figure: what to look at, and what to try. A step opens the stations that it
+// speaks of.
+
+export const TOUR = [
+  {
+    title: "Every caption gets its own answer",
+    words: "The model has looked at the drawing and at each caption, and says how likely they belong "
+      + "together.",
+    task: "Drag a circle to another place: the answers hardly move. Then take it and make it blue.",
+    open: [],
+    show: ".ex-top",
+  },
+  {
+    title: "The drawing becomes patches",
+    words: "40 × 40 pixels are cut into 36 squares. Four rows and columns are left over and dropped.",
+    task: "Drag a circle to the right edge, until it lies in the red: the model no longer sees it.",
+    open: ["pixels", "patches"],
+    show: "patches",
+  },
+  {
+    title: "Patches become tokens",
+    words: "Each patch turns into 72 numbers, and a learned position is added to them.",
+    task: "Press “patch”: patches of bare paper look alike. Press “= token”: now each is different.",
+    open: ["tokens"],
+    show: "tokens",
+  },
+  {
+    title: "Tokens look at each other",
+    words: "In four layers, every patch takes something from every other. That is attention.",
+    task: "Point at a patch on a circle, then at bare paper. Then compare the layers.",
+    open: ["attention"],
+    show: "attention",
+  },
+  {
+    title: "One vector for the whole drawing",
+    words: "The probe weighs the 36 tokens, and 72 numbers remain: the arrow of the drawing.",
+    task: "Move a circle and watch the weights follow it while the vector changes little.",
+    open: ["probe", "image-vector"],
+    show: "probe",
+  },
+  {
+    title: "The caption goes the same way",
+    words: "It is cut into pieces, each with its id; 16 tokens pass two layers; the last one is kept.",
+    task: "Type a word of your own into a caption: letters that make no known word become many "
+      + "pieces.",
+    open: ["pieces", "text-attention", "text-vector"],
+    show: "pieces",
+  },
+  {
+    title: "Where they meet",
+    words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through the "
+      + "sigmoid: that is p.",
+    task: "Switch to softmax above: two captions that are both true must now share 100 %.",
+    open: ["product", "probability"],
+    show: "product",
+  },
+];
