@@ -249,7 +249,7 @@ def test_explorer_leaves_the_photo_to_readers_without_scripts(browser, url, page
 @pytest.fixture
 def curve(browser, url, pages, site):
     name = next(p for p in pages if "<siglip-probability-curve" in (site / p).read_text("utf-8"))
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     page.goto(f"{url}/{name}")
     page.wait_for_selector("siglip-probability-curve svg")
     yield page
@@ -258,6 +258,10 @@ def curve(browser, url, pages, site):
 
 def said(page):
     return page.locator(".pc-readout").inner_text().replace("\u00a0", " ")
+
+
+def preset(page, name):
+    page.get_by_role("button", name=name).click()
 
 
 def slide(page, **values):
@@ -269,22 +273,67 @@ def slide(page, **values):
         )
 
 
+def dot(page):
+    """Its centre in the window, and the share of the plot's height at which it is."""
+    box = page.locator("siglip-probability-curve circle").bounding_box()
+    x, y = (box[side] + box[size] / 2 for side, size in (("x", "width"), ("y", "height")))
+    axes = page.locator("siglip-probability-curve .pc-axes path").bounding_box()
+    return x, y, (axes["y"] + axes["height"] - y) / axes["height"]
+
+
 @pytest.mark.parametrize(("cosine", "t", "b"), [(0.96, 10, -10), (0.11, 118.2, -12.66), (0, 1, 0)])
 def test_curve_computes_the_sigmoid(curve, cosine, t, b):
+    preset(curve, "where training starts")
     slide(curve, cosine=cosine, t=t, b=b)
     p = 1 / (1 + np.exp(-(t * cosine + b)))
     assert f"= {100 * p:.1f} %." in said(curve)
-    height = float(curve.locator("siglip-probability-curve circle").get_attribute("cy"))
-    assert height == pytest.approx(212 - 204 * p, abs=0.01)
+    assert dot(curve)[2] == pytest.approx(p, abs=0.01)
+
+
+def test_curve_begins_with_what_its_chapter_asks_for(browser, url, pages, site):
+    found = {}
+    for name in pages:
+        if "<siglip-probability-curve" in (site / name).read_text("utf-8"):
+            page = browser.new_page()
+            page.goto(f"{url}/{name}")
+            page.wait_for_selector(".pc-readout")
+            pressed = page.locator("siglip-probability-curve [aria-pressed=true]")
+            found[name[10:12]] = *pressed.all_inner_texts(), said(page).split(" = ")[1]
+            page.close()
+    siglip2 = "SigLIP 2 so400m-patch16-256"
+    assert found == {
+        "01": ("trained large-patch16-384", "close-up", "σ(118.2 · 0.080 − 12.66)"),
+        "07": (siglip2, "close-up", "σ(109.9 · 0.130 − 15.93)"),
+        "15": (siglip2, "close-up", "σ(109.9 · 0.000 − 15.93)"),
+    }
 
 
 def test_curve_obeys_buttons_and_keyboard(curve):
-    curve.get_by_role("button", name="trained large-patch16-384").click()
+    preset(curve, "where training starts")
+    pressed = curve.locator("siglip-probability-curve [aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["where training starts", "all cosines"]
+    preset(curve, "trained large-patch16-384")
+    assert pressed.all_inner_texts() == ["trained large-patch16-384", "close-up"]
     assert "One half is reached at cosine 0.107" in said(curve)
     slide(curve, cosine=0.1)
     curve.locator("siglip-probability-curve input[name=cosine]").focus()
     curve.keyboard.press("ArrowRight")
-    assert "118.2 · 0.11" in said(curve)
+    assert "118.2 · 0.101" in said(curve)
+    slide(curve, t=50)
+    assert pressed.all_inner_texts() == ["close-up"]
+
+
+def test_curve_s_dot_can_be_dragged(curve):
+    curve.locator("siglip-probability-curve svg").scroll_into_view_if_needed()
+    x, y, _ = dot(curve)
+    axes = curve.locator("siglip-probability-curve .pc-axes path").bounding_box()
+    curve.mouse.move(x, y)
+    curve.mouse.down()
+    curve.mouse.move(axes["x"] + axes["width"] * 0.6, y - 300, steps=4)  # above the plot, too
+    curve.mouse.up()
+    assert "118.2 · 0.130" in said(curve) and "93.7 %" in said(curve)
+    curve.mouse.move(axes["x"], y)  # not pressed
+    assert "118.2 · 0.130" in said(curve)
 
 
 def test_curve_compares_models_at_the_same_cosine(curve):
@@ -293,7 +342,7 @@ def test_curve_compares_models_at_the_same_cosine(curve):
         ("SigLIP 2 so400m-patch16-256", "16.2 %", "0.145"),
         ("trained large-patch16-384", "93.7 %", "0.107"),
     ]:
-        curve.get_by_role("button", name=name).click()
+        preset(curve, name)
         found = said(curve)
         assert "· 0.13" in found and p in found and f"One half is reached at cosine {half}" in found
 

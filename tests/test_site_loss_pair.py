@@ -93,15 +93,33 @@ def test_a_cosine_moves_five_pairs_of_clip_and_one_of_siglip(page):
         assert tuple(map(str, marked)) == expected
 
 
-def test_presets(page):
-    preset(page, "start of training")
-    agrees(page, COSINES, 10.0, -10.0)
-    preset(page, "nothing learned")
-    agrees(page, torch.zeros(3, 3, dtype=torch.float64), 10.0, -10.0)
-    preset(page, "a fresh SiglipModel")
-    agrees(page, torch.zeros(3, 3, dtype=torch.float64), 1.0, 0.0)
+def test_presets_set_everything_and_say_what_to_see(page):
+    pressed = page.locator("siglip-loss-pair [aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["as on this page"]
+    nothing = torch.zeros(3, 3, dtype=torch.float64)
+    for name, cosines, t, b, words in [
+        ("the same with b = −10", COSINES, 10.0, -10.0, "three strong pulls, hardly a push"),
+        ("a fresh SiglipModel", nothing, 1.0, 0.0, "six pairs as hard as it pulls three"),
+        ("start of training", nothing, 10.0, -10.0, "SigLIP only pulls"),
+        ("as on this page", COSINES, 10.0, -5.0, "its row and its column"),
+    ]:
+        preset(page, name)
+        agrees(page, cosines, t, b)
+        assert words in page.locator(".lp-readout").inner_text()
+        assert pressed.all_inner_texts() == [name]
+    move(page, "t", 11)
+    assert pressed.count() == 0
+
+
+def test_arrows_are_as_long_as_the_force(page):
     preset(page, "as on this page")
-    agrees(page, COSINES, 10.0, -5.0)
+    for kind in ("clip", "siglip"):
+        forces = shown(page, kind)[1].flatten().tolist()
+        for cell, force in zip(page.locator(f".lp-{kind} tbody td").all(), forces, strict=True):
+            width = cell.locator("path").evaluate_all("all => all.map((p) => p.getBBox().width)")
+            if width:
+                assert width == [pytest.approx(18 * abs(force), abs=0.1)] * 2
+            assert ("lp-pull" in (cell.get_attribute("class") or "")) == (force < 0)
 
 
 def test_the_keyboard_chooses_a_pair_and_moves_it(page):

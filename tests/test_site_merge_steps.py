@@ -1,6 +1,7 @@
 """The figure to touch of the chapter "CLIP, line by line": merges as the library makes them."""
 
 import json
+import re
 
 import pytest
 
@@ -22,7 +23,7 @@ def choose(page, word):
 
 
 def move_to(page, step):
-    page.locator("siglip-merge-steps input").evaluate(
+    page.locator("siglip-merge-steps input[name=step]").evaluate(
         "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }", step
     )
 
@@ -32,7 +33,7 @@ def shown(page, what="b"):
 
 
 def last_step(page):
-    return int(page.locator("siglip-merge-steps input").get_attribute("max"))
+    return int(page.locator("siglip-merge-steps input[name=step]").get_attribute("max"))
 
 
 def words(page):
@@ -72,11 +73,46 @@ def test_each_step_joins_the_earliest_pair_of_the_list(page, tokenizer):
             assert shown(page) == [*pieces[:at], "".join(first), *pieces[at + 2 :]]
 
 
+@pytest.mark.parametrize(
+    "word", ["platypus", "København", "naïve", "mississippi", "光合作用", "don't", "q"]
+)
+def test_a_typed_word_ends_in_the_librarys_pieces_and_ids(page, tokenizer, word):
+    page.locator("siglip-merge-steps [type=text]").fill(word)
+    first = re.match(r"[^\W\d_]+", word.lower())[0]
+    page.wait_for_function("(w) => document.querySelector('siglip-merge-steps').word === w", arg=first)
+    move_to(page, last_step(page))
+    assert shown(page) == tokenizer.pieces(first)[1:-1]
+    said = page.locator(".ms-readout").inner_text()
+    assert ", ".join(map(str, tokenizer.encode(first)[1:-1])) in said
+    assert page.locator("siglip-merge-steps [aria-pressed=true]").count() == 0
+
+
+def test_the_list_that_the_page_loads_gives_the_steps_that_came_with_it(page):
+    page.locator("siglip-merge-steps [type=text]").fill("platypus")
+    page.wait_for_function("document.querySelector('siglip-merge-steps').merges")
+    same = page.evaluate(
+        """() => { const { merges, data } = document.querySelector("siglip-merge-steps");
+        return Object.entries(data.words).map(([word, steps]) =>
+          JSON.stringify(merges.steps(word)) === JSON.stringify(steps)); }"""
+    )
+    assert same == [True] * 12
+
+
+def test_from_a_file_it_says_why_there_are_only_these_words(browser, site):
+    page = browser.new_page()
+    page.goto((site / PAGE).as_uri())
+    page.locator("siglip-merge-steps [type=text]").fill("platypus")
+    page.get_by_text("opened from a file cannot load the list").wait_for()
+    choose(page, "cat")
+    assert shown(page) == ["c", "a", "t</w>"]
+    page.close()
+
+
 def test_keyboard(page):
     page.locator("siglip-merge-steps button").nth(1).focus()
     page.keyboard.press("Enter")
     before = shown(page)
-    page.locator("siglip-merge-steps input").focus()
+    page.locator("siglip-merge-steps input[name=step]").focus()
     page.keyboard.press("ArrowRight")
     assert len(shown(page)) == len(before) - 1
     page.keyboard.press("End")

@@ -115,6 +115,62 @@ def test_sliders_count_what_the_library_counts(grid):
         check(grid, size, patch)
 
 
+def point(page, size, patch, row, column):
+    box = page.locator("siglip-patch-grid canvas").first.bounding_box()
+    x, y = ((i + 0.5) * patch / size * box["width"] for i in (column, row))
+    page.mouse.move(box["x"] + x, box["y"] + y)
+
+
+@pytest.mark.parametrize(("size", "patch", "row", "column"), [(384, 14, 26, 3), (100, 32, 1, 2)])
+def test_a_patch_tells_its_number_its_place_and_its_pixels(grid, size, patch, row, column):
+    grid.locator("siglip-patch-grid canvas").first.scroll_into_view_if_needed()
+    slide(grid, size=size, patch=patch)
+    point(grid, size, patch, row, column)
+    numbered = torch.arange(size * size, dtype=torch.float64).reshape(1, 1, size, size)
+    side = size // patch
+    pixels = patchify(numbered, patch)[0, row * side + column].long()
+    (top, bottom), (left, right) = (
+        (places.min().item(), places.max().item()) for places in (pixels // size, pixels % size)
+    )
+    assert said(grid, "number") == f"patch {row * side + column:,}"
+    assert said(grid, "place") == f"row {row}, column {column}"
+    assert said(grid, "pixels") == f"pixels {left} to {right} across, {top} to {bottom} down"
+    assert said(grid, "count").endswith(f"= {3 * len(pixels):,} numbers")
+    shown = grid.evaluate(
+        """() => { const { small, lens, grid } = document.querySelector("siglip-patch-grid");
+        const { row, column, patch } = grid, n = patch;
+        const cut = (canvas, x, y) => [...canvas.getContext("2d").getImageData(x, y, n, n).data];
+        return [cut(lens, 0, 0), cut(small, column * n, row * n), lens.width]; }"""
+    )
+    assert shown[0] == shown[1] and shown[2] == patch
+
+
+def test_the_keyboard_moves_the_patch(grid):
+    grid.locator("siglip-patch-grid canvas").first.focus()
+    row, column = (int(word.split()[1]) for word in said(grid, "place").split(", "))
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp", "ArrowRight"):
+        grid.keyboard.press(key)
+    assert said(grid, "place") == f"row {row}, column {column + 2}"
+    for _ in range(27):
+        grid.keyboard.press("ArrowDown")
+    assert said(grid, "place") == f"row 26, column {column + 2}"  # stops at the edge
+
+
+def test_many_patches_are_no_veil(grid):
+    """The photo under 256 x 256 patches is nearly as bright as under 8 x 8."""
+    means = []
+    for size, patch in [(256, 32), (1024, 4)]:
+        slide(grid, size=size, patch=patch)
+        means.append(
+            grid.evaluate(
+                """() => { const c = document.querySelector("siglip-patch-grid").painted;
+            const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+            return data.reduce((a, b) => a + b) / data.length; }"""
+            )
+        )
+    assert means[1] - means[0] < 12  # of 255
+
+
 def test_red_covers_what_is_dropped_and_nothing_else(grid):
     for size, patch in [(384, 14), (100, 32), (512, 16)]:
         slide(grid, size=size, patch=patch)
@@ -123,7 +179,7 @@ def test_red_covers_what_is_dropped_and_nothing_else(grid):
             return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data]; }"""
         )
         rgb = np.array(pixels).reshape(768, 768, 4)[..., :3]
-        red = (abs(rgb - [0xC0, 0x39, 0x2B]) < 3).all(axis=-1)
+        red = (abs(rgb - [0xB7, 0x30, 0x1F]) < 3).all(axis=-1)
         *_, share = seen_and_dropped(size, patch)
         assert red.mean() == pytest.approx(share, abs=0.006)
         assert not red[:300, :300].any()
@@ -138,7 +194,7 @@ def test_red_follows_the_theme(grid):
 
     light = last_pixel()
     grid.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert light == [0xC0, 0x39, 0x2B, 255] and last_pixel() == [0xEC, 0x76, 0x68, 255]
+    assert light == [0xB7, 0x30, 0x1F, 255] and last_pixel() == [0xEC, 0x76, 0x68, 255]
 
 
 def test_keyboard_moves_the_sliders(grid):

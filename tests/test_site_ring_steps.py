@@ -46,7 +46,25 @@ def move_to(page, step):
 
 
 def holders(page):
-    return [int(text.split()[-1]) for text in page.locator(".rs-texts").all_inner_texts()]
+    """Whose texts stand nearest to each rank, as they are drawn."""
+    return page.evaluate(
+        """() => {
+          const middle = (e) => { const b = e.getBoundingClientRect();
+            return [b.x + b.width / 2, b.y + b.height / 2, Number(e.textContent)]; };
+          const [packs, ranks] = [".rs-texts", ".rs-rank"].map((kind) =>
+            [...document.querySelectorAll(kind)].map(middle));
+          const far = ([x, y], [u, v]) => Math.hypot(x - u, y - v);
+          ranks.sort((a, b) => a[2] - b[2]);
+          return ranks.map((rank) => packs.sort((a, b) => far(a, rank) - far(b, rank))[0][2]);
+        }"""
+    )
+
+
+@pytest.fixture(autouse=True)
+def at_once(request):
+    """Nothing is under way when it is looked at."""
+    if "page" in request.fixturenames:
+        request.getfixturevalue("page").emulate_media(reduced_motion="reduce")
 
 
 def blocks(page, kind):
@@ -95,6 +113,33 @@ def test_keyboard_moves_the_ring(page):
     page.get_by_role("button", name="2 ranks").focus()
     page.keyboard.press("Enter")
     assert holders(page) == [0, 1]
+
+
+def test_it_goes_by_itself_by_hand_and_with_motion(page):
+    play, more = (page.locator(f"siglip-ring-steps [data-kind={kind}]") for kind in ("play", "next"))
+    assert page.locator("svg.rs-travels").count() == 0
+    more.click()
+    assert holders(page) == [3, 0, 1, 2] and page.locator("svg.rs-travels").count() == 0
+    play.click()
+    assert holders(page) == [2, 3, 0, 1] and "pause" in play.inner_text()
+    play.click()
+    assert "play" in play.inner_text()
+    page.emulate_media(reduced_motion="no-preference")
+    more.click()
+    pack = page.locator(".rs-texts").first
+    assert "transform" in pack.evaluate("e => getComputedStyle(e).transitionProperty")
+    assert holders(page) != [1, 2, 3, 0]  # still on their way
+    page.wait_for_timeout(1000)
+    assert holders(page) == [1, 2, 3, 0]
+
+
+def test_it_stops_at_home(page):
+    page.clock.install()
+    play = page.locator("siglip-ring-steps [data-kind=play]")
+    play.click()
+    page.clock.run_for(10_000)
+    assert "home" in page.locator("siglip-ring-steps output").inner_text()
+    assert "play" in play.inner_text()
 
 
 def test_nothing_is_wider_than_a_phone(phone):

@@ -59,8 +59,9 @@ class touchable(nodes.General, nodes.Element):
 
 
 class Touchable(SphinxDirective):
-    """`{touchable} NAME` with `:caption:` and `:name:`; `:data:` is a JSON file for the script. The
-    content is what a reader without scripts sees; the script may read the pixels of its pictures.
+    """`{touchable} NAME` with `:caption:` and `:name:`; `:data:` is JSON for the script, or a file of
+    it. The content is what a reader without scripts sees; the script may read the pixels of its
+    pictures.
     """
 
     required_arguments = 1
@@ -78,8 +79,10 @@ class Touchable(SphinxDirective):
                 raise self.error(f"{self.name} needs :{option}:")
         element = touchable(tag=self.arguments[0], data={})
         if "data" in self.options:
-            path = self._dependency(self.options["data"])
-            element["data"] = json.loads(path.read_text("utf-8"))
+            data = self.options["data"]
+            if not data.startswith("{"):
+                data = self._dependency(data).read_text("utf-8")
+            element["data"] = json.loads(data)
         element += self.parse_content_to_nodes()
         for image in list(element.findall(nodes.image)):
             picture = _embedded(self._dependency(image["uri"]), image["alt"])

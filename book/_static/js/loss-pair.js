@@ -5,11 +5,16 @@ import { Touchable, buttons, define, fixed, range, sigmoid, signed, slider, sum 
 
 const NAMES = ["cat", "dog", "boat"];
 const START = [0.7, 0.5, 0.2, 0.4, 0.6, 0.2, 0.1, 0.3, 0.5]; // rows: photos; columns: captions
-const PRESETS = [
-  ["as on this page", { t: 10, b: -5, cosines: START }],
-  ["start of training", { t: 10, b: -10 }],
-  ["a fresh SiglipModel", { t: 1, b: 0 }],
-  ["nothing learned", { cosines: START.map(() => 0) }],
+const NONE = START.map(() => 0);
+const PRESETS = [ // t, b, the cosines, and what is to be seen
+  ["as on this page", 10, -5, START,
+    "Now move one cosine: under CLIP its row and its column follow, under SigLIP nothing else."],
+  ["the same with b = −10", 10, -10, START,
+    "SigLIP says no to all nine: three strong pulls, hardly a push. CLIP’s forces do not know b."],
+  ["start of training", 10, -10, NONE,
+    "All cosines are alike. SigLIP only pulls; CLIP pulls as much as it pushes, with b or without."],
+  ["a fresh SiglipModel", 1, 0, NONE,
+    "With b = 0 every answer is one half: SigLIP pushes six pairs as hard as it pulls three."],
 ];
 const N = NAMES.length;
 const PAIRS = range(N * N);
@@ -42,6 +47,24 @@ function losses(cosines, t, b) {
   };
 }
 
+// A photo and a caption (the dots), and the force between them: own pairs are pulled together, the
+// others are pushed apart; the arrows are as long as it is strong.
+const REACH = 18;
+function arrows(force) {
+  const pull = force < 0;
+  const length = Math.min(1, Math.abs(force)) * REACH;
+  const at = pull ? 25 : 5; // of the dots, from the middle
+  const head = Math.min(length, 7);
+  const arrow = (side) => {
+    const from = side * (pull ? at - 5 : at + 5);
+    const to = from + (pull ? -side : side) * length;
+    const neck = to - Math.sign(to - from) * head;
+    return `<path d="M${from} 0H${neck}M${to} 0L${neck} ${-0.7 * head}V${0.7 * head}Z" />`;
+  };
+  return `<svg viewBox="-29 -7 58 14" aria-hidden="true">${length > 0.2 ? arrow(-1) + arrow(1) : ""}
+    <circle class="lp-photo" cx="${-at}" r="3" /><circle class="lp-caption" cx="${at}" r="3" /></svg>`;
+}
+
 class LossPair extends Touchable {
   render() {
     this.cosines = [...START];
@@ -60,12 +83,13 @@ class LossPair extends Touchable {
       return `<td><label><input type="radio" name="${this.key}" value="${k}" aria-label="${words}"
         ${checked}><span></span></label></td>`;
     };
+    const force = () => "<td><b></b><i></i></td>";
     this.innerHTML = `
       <div class="pills">${buttons("preset", PRESETS.map(([name]) => name))}</div>
       <div class="lp-tables">
-        ${table("cosines", "cosines: choose a pair", radio)}
-        ${table("clip", 'CLIP’s loss <b class="lp-loss"></b>', () => "<td></td>")}
-        ${table("siglip", 'SigLIP’s loss <b class="lp-loss"></b>', () => "<td></td>")}
+        ${table("cosines", "cosines<span>choose a pair</span>", radio)}
+        ${table("clip", 'CLIP’s forces<span>loss <b class="lp-loss"></b></span>', force)}
+        ${table("siglip", 'SigLIP’s forces<span>loss <b class="lp-loss"></b></span>', force)}
       </div>
       <div class="sliders">
         ${slider("cosine", "its cosine", -1, 1, 0.01, this.cosines[this.pair])}
@@ -84,9 +108,8 @@ class LossPair extends Touchable {
       }
     });
     this.onPress("preset", (i) => {
-      const { t, b, cosines } = PRESETS[i][1];
-      if (t !== undefined) [this.input("t").value, this.input("b").value] = [t, b];
-      if (cosines) this.cosines = [...cosines];
+      const [, t, b, cosines] = PRESETS[i];
+      [this.input("t").value, this.input("b").value, this.cosines] = [t, b, [...cosines]];
       this.input("cosine").value = this.cosines[this.pair];
       this.move();
     });
@@ -113,24 +136,33 @@ class LossPair extends Touchable {
       this.say(`.lp-${kind} .lp-loss`, loss.toFixed(3));
       const moved = forces.map((f, k) => Math.abs(f - before[kind].forces[k]) > SMALL);
       this.all(`.lp-${kind} tbody td`).forEach((cell, k) => {
-        cell.textContent = signed(forces[k], 2);
-        cell.style.setProperty("--force", `${Math.min(75, 100 * Math.abs(forces[k])).toFixed(0)}%`);
+        cell.firstChild.textContent = signed(forces[k], 2);
+        cell.lastChild.innerHTML = arrows(forces[k]);
+        cell.style.setProperty("--force", `${Math.min(40, 50 * Math.abs(forces[k])).toFixed(0)}%`);
         cell.classList.toggle("lp-pull", forces[k] < 0);
         cell.classList.toggle("lp-moved", moved[k]);
         cell.classList.toggle("lp-chosen", k === pair);
       });
       return moved.filter(Boolean).length;
     });
-    this.sayAll("output", this.values().map((value, i) => fixed(value, [2, 1, 2][i])));
+    const values = this.values();
+    this.sayAll("output", values.map((value, i) => fixed(value, [2, 1, 2][i])));
+    const preset = PRESETS.findIndex(
+      ([, t, b, cosines]) =>
+        t === values[1] && b === values[2] && cosines.every((cosine, k) => cosine === this.cosines[k]),
+    );
+    this.press("preset", preset);
     const last =
-      before === now
-        ? ""
-        : ` The last move changed ${changed[0]} of 9 forces under CLIP, ${changed[1]} of 9 under SigLIP.`;
+      preset >= 0
+        ? PRESETS[preset][4]
+        : before === now
+          ? ""
+          : `The last move changed ${changed[0]} of 9 forces under CLIP, ${changed[1]} of 9 under SigLIP.`;
     this.say(
       ".lp-readout",
       `Photo of a ${NAMES[photo(pair)]} with “${NAMES[caption(pair)]}”: ` +
         `logit ${fixed(now.logits[pair], 2)}, force ${signed(now.clip.forces[pair], 3)} under CLIP, ` +
-        `${signed(now.siglip.forces[pair], 3)} under SigLIP.${last}`,
+        `${signed(now.siglip.forces[pair], 3)} under SigLIP. ${last}`,
     );
   }
 }

@@ -1,6 +1,46 @@
 // Byte pairs join to pieces, one merge of CLIP's list at a time.
 
-import { Touchable, buttons, define, escapeHTML, grouped, slider } from "./touch.js";
+import { Touchable, buttons, define, escapeHTML, grouped, range, slider } from "./touch.js";
+
+const LONGEST = 14; // letters of a word
+const END_OF_WORD = "</w>";
+const WAIT = "The list of merges is on its way, 196 kB …";
+const FILE = "Only the words above: a page that was opened from a file cannot load the list of merges.";
+const LOST = "The list of merges could not be loaded. Is the site still there?";
+
+// The 256 bytes in the order of their ids, and how each is written: those that print as themselves
+// come first.
+const PRINTED = [[33, 126], [161, 172], [174, 255]].flatMap(([a, b]) => range(b - a + 1).map((i) => a + i));
+const OTHERS = range(256).filter((byte) => !PRINTED.includes(byte));
+const BYTES = [...PRINTED, ...OTHERS];
+const SIGNS = [...PRINTED, ...OTHERS.map((_, i) => 256 + i)].map((code) => String.fromCodePoint(code));
+
+class Merges {
+  // pairs: two ids for each merge; merge i makes id 512 + i.
+  constructor(pairs) {
+    this.pieces = [...SIGNS, ...SIGNS.map((sign) => sign + END_OF_WORD)];
+    this.ranks = new Map();
+    for (let i = 0; i < pairs.length; i += 2) {
+      this.ranks.set(pairs[i] * 2 ** 16 + pairs[i + 1], i / 2);
+      this.pieces.push(this.pieces[pairs[i]] + this.pieces[pairs[i + 1]]);
+    }
+  }
+
+  // As a word comes with the page: its states, and the ids at the end.
+  steps(word) {
+    const ids = [...new TextEncoder().encode(word)].map((byte) => BYTES.indexOf(byte));
+    ids[ids.length - 1] += 256;
+    const states = [];
+    for (;;) {
+      const ranks = ids.slice(1).map((id, i) => this.ranks.get(ids[i] * 2 ** 16 + id));
+      states.push([ids.map((id) => this.pieces[id]), ranks.map((rank) => (rank === undefined ? null : rank + 1))]);
+      const known = ranks.filter((rank) => rank !== undefined);
+      if (!known.length) return { states, ids };
+      const first = Math.min(...known);
+      ids.splice(ranks.indexOf(first), 2, 512 + first);
+    }
+  }
+}
 
 class MergeSteps extends Touchable {
   // words: for each its states, [pieces, the place in the list of each pair of neighbours (null: not
@@ -8,28 +48,58 @@ class MergeSteps extends Touchable {
   render({ word, words }) {
     this.names = Object.keys(words);
     this.innerHTML = `
-      <div class="pills">${buttons("word", this.names)}</div>
-      <div class="ms-slider">${slider("step", "merges done", 0, 0, 1)}</div>
-      <ol class="ms-pieces"></ol>
+      <label class="ms-field">Type a word <input type="text" maxlength="${LONGEST}" autocomplete="off"
+        autocapitalize="off" spellcheck="false"></label>
+      <div class="pills" role="group" aria-label="Words">${buttons("word", this.names)}</div>
+      <div class="sliders">${slider("step", "merges done", 0, 0, 1)}</div>
+      <ol class="ms-pieces" tabindex="0" aria-label="Pieces"></ol>
       <p class="ms-readout" aria-live="polite"></p>
       <p class="ms-help">Between two pieces: the place of the pair in the list of 48,894 merges, or a
         dash where it is not in it. Green: the earliest, which is joined next.</p>`;
     this.slider = this.input("step");
     this.slider.addEventListener("input", () => this.draw());
-    this.onPress("word", (i) => this.choose(this.names[i]));
-    this.choose(word);
+    this.field = this.find("[type=text]");
+    this.field.addEventListener("input", () => this.typed(this.field.value));
+    this.onPress("word", (i) => {
+      this.field.value = this.names[i];
+      this.choose(this.names[i], words[this.names[i]]);
+    });
+    this.field.value = word;
+    this.choose(word, words[word]);
   }
 
-  choose(word) {
-    this.word = word;
-    this.slider.max = this.data.words[word].states.length - 1;
+  // CLIP cuts a text into words before it joins anything: the first of them, in small letters.
+  async typed(text) {
+    const word = text.toLowerCase().match(/\p{L}+/u)?.[0];
+    if (!word || this.data.words[word]) return word && this.choose(word, this.data.words[word]);
+    this.wanted = word;
+    if (!this.merges) this.say(".ms-readout", WAIT);
+    try {
+      this.merges = await (this.loading ??= this.load());
+    } catch {
+      this.loading = null;
+      return this.say(".ms-readout", location.protocol === "file:" ? FILE : LOST);
+    }
+    if (this.wanted === word) this.choose(word, this.merges.steps(word));
+  }
+
+  async load() {
+    const root = new URL(document.documentElement.dataset.content_root ?? "", document.baseURI);
+    const answer = await fetch(new URL("_static/clip/merges.bin", root));
+    if (!answer.ok) throw new Error(answer.statusText);
+    return new Merges(new Uint16Array(await answer.arrayBuffer()));
+  }
+
+  choose(word, steps) {
+    [this.word, this.steps, this.wanted] = [word, steps, word];
+    this.slider.max = steps.states.length - 1;
     this.slider.value = 0;
     this.press("word", this.names.indexOf(word));
     this.draw();
   }
 
   draw() {
-    const { states, ids } = this.data.words[this.word];
+    const { states, ids } = this.steps;
     const [step] = this.values();
     const [pieces, ranks] = states[step];
     const known = ranks.filter((rank) => rank !== null);
@@ -39,7 +109,8 @@ class MergeSteps extends Touchable {
       .map((piece, i) => {
         const rank = ranks[i] === null ? "–" : grouped(ranks[i] ?? 0);
         const pair = `<i class="${i === next ? "ms-next" : ""}">${rank}</i>`;
-        return `<li><b>${escapeHTML(piece)}</b>${i < ranks.length ? pair : ""}</li>`;
+        const joins = next >= 0 && (i === next || i === next + 1) ? ' class="ms-joins"' : "";
+        return `<li><b${joins}>${escapeHTML(piece)}</b>${i < ranks.length ? pair : ""}</li>`;
       })
       .join("");
     const word = `“${this.word}”`;

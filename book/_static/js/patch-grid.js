@@ -1,8 +1,9 @@
 // A photo under its grid of patches. The reader moves the image's size and the patch's; the page
-// counts tokens, dropped pixels, and what they cost in so400m's image tower.
+// counts tokens, dropped pixels, and what they cost in so400m's image tower, and shows the pixels of
+// one patch.
 
 import { total, visionFlops } from "./counting.js";
-import { Touchable, buttons, count, define, grouped, percent, slider } from "./touch.js";
+import { Touchable, buttons, clamp, count, define, grouped, percent, slider } from "./touch.js";
 
 const SO400M = { width: 1152, depth: 27, mlp_dim: 4304 };
 const PUBLISHED = [[224, 14], [384, 14], [378, 14], [256, 16], [384, 16], [512, 16]];
@@ -17,7 +18,7 @@ class PatchGrid extends Touchable {
         ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
       </div>
       <div class="pg-stage">
-        <canvas width="${SIDE}" height="${SIDE}" role="img"></canvas>
+        <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0" aria-describedby="${this.key}"></canvas>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
           ${slider("patch", "patch size", 4, 32, 1, 14)}
@@ -30,7 +31,27 @@ class PatchGrid extends Touchable {
             ${row("gflops", "image tower")}
           </tbody></table>
         </div>
-      </div>`;
+      </div>
+      <div class="pg-patch">
+        <canvas aria-hidden="true"></canvas>
+        <p id="${this.key}" aria-live="polite"><b class="pg-number"></b><span class="pg-place"></span>
+          <span class="pg-pixels"></span><span class="pg-count"></span></p>
+      </div>
+      <p class="pg-help">Point at a patch, or focus the photo and use the arrow keys.</p>`;
+    [this.view, this.lens] = this.all("canvas");
+    [this.u, this.v] = [0.41, 0.41]; // where in the picture: kept when the sizes change
+    this.onPoint(this.view, ({ clientX, clientY }) => {
+      const box = this.view.getBoundingClientRect();
+      [this.u, this.v] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+      this.show();
+    });
+    this.onArrow(this.view, (right, down) => {
+      const { side, step, row, column } = this.grid;
+      [this.u, this.v] = [column + right, row + down].map(
+        (i) => ((clamp(i, 0, side - 1) + 0.5) * step) / SIDE,
+      );
+      this.show();
+    });
     this.addEventListener("input", () => this.draw());
     this.onPress("shape", (i) => {
       [this.input("size").value, this.input("patch").value] = PUBLISHED[i];
@@ -50,31 +71,35 @@ class PatchGrid extends Touchable {
     this.say(".pg-tokens", `${side} × ${side} = ${grouped(tokens)}`);
     this.say(".pg-dropped", dropped);
     this.say(".pg-share", percent(1 - (1 - rest / size) ** 2));
+    this.find(".pg-readout").classList.toggle("pg-loses", rest > 0);
     this.say(".pg-map", `${grouped(tokens ** 2)} numbers`);
     this.say(".pg-gflops", `${grouped(flops / 1e9, 2)} GFLOPs`);
     this.sayAll("output", [`${size} pixels`, `${patch} pixels`]);
     this.press("shape", PUBLISHED.findIndex(([s, p]) => s === size && p === patch));
-    this.paint(size, patch, side);
-    this.find("canvas").setAttribute(
+    this.grid = { size, patch, side, step: (patch / size) * SIDE };
+    this.paint();
+    this.show();
+    this.view.setAttribute(
       "aria-label",
       `The photo under ${side} by ${side} patches; dropped at the bottom and at the right: ${dropped}`,
     );
   }
 
-  paint(size, patch, side) {
-    const context = this.find("canvas").getContext("2d");
-    const small = new OffscreenCanvas(size, size); // the squashed photo, pixel by pixel
-    small.getContext("2d").drawImage(this.photo, 0, 0, size, size);
+  // Kept, so that only the marked patch has to be drawn anew.
+  paint() {
+    const { size, side, step } = this.grid;
+    this.small = new OffscreenCanvas(size, size); // the squashed photo, pixel by pixel
+    this.small.getContext("2d").drawImage(this.photo, 0, 0, size, size);
+    this.painted = new OffscreenCanvas(SIDE, SIDE);
+    const context = this.painted.getContext("2d");
     context.imageSmoothingEnabled = false;
-    context.drawImage(small, 0, 0, SIDE, SIDE);
-
-    const step = (patch / size) * SIDE;
+    context.drawImage(this.small, 0, 0, SIDE, SIDE);
     const end = side * step;
-    context.fillStyle = getComputedStyle(this).getPropertyValue("--mistake");
+    context.fillStyle = this.colour("--mistake");
     context.fillRect(end, 0, SIDE - end, SIDE);
     context.fillRect(0, end, end, SIDE - end);
     context.strokeStyle = "#fff";
-    context.lineWidth = Math.min(1.5, step / 8);
+    context.lineWidth = Math.min(1.5, step * 0.06); // however many there are, no veil
     context.beginPath();
     for (let i = 0; i <= side; i++) {
       context.moveTo(i * step, 0);
@@ -83,6 +108,32 @@ class PatchGrid extends Touchable {
       context.lineTo(end, i * step);
     }
     context.stroke();
+  }
+
+  colour(name) {
+    return getComputedStyle(this).getPropertyValue(name);
+  }
+
+  // The patch under the pointer, in the photo and large beside it.
+  show() {
+    const { size, patch, side, step } = this.grid;
+    const [column, row] = [this.u, this.v].map((t) => clamp(Math.floor((t * SIDE) / step), 0, side - 1));
+    Object.assign(this.grid, { column, row });
+    const context = this.view.getContext("2d");
+    context.drawImage(this.painted, 0, 0);
+    const [x, y] = [column * step, row * step];
+    for (const [colour, width] of [["#fff", 10], [this.colour("--image"), 5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.strokeRect(x - 2, y - 2, step + 4, step + 4);
+    }
+    this.lens.width = this.lens.height = patch;
+    this.lens.getContext("2d").drawImage(this.small, -column * patch, -row * patch);
+    const last = (i) => `${i * patch} to ${(i + 1) * patch - 1}`;
+    this.say(".pg-number", `patch ${grouped(row * side + column)}`);
+    this.say(".pg-place", `row ${row}, column ${column}`);
+    this.say(".pg-pixels", `pixels ${last(column)} across, ${last(row)} down`);
+    this.say(".pg-count", `${patch} × ${patch} × 3 colours = ${grouped(3 * patch ** 2)} numbers`);
   }
 }
 

@@ -1,41 +1,35 @@
 // The reliability diagram of many answers, redrawn for any scale t and bias b.
 
-import { Touchable, buttons, count, define, fixed, percent, range, sigmoid, slider, sum } from "./touch.js";
+import {
+  Plot, Touchable, buttons, count, define, fixed, percent, range, sigmoid, slider, sum,
+} from "./touch.js";
 
 const PRESETS = [
   ["as trained", 44.4, -3.86],
   ["fitted on clean", 91.3, -9.95],
   ["fitted on grainy", 25.4, -3.09],
 ];
-const SIDE = 260;
+const TICKS = [0, 0.25, 0.5, 0.75, 1].map((share) => [share, percent(share, 0)]);
 
 class ReliabilitySliders extends Touchable {
   // answers: for each kind of drawing how many are wrong, and right, in each `step` of the cosine,
   // from `first` on.
   render({ answers }) {
     this.kinds = Object.keys(answers);
-    const ticks = [0, 0.5, 1].map((share) => {
-      const [at, word] = [share * SIDE, percent(share, 0)];
-      return `<text x="${at}" y="${SIDE + 28}" text-anchor="middle">${word}</text>
-        <text x="-16" y="${SIDE - at + 4}" text-anchor="end">${word}</text>`;
-    });
     this.innerHTML = `
-      <div class="pills" role="group" aria-label="drawings">${buttons("kind", this.kinds)}</div>
-      <div class="pills" role="group" aria-label="t and b">
-        ${buttons("preset", PRESETS.map(([name]) => name))}</div>
-      <svg viewBox="-60 -14 ${SIDE + 84} ${SIDE + 68}" role="img" aria-label="Share that is true over score">
-        <path class="rd-axes" d="M0 0V${SIDE}H${SIDE}" />
-        <path class="rd-honest" d="M0 ${SIDE}L${SIDE} 0" />
-        ${ticks.join("")}
-        <text x="${SIDE / 2}" y="${SIDE + 48}" text-anchor="middle">score</text>
-        <text x="10" y="2">share that is true</text>
-        <g class="rd-dots"></g>
-      </svg>
-      <div class="sliders">
-        ${slider("t", "scale t", 10, 150, 0.1)}
-        ${slider("b", "bias b", -20, 0, 0.01)}
-      </div>
-      <p class="rd-readout" aria-live="polite"></p>`;
+      <svg role="img" aria-label="Share that is true against the score"></svg>
+      <div class="rd-side">
+        <div class="pills" role="group" aria-label="drawings">${buttons("kind", this.kinds)}</div>
+        <div class="pills" role="group" aria-label="t and b">
+          ${buttons("preset", PRESETS.map(([name]) => name))}</div>
+        <div class="sliders">
+          ${slider("t", "scale t", 10, 150, 0.1)}
+          ${slider("b", "bias b", -20, 0, 0.01)}
+        </div>
+        <p class="rd-readout" aria-live="polite"></p>
+      </div>`;
+    this.plot = new Plot(this.find("svg"), { left: 52, right: 22, top: 16 });
+    this.onResize(this.plot.svg);
     this.addEventListener("input", () => this.draw());
     this.onPress("kind", (i) => {
       this.kind = i;
@@ -71,12 +65,16 @@ class ReliabilitySliders extends Touchable {
   draw() {
     const [t, b] = this.values();
     const bins = this.bins(t, b);
-    this.find(".rd-dots").innerHTML = bins
-      .map(([n, score, share]) => {
-        const [x, y] = [SIDE * score, SIDE * (1 - share)];
-        return `<path d="M${x} ${SIDE - x}V${y}" /><circle cx="${x}" cy="${y}" r="${2 + n ** 0.25}" />`;
-      })
-      .join("");
+    const { plot } = this;
+    plot.span([0, 1], [0, 1]);
+    const dots = bins.map(([n, score, share]) => {
+      const [x, y] = [plot.x(score), plot.y(share)];
+      return `<path d="M${x} ${plot.y(score)}V${y}" /><circle cx="${x}" cy="${y}" r="${2 + n ** 0.25}" />`;
+    });
+    plot.svg.innerHTML = `
+      <g class="rd-axes">${plot.axes(TICKS, TICKS, "score", "share that is true")}</g>
+      <path class="rd-honest" d="M${plot.x(0)} ${plot.y(0)}L${plot.x(1)} ${plot.y(1)}" />
+      <g class="rd-dots">${dots.join("")}</g>`;
     const answers = sum(bins.map(([n]) => n));
     const error = sum(bins.map(([n, p, share]) => n * Math.abs(p - share))) / answers;
     const above = bins.filter(([, p]) => p > 0.5);

@@ -37,6 +37,42 @@ export const radios = (name, words, chosen = 0, around = (word) => `<span>${word
     })
     .join("");
 
+// ---- plots ---------------------------------------------------------------------------------------
+
+// A drawing in the page's own pixels: its letters keep their size, however wide it is. `span` says
+// from which values to which it goes; then `x` and `y` place a value, and `at` is what lies under
+// the pointer.
+export class Plot {
+  constructor(svg, { left = 36, right = 14, top = 14, bottom = 46 } = {}) {
+    Object.assign(this, { svg, left, right, top, bottom });
+  }
+
+  span([x0, x1], [y0, y1]) {
+    const { width, height } = this.svg.getBoundingClientRect();
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    Object.assign(this, { x0, x1, end: width - this.right, foot: height - this.bottom });
+    this.x = (x) => this.left + ((x - x0) / (x1 - x0)) * (this.end - this.left);
+    this.y = (y) => this.foot - ((y - y0) / (y1 - y0)) * (this.foot - this.top);
+  }
+
+  at({ clientX }) {
+    const x = clientX - this.svg.getBoundingClientRect().left;
+    return this.x0 + ((x - this.left) / (this.end - this.left)) * (this.x1 - this.x0);
+  }
+
+  // Ticks are [value, word]; a label stands below, and above the upright axis.
+  axes(xs, ys, label, upright) {
+    const text = (x, y, anchor, word) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${word}</text>`;
+    return `<path d="M${this.left} ${this.top}V${this.foot}H${this.end}" />
+      ${xs.map(([x, word]) => text(this.x(x), this.foot + 20, "middle", word)).join("")}
+      ${ys.map(([y, word]) => text(this.left - 10, this.y(y) + 4, "end", word)).join("")}
+      ${text((this.left + this.end) / 2, this.foot + 40, "middle", label)}
+      ${text(this.left + 9, this.top + 5, "start", upright)}`;
+  }
+}
+
+export const still = () => globalThis.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 // ---- the element ---------------------------------------------------------------------------------
@@ -75,7 +111,8 @@ export class Touchable extends Element {
   }
 
   say(selector, text) {
-    this.find(selector).textContent = text;
+    const place = this.find(selector);
+    if (place.textContent !== text) place.textContent = text; // or it is read aloud again
   }
 
   sayAll(selector, texts) {
@@ -107,6 +144,35 @@ export class Touchable extends Element {
   onPoint(place, then) {
     place.addEventListener("pointermove", then);
     place.addEventListener("pointerdown", then);
+  }
+
+  // While it is dragged, from the press on; beyond its border, too.
+  onDrag(place, then) {
+    place.addEventListener("pointerdown", (event) => {
+      place.setPointerCapture(event.pointerId);
+      then(event);
+    });
+    place.addEventListener("pointermove", (event) => {
+      if (place.hasPointerCapture(event.pointerId)) then(event);
+    });
+  }
+
+  onResize(place) {
+    new ResizeObserver(() => this.draw()).observe(place);
+  }
+
+  // From 0 to 1, picture by picture; at once where the reader wants no motion.
+  glide(then, milliseconds = 450) {
+    cancelAnimationFrame(this.gliding);
+    if (still()) return then(1);
+    let begin;
+    const step = (now) => {
+      begin ??= now;
+      const share = Math.min(1, (now - begin) / milliseconds);
+      then(share * share * (3 - 2 * share));
+      if (share < 1) this.gliding = requestAnimationFrame(step);
+    };
+    this.gliding = requestAnimationFrame(step);
   }
 }
 
