@@ -140,7 +140,7 @@ def test_a_single_query(browser, book_site):
 
 
 def test_the_reader_s_own_drawing(page):
-    """Every weight is that of the model which the page runs, and of the picture that it was given."""
+    """Every weight is that of the model in the page, for the picture that is shown."""
     element = page.locator("siglip-attention-map")
     printed = element.evaluate("(e) => e.weights")
     height = element.bounding_box()["height"]

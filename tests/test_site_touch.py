@@ -17,7 +17,7 @@ READY = """() => [...document.querySelectorAll(".touchable")]
 
 # Until what the model in the page was asked is answered, and shown.
 ANSWERED = """async () => {
-  const frame = () => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 50));
+  const frame = () => new Promise((then) => setTimeout(() => requestAnimationFrame(then), 50));
   const says = () => document.body.innerText;
   await frame();
   const asked = (await globalThis.siglipTiny)?.asked;
