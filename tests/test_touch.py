@@ -1,5 +1,6 @@
 """The elements that cells show: what their scripts are given, what readers without scripts see."""
 
+import base64
 import json
 import re
 from html import unescape
@@ -8,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+import siglip_lab as sl
 from siglip_lab import clip
 from siglip_lab.configs import VisionConfig
 from siglip_lab.figures import touch
 from siglip_lab.published import get_config
+from siglip_lab.toy.shapes_world import draw
 
 
 def parts(element):
@@ -93,3 +96,29 @@ def test_shape_explorer_carries_shapes_and_a_table():
     assert list(data["shapes"]["alone"]) == ["vision"]
     assert "<td>92,884,224</td><td>35.42</td>" in inside and "base &lt;b&gt;" in inside
     assert repr(explorer) == "ShapeExplorer(2 shapes, 'alone')"
+
+
+def test_explorer_brings_tinys_answer_to_its_first_scene():
+    explorer = touch.Explorer()
+    assert repr(explorer) == "Explorer(4 captions)"
+    tag, data, inside = parts(explorer)
+    assert tag == "explorer" and data["captions"] == [*explorer.captions]
+    answer = data["answer"]
+    model = sl.SigLIP.from_pretrained("tiny")
+    processor = sl.Processor.from_pretrained("tiny")
+    with torch.no_grad():
+        out = model(**processor(text=[*explorer.captions], images=[draw(explorer.scene)]))
+    logits = out.logits_per_image[0]
+    assert answer["logits"] == pytest.approx(logits.tolist(), abs=0.05)  # float16 weights
+    assert inside.count("<circle") == len(data["scene"]["items"]) == 2
+    for p in answer["probabilities"]:
+        assert f"<td>{100 * p:.1f}\u00a0%</td>" in inside
+    # One byte a number: to half a step of what the model computes.
+    for name, tensor in explorer.tensors().items():
+        packed = answer["tensors"][name]
+        levels = torch.frombuffer(bytearray(base64.b64decode(packed["bytes"])), dtype=torch.uint8)
+        values = packed["least"] + packed["step"] * levels.reshape(packed["shape"])
+        assert (values - tensor).abs().max() <= 0.51 * packed["step"]
+    for name in ("vision_model.encoder.layers.0.self_attn", "vision_model.head.attention"):
+        weights = explorer.tensors()[f"{name}.weights"]
+        assert torch.allclose(weights.sum(-1), torch.ones_like(weights[..., 0]))

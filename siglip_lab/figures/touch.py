@@ -298,6 +298,7 @@ class Explorer(Touchable):
 
     tag = "explorer"
     captions = ("2 red circles", "2 circles", "large red circles", "2 blue squares")
+    seen: dict[str, Tensor]  # output of every module
 
     def __init__(self):
         scene = random_scene(1, Combination(2, "red", "circle"))
@@ -311,7 +312,7 @@ class Explorer(Touchable):
         self.model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double().eval()
         self.processor = Processor.from_pretrained("tiny")
         self.inputs = self.processor(text=[*self.captions], images=[draw(self.scene)])
-        self.seen: dict[str, Tensor] = {}  # output of every module
+        self.seen = {}
         for name, module in self.model.named_modules():
             module.register_forward_hook(partial(self._keep, name))
         with torch.no_grad():

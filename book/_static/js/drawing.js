@@ -17,6 +17,9 @@ const STEP = 0.025; // of an arrow key
 const DENSE = 0.012; // points of a stroke are at least so far apart
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+// Of a scene: its items are replaced, never changed.
+const copy = (scene) => ({ ...scene, items: [...scene.items] });
+
 const icon = (paths) =>
   `<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">${paths}</svg>`;
 const line = (d) =>
@@ -44,7 +47,7 @@ const button = (kind, value, name, inside, extra = "") =>
 export class Drawing {
   // `place` is emptied; `shuffled` may be given for what else follows from a new scene.
   constructor(place, scene, changed, { shuffled = () => {}, seed = 1 } = {}) {
-    Object.assign(this, { place, scene, changed, shuffled, seed });
+    Object.assign(this, { place, scene: copy(scene), changed, shuffled, seed });
     Object.assign(this, { tool: "circle", colour: "red", size: "large", taken: null, before: [] });
     const [first] = scene.items.filter(isStamp);
     if (first) Object.assign(this, { tool: first.shape, colour: colourName(first.fill) });
@@ -72,10 +75,23 @@ export class Drawing {
       <div class="dr-words"><p class="dr-hint"></p>
         <p class="dr-keys">Arrow keys move. Enter adds, takes or lets go; Delete removes. With the
           brush, Shift and an arrow draw.</p></div>`;
-    this.sheet = place.querySelector("canvas");
-    this.listen();
+    this.sheets = [];
+    place.addEventListener("click", ({ target }) => {
+      const { tool, colour, size, act } = target.closest("button")?.dataset ?? {};
+      if (tool) this.choose("tool", tool);
+      if (colour) this.choose("colour", colour);
+      if (size) this.choose("size", size);
+      if (act) this[act]();
+    });
+    this.join(place.querySelector("canvas"));
+  }
+
+  // A canvas becomes a sheet of this drawing: the first one, or one more of the same.
+  join(sheet) {
+    this.sheets.push(sheet);
+    this.listen(sheet);
     this.draw();
-    new ResizeObserver(() => this.draw()).observe(this.sheet);
+    new ResizeObserver(() => this.draw()).observe(sheet);
   }
 
   pixels() {
@@ -85,21 +101,25 @@ export class Drawing {
   // Another scene; it can be undone.
   show(scene) {
     this.keep();
-    this.scene = scene;
-    this.taken = null;
+    this.scene = copy(scene);
+    this.letGo();
     this.after();
+  }
+
+  letGo() {
+    this.hand = this.taken = null;
   }
 
   undo() {
     if (!this.before.length) return;
     this.scene = this.before.pop();
-    this.taken = null;
+    this.letGo();
     this.after();
   }
 
-  // The scene before what comes now: objects are replaced, never changed, so this copies no numbers.
+  // For `undo`, before something changes.
   keep() {
-    this.before.push({ ...this.scene, items: [...this.scene.items] });
+    this.before.push(copy(this.scene));
     if (this.before.length > 100) this.before.shift();
   }
 
@@ -131,8 +151,7 @@ export class Drawing {
 
   // ---- the hand --------------------------------------------------------------------------------
 
-  listen() {
-    const { sheet } = this;
+  listen(sheet) {
     const point = ({ clientX, clientY }) => {
       const box = sheet.getBoundingClientRect();
       const share = (at, start, length) => clamp((at - start) / length, 0, 1);
@@ -147,12 +166,12 @@ export class Drawing {
     sheet.addEventListener("pointermove", (event) => {
       const [x, y] = point(event);
       if (this.hand) this.hand(x, y);
-      else if (event.pointerType === "mouse") this.hover(x, y);
+      else if (event.pointerType === "mouse") this.hover(sheet, x, y);
     });
     for (const end of ["pointerup", "pointercancel"]) {
       sheet.addEventListener(end, () => (this.hand = null));
     }
-    sheet.addEventListener("pointerleave", () => this.hover());
+    sheet.addEventListener("pointerleave", () => this.hover(sheet));
     sheet.addEventListener("keydown", (event) => this.key(event));
     sheet.addEventListener("focus", () => {
       if (sheet.matches(":focus-visible")) this.cursor ??= [0.5, 0.5];
@@ -161,13 +180,6 @@ export class Drawing {
     sheet.addEventListener("blur", () => {
       this.cursor = null;
       this.draw();
-    });
-    this.place.addEventListener("click", ({ target }) => {
-      const { tool, colour, size, act } = target.closest("button")?.dataset ?? {};
-      if (tool) this.choose("tool", tool);
-      if (colour) this.choose("colour", colour);
-      if (size) this.choose("size", size);
-      if (act) this[act]();
     });
   }
 
@@ -191,11 +203,14 @@ export class Drawing {
       this.taken = null;
       return this.draw();
     }
-    this.keep();
+    if (place === null) this.keep();
+    let kept = place === null;
     this.taken = place;
     const moved = place ?? this.scene.items.push(this.stamp(x, y)) - 1;
     const { x: startX, y: startY } = this.scene.items[moved];
     this.hand = (u, v) => {
+      if (!kept) this.keep();
+      kept = true;
       this.replace(moved, { x: clamp(startX + u - x, 0, 1), y: clamp(startY + v - y, 0, 1) });
       this.after();
     };
@@ -203,11 +218,11 @@ export class Drawing {
     else this.draw();
   }
 
-  hover(x, y) {
+  hover(sheet, x, y) {
     const free = x !== undefined && !this.paints && this.taken === null && this.at(x, y) === null;
     this.ghost = free ? this.stamp(x, y) : null;
     const grab = x !== undefined && !this.paints && this.at(x, y) !== null;
-    this.sheet.style.cursor = grab ? "grab" : "crosshair";
+    sheet.style.cursor = grab ? "grab" : "crosshair";
     this.draw();
   }
 
@@ -288,28 +303,9 @@ export class Drawing {
   // ---- what is seen ----------------------------------------------------------------------------
 
   draw() {
-    const { sheet, scene } = this;
-    const width = sheet.clientWidth;
-    if (!width) return;
-    const size = Math.round(width * (globalThis.devicePixelRatio || 1));
-    if (sheet.width !== size) sheet.width = sheet.height = size;
-    const context = sheet.getContext("2d");
-    paint(context, scene, size);
-    const ghost = this.cursor && !this.paints && this.taken === null
-      ? this.stamp(...this.cursor) : this.ghost;
-    if (ghost) {
-      context.globalAlpha = 0.35;
-      paint(context, { background: scene.background, items: [ghost] }, size, false);
-      context.globalAlpha = 1;
-    }
-    if (this.cursor && this.taken === null) this.frame(context, ...this.cursor, 0.02, size);
-    if (this.taken !== null) {
-      const { x, y, radius } = scene.items[this.taken];
-      this.frame(context, x, y, radius * 1.15, size);
-    }
     const shown = { tool: this.tool, colour: this.colour, size: this.size };
     if (this.taken !== null) {
-      const { shape, fill, radius } = scene.items[this.taken];
+      const { shape, fill, radius } = this.scene.items[this.taken];
       Object.assign(shown, { tool: shape, colour: colourName(fill), size: sizeName(radius) });
     }
     for (const [kind, value] of Object.entries(shown)) {
@@ -317,11 +313,34 @@ export class Drawing {
         each.setAttribute("aria-pressed", String(each.dataset[kind] === value));
       }
     }
-    this.place.style.setProperty("--fill", css(COLOURS[shown.colour]));
     this.place.querySelector("[data-act=undo]").disabled = !this.before.length;
-    sheet.setAttribute("aria-label", `Drawing: ${describe(scene)}. ${this.hint(shown)} ${
-      this.place.querySelector(".dr-keys").textContent}`);
-    this.place.querySelector(".dr-hint").textContent = this.hint(shown);
+    const hint = this.hint(shown);
+    this.place.querySelector(".dr-hint").textContent = hint;
+    const keys = this.place.querySelector(".dr-keys").textContent;
+    for (const sheet of this.sheets) {
+      sheet.setAttribute("aria-label", `Drawing: ${describe(this.scene)}. ${hint} ${keys}`);
+      this.drawSheet(sheet);
+    }
+  }
+
+  drawSheet(sheet) {
+    const { scene } = this;
+    const size = Math.round(sheet.clientWidth * (globalThis.devicePixelRatio || 1));
+    if (!size) return;
+    if (sheet.width !== size) sheet.width = sheet.height = size;
+    const pen = sheet.getContext("2d");
+    paint(pen, scene, size);
+    const keys = this.cursor && !this.paints && this.taken === null;
+    const ghost = keys ? this.stamp(...this.cursor) : this.ghost;
+    if (ghost) {
+      pen.globalAlpha = 0.35;
+      paint(pen, { background: scene.background, items: [ghost] }, size, false);
+      pen.globalAlpha = 1;
+    }
+    if (this.taken !== null) {
+      const { x, y, radius } = scene.items[this.taken];
+      this.frame(pen, x, y, radius * 1.15, size);
+    } else if (this.cursor) this.frame(pen, ...this.cursor, 0.02, size);
   }
 
   // Two dashes, dark in light, are seen on every colour.

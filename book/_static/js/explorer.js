@@ -3,7 +3,7 @@
 
 import { Drawing } from "./drawing.js";
 import { palette } from "./heat.js";
-import { captionsFor, describe, fromLink, isLink, toLink } from "./scenes.js";
+import { captionsFor, describe, fromLink, isLink, isUsual, toLink } from "./scenes.js";
 import { STATIONS } from "./stations.js";
 import { tiny } from "./tiny.js";
 import { TOUR } from "./tour.js";
@@ -39,7 +39,7 @@ class Explorer extends Touchable {
         <div class="ex-draw"><p class="ex-title"><b>1</b> Draw
           <span>Drag the circles. Add more.</span></p><div class="ex-drawing"></div></div>
         <div class="ex-ask">
-          <p class="ex-title"><b>2</b> Ask <span>Does the caption fit the drawing?</span></p>
+          <p class="ex-title"><b>2</b> Ask <span>Does the caption fit?</span></p>
           <ol class="ex-captions"></ol>
           <div class="ex-row">
             <button type="button" data-kind="add" data-i="0">+ Add a caption</button>
@@ -51,8 +51,8 @@ class Explorer extends Touchable {
             <button type="button" data-kind="tour" data-i="0">Guided tour</button>
             <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
           </div>
-          <p class="ex-status" role="status">The model is tiny: ${parameters} numbers, trained on
-            drawings of one to four shapes of one colour.</p>
+          <p class="ex-status" role="status">The model, tiny, has ${parameters} numbers and
+            learned from drawings like this one.</p>
         </div>
       </div>
       <p class="ex-title ex-inside"><b>3</b> Look inside
@@ -62,11 +62,23 @@ class Explorer extends Touchable {
           <div class="ex-side ex-${side}"><p class="ex-side-name c-${side}">${name}<span></span></p>
             <ol></ol></div>`).join("")}
       </div>
-      <p class="ex-aloud" aria-live="polite"></p>`;
+      <p class="ex-aloud" aria-live="polite"></p>
+      <div class="ex-foot"><div class="ex-dock" inert>
+        <div class="ex-at-hand">
+          <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing">
+          </canvas>
+          <div><input type="text" maxlength="120" spellcheck="false" autocomplete="off"
+            aria-label="The caption that is followed"><output></output>
+            <div class="ex-bar"><i></i></div></div>
+        </div>
+        <div class="ex-tour" role="group" aria-label="Guided tour" tabindex="-1" hidden></div>
+      </div></div>`;
     this.drawing = new Drawing(this.find(".ex-drawing"), scene, () => this.change(), {
       shuffled: (drawn) => this.shuffled(drawn),
       seed: Math.floor(Math.random() * 2 ** 31),
     });
+    this.drawing.join(this.find(".ex-at-hand canvas"));
+    this.tour = this.find(".ex-tour");
     this.placeStations();
     this.placeCaptions();
     this.listen();
@@ -84,10 +96,15 @@ class Explorer extends Touchable {
     this.onPress("step", (step) => this.go(step));
     this.onPress("end", () => this.endTour());
     this.addEventListener("input", ({ target }) => {
-      if (!target.matches(".ex-caption input[type=text]")) return;
-      this.captions[this.rowOf(target)] = target.value;
+      if (target.type !== "text") return;
+      const row = target.closest(".ex-caption") ? this.rowOf(target) : this.chosen;
+      this.captions[row] = target.value;
+      for (const field of [this.fields()[row], this.find(".ex-at-hand input")]) {
+        if (field !== target) field.value = target.value;
+      }
       this.change();
     });
+    this.tour.addEventListener("keydown", ({ key }) => key === "Escape" && this.endTour());
     this.addEventListener("focusin", ({ target }) => {
       if (target.matches(".ex-caption input[type=text]")) this.choose(this.rowOf(target));
     });
@@ -108,6 +125,20 @@ class Explorer extends Touchable {
     });
     globalThis.addEventListener("hashchange", () => this.readLink());
     new ResizeObserver(() => this.drawStations()).observe(this);
+    // Where the sheet is out of sight, and something is open that follows it, a small one is at hand.
+    new IntersectionObserver(([{ isIntersecting: seen, boundingClientRect: { top } }]) => {
+      this.classList.toggle("ex-away", !seen && top < 0);
+      this.dock();
+    }).observe(this.find(".ex-captions"));
+  }
+
+  dock() {
+    const has = (name) => this.classList.contains(name);
+    this.find(".ex-dock").inert = !(has("ex-touring") || (has("ex-away") && this.open.size));
+  }
+
+  fields() {
+    return this.all(".ex-caption input[type=text]");
   }
 
   rowOf(target) {
@@ -117,6 +148,7 @@ class Explorer extends Touchable {
   choose(i) {
     if (i === this.chosen) return;
     this.chosen = i;
+    this.drawCaptions();
     this.look();
   }
 
@@ -125,7 +157,7 @@ class Explorer extends Touchable {
     this.captions.push("");
     this.chosen = this.captions.length - 1;
     this.placeCaptions();
-    this.find(".ex-captions li:last-child input[type=text]").focus();
+    this.fields().at(-1).focus();
     this.change();
   }
 
@@ -133,7 +165,7 @@ class Explorer extends Touchable {
     this.captions.splice(i, 1);
     if (this.chosen >= i && this.chosen > 0) this.chosen -= 1;
     this.placeCaptions();
-    this.all(".ex-captions input[type=text]")[Math.min(i, this.captions.length - 1)].focus();
+    this.fields()[Math.min(i, this.captions.length - 1)].focus();
     this.change();
   }
 
@@ -151,6 +183,8 @@ class Explorer extends Touchable {
   toggle(id, open = !this.open.has(id)) {
     if (open) this.open.add(id);
     else this.open.delete(id);
+    this.classList.toggle("ex-opened", this.open.size > 0);
+    this.dock();
     const item = this.find(`[data-id="${id}"]`);
     const body = item.querySelector(".ex-open");
     body.hidden = !open;
@@ -186,7 +220,7 @@ class Explorer extends Touchable {
   }
 
   wanted() {
-    return [...new Set(this.stations.flatMap((station) => station.wanted()))];
+    return [...new Set(this.stations.flatMap((each) => each.wanted(this.open.has(each.id))))];
   }
 
   async ask() {
@@ -203,7 +237,10 @@ class Explorer extends Touchable {
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
       const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      this.say(".ex-status", `tiny, ${this.parameters} numbers, answered in ${speed}, in this page.`);
+      const words = isUsual(shown)
+        ? `, with ${this.parameters} numbers, here in this page.`
+        : ". It learned from one to four shapes of a kind: this is new to it.";
+      this.say(".ex-status", `tiny answered in ${speed}${words}`);
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
@@ -245,13 +282,18 @@ class Explorer extends Touchable {
 
   drawCaptions() {
     const scores = this.scores();
-    [...this.find(".ex-captions").children].forEach((item, i) => {
-      const score = scores[i];
-      item.classList.toggle("ex-followed", i === this.chosen);
-      item.querySelector("[type=radio]").checked = i === this.chosen;
+    const show = (item, score) => {
       item.querySelector("output").textContent = score === undefined ? "…" : percent(score);
       item.querySelector(".ex-bar i").style.transform = `scaleX(${score ?? 0})`;
+    };
+    [...this.find(".ex-captions").children].forEach((item, i) => {
+      show(item, scores[i]);
+      item.classList.toggle("ex-followed", i === this.chosen);
+      item.querySelector("[type=radio]").checked = i === this.chosen;
     });
+    show(this.find(".ex-at-hand"), scores[this.chosen]);
+    const field = this.find(".ex-at-hand input");
+    if (field.value !== this.captions[this.chosen]) field.value = this.captions[this.chosen];
     this.say(".ex-note", NOTES[this.shares]);
   }
 
@@ -288,7 +330,9 @@ class Explorer extends Touchable {
 
   drawStations() {
     if (!this.stations || !this.clientWidth) return;
-    this.colours = palette(this);
+    const { theme } = document.documentElement.dataset;
+    if (theme !== this.theme || !this.colours) this.colours = palette(this);
+    this.theme = theme;
     const followed = this.answered[this.chosen];
     this.say(".ex-text .ex-side-name span", followed ? `“${followed}”` : "");
     for (const station of this.stations) {
@@ -347,17 +391,14 @@ class Explorer extends Touchable {
 
   go(step) {
     const { title, words, task, open, show } = TOUR[step];
-    if (!this.tour) {
+    if (this.tour.hidden) {
       this.drawing.show(this.first.scene);
       this.captions = [...this.first.captions];
       this.chosen = 0;
       this.placeCaptions();
-      this.tour = document.createElement("div");
-      Object.assign(this.tour, { className: "ex-tour", tabIndex: -1 });
-      this.tour.setAttribute("role", "group");
-      this.tour.setAttribute("aria-label", "Guided tour");
-      this.append(this.tour);
-      this.tour.addEventListener("keydown", ({ key }) => key === "Escape" && this.endTour());
+      this.tour.hidden = false;
+      this.classList.add("ex-touring");
+      this.dock();
     }
     const last = step === TOUR.length - 1;
     this.tour.innerHTML = `
@@ -379,8 +420,10 @@ class Explorer extends Touchable {
   }
 
   endTour() {
-    this.tour?.remove();
-    this.tour = undefined;
+    this.tour.hidden = true;
+    this.tour.innerHTML = "";
+    this.classList.remove("ex-touring");
+    this.dock();
     this.find("[data-kind=tour]").focus({ preventScroll: true });
   }
 }

@@ -96,9 +96,7 @@ export function veils(canvas, scene, weights, { mistake }, { mark, numbers = fal
     pen.fillStyle = `rgb(17 24 39 / ${0.82 * (1 - weight / most)})`;
     pen.fillRect(...at(patch), step, step);
   });
-  pen.fillStyle = tone(mistake, 0.85);
-  pen.fillRect(side * step, 0, width, width);
-  pen.fillRect(0, side * step, side * step, width);
+  margin(pen, width, side * step, tone(mistake, 0.85));
   if (!numbers) return;
   pen.strokeStyle = "rgb(255 255 255 / 0.55)";
   pen.lineWidth = 1;
@@ -114,6 +112,15 @@ export function veils(canvas, scene, weights, { mistake }, { mark, numbers = fal
     pen.fillText(share, x, y);
   });
   if (mark !== undefined) frame(pen, ...at(mark), step);
+}
+
+// What lies right of and below the patches.
+export function margin(pen, width, seen, colour) {
+  pen.beginPath();
+  pen.rect(0, 0, width, width);
+  pen.rect(0, 0, seen, seen);
+  pen.fillStyle = colour;
+  pen.fill("evenodd");
 }
 
 export function frame(pen, x, y, side) {

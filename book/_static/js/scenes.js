@@ -103,6 +103,11 @@ export function describe({ items }) {
   return words.join(", ").replace(/, ([^,]*)$/, " and $1") || "an empty sheet";
 }
 
+// Whether tiny was trained on such scenes: one to four shapes of one kind and colour.
+export const isUsual = ({ items }) =>
+  items.length > 0 && items.length < 5 && items.every(isStamp)
+  && new Set(items.map(({ shape, fill }) => `${colourName(fill)} ${shape}`)).size === 1;
+
 const round = (share) => Math.round(share * 1000) / 1000; // what a link can say
 export const snap = (item) =>
   isStamp(item)

@@ -2,7 +2,7 @@
 // the figure they stand in: it has the answer of the model, the drawing, the caption that is followed,
 // and the patch, the piece and the number that the reader points at, which all stations share.
 
-import { bars, clean, frame, heat, largest, pixels, tone, veils } from "./heat.js";
+import { bars, clean, frame, heat, largest, margin, pixels, tone, veils } from "./heat.js";
 import { clamp, fixed, percent, radios, range, sigmoid, signed, sum } from "./touch.js";
 
 const SIDE = 6; // patches in a row, and pixels in a patch's
@@ -29,6 +29,7 @@ class Station {
     this.home = home;
   }
 
+  // Names of the tensors that it shows: on its card, and once it is open.
   wanted() {
     return [];
   }
@@ -175,9 +176,7 @@ function squares(canvas, tensor, { mistake }, mark) {
   }
   pen.drawImage(picture, 36, 0, 4, 40, SIDE * step, 0, width / 10, width);
   pen.drawImage(picture, 0, 36, 36, 4, 0, SIDE * step, SIDE * step, width / 10);
-  pen.fillStyle = tone(mistake, 0.75);
-  pen.fillRect(SIDE * step, 0, width, width);
-  pen.fillRect(0, SIDE * step, SIDE * step, width);
+  margin(pen, width, SIDE * step, tone(mistake, 0.75));
   if (mark !== undefined) {
     frame(pen, (mark % SIDE) * step - gap / 2, Math.floor(mark / SIDE) * step - gap / 2, step);
   }
@@ -232,8 +231,8 @@ class Tokens extends Station {
   kind = 2;
   beside = ""; // the words
 
-  wanted() {
-    return [this.bare, this.full];
+  wanted(open) {
+    return open ? [this.bare, this.full] : [this.full];
   }
 
   // Numbers of what is chosen, token by token.
@@ -294,8 +293,8 @@ class ImageTokens extends Tokens {
   full = `${VISION}.embeddings`;
   beside = `<canvas class="st-mini" aria-hidden="true"></canvas>`;
 
-  wanted() {
-    return [...super.wanted(), "pixel_values"];
+  wanted(open) {
+    return [...super.wanted(open), "pixel_values"];
   }
 
   draw() {
@@ -605,8 +604,8 @@ class LastToken extends Station {
   last = `${TEXT}.final_layer_norm`;
   head = `${TEXT}.head`;
 
-  wanted() {
-    return [this.last, this.head];
+  wanted(open) {
+    return open ? [this.last, this.head] : [this.last];
   }
 
   thumb(canvas) {

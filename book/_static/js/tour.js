@@ -41,8 +41,8 @@ export const TOUR = [
   {
     title: "The caption goes the same way",
     words: "It is cut into pieces, each with its id; 16 tokens pass two layers; the last one is kept.",
-    task: "Type a word of your own into a caption: letters that make no known word become many "
-      + "pieces.",
+    task: "Write “2 scarlet circles” into the caption: a word that the list does not have falls into "
+      + "many pieces.",
     open: ["pieces", "text-attention", "text-vector"],
     show: "pieces",
   },
@@ -50,7 +50,8 @@ export const TOUR = [
     title: "Where they meet",
     words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through the "
       + "sigmoid: that is p.",
-    task: "Switch to softmax above: two captions that are both true must now share 100 %.",
+    task: "Point at the tallest green bar. Then switch to softmax at the top: two captions that are "
+      + "both true must share 100 %.",
     open: ["product", "probability"],
     show: "product",
   },

@@ -1,0 +1,477 @@
+"""The explorer in a browser: its answers against PyTorch's, and all that a reader can do."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import siglip_lab as sl
+from siglip_lab.figures import touch
+from siglip_lab.toy.shapes_world import all_combinations, draw, random_scene
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+PAGE = "index.html"
+READY = "siglip-explorer .ex-caption"
+STATIONS = [
+    "pixels", "patches", "tokens", "attention", "probe", "image-vector", "pieces", "text-tokens",
+    "text-attention", "last-token", "text-vector", "product", "probability",
+]  # fmt: skip
+EXPLORER = "document.querySelector('siglip-explorer')"
+SHOWN = re.compile(r"([\d.]+)\s%")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """tiny as the page has it: weights in half precision."""
+    model = sl.SigLIP.from_pretrained("tiny", dtype=torch.float16).double()
+    return model, sl.Processor.from_pretrained("tiny")
+
+
+def answers(model, image, captions):
+    model, processor = model
+    inputs = processor(text=captions, images=[image])
+    with torch.no_grad():
+        out = model(inputs["pixel_values"].double(), inputs["input_ids"])
+    return out
+
+
+def probabilities(page):
+    texts = page.locator(".ex-caption output").all_inner_texts()
+    return [float(SHOWN.fullmatch(text)[1]) for text in texts]
+
+
+def captions(page):
+    return [field.input_value() for field in page.locator(".ex-caption input[type=text]").all()]
+
+
+def sheet(page):
+    """The 120 x 120 pixels that the model is given."""
+    data = page.evaluate(f"Array.from({EXPLORER}.drawing.pixels().data)")
+    return Image.fromarray(np.array(data, np.uint8).reshape(120, 120, 4)[..., :3])
+
+
+def settle(page):
+    """Wait until the answer is about what is drawn and written now."""
+    page.wait_for_function(
+        f"""() => {{
+          const e = {EXPLORER};
+          return e.model && !e.frame && JSON.stringify([e.answered, e.shown])
+            === JSON.stringify([e.captions, e.drawing.scene]);
+        }}"""
+    )
+
+
+def drag(page, start, end, steps=8):
+    """From one place of the sheet to another, in shares of its side."""
+    box = page.locator(".ex-drawing .dr-sheet").bounding_box()
+    (x0, y0), (x1, y1) = (
+        (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in (start, end)
+    )
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move(x1, y1, steps=steps)
+    page.mouse.up()
+
+
+def press(page, u, v):
+    box = page.locator(".ex-drawing .dr-sheet").bounding_box()
+    page.mouse.click(box["x"] + u * box["width"], box["y"] + v * box["height"])
+
+
+def open_station(page, name):
+    card = page.locator(f"[data-id='{name}'] .ex-card")
+    if card.get_attribute("aria-expanded") == "false":
+        card.click()
+    return page.locator(f"[data-id='{name}']")
+
+
+def numbers(station, selector=".st-say"):
+    text = station.locator(selector).inner_text().replace("−", "-")
+    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
+
+
+# ---- the first view ------------------------------------------------------------------------------
+
+
+def test_the_first_view_is_pytorchs_answer_and_fetches_no_weights(browser, url, model):
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(300)
+    explorer = touch.Explorer()
+    assert sheet(page).tobytes() == draw(explorer.scene).tobytes()
+    assert captions(page) == [*explorer.captions]
+    out = answers(model, draw(explorer.scene), captions(page))
+    expected = 100 * out.logits_per_image[0].sigmoid()
+    assert probabilities(page) == [round(p, 1) for p in expected.tolist()]
+    assert expected[:2].min() > 95 and 30 < expected[2] < 70 and expected[3] < 1
+    assert not [name for name in asked if "tiny/" in name or "worker" in name]
+
+    # What the page computes is the same again.
+    page.locator(".ex-caption input[type=text]").last.fill("2 blue squares ")
+    settle(page)
+    assert [name for name in asked if "tiny/model.safetensors" in name]
+    assert probabilities(page) == [round(p, 1) for p in expected.tolist()]
+    page.close()
+
+
+def test_readers_without_scripts_see_the_drawing_and_its_probabilities(without_scripts, page):
+    still = without_scripts.locator("siglip-explorer")
+    assert still.locator("svg").bounding_box()["width"] > 250
+    rows = still.locator("tr").all_inner_texts()[1:]
+    assert [float(SHOWN.search(row)[1]) for row in rows] == probabilities(page)
+
+
+def test_a_page_opened_from_a_file_says_what_to_do(browser, site):
+    page = browser.new_page()
+    page.goto((site / PAGE).as_uri())
+    page.wait_for_selector(READY)
+    before = probabilities(page)
+    press(page, 0.2, 0.8)
+    page.wait_for_selector(".ex-failed")
+    assert "opened from a file" in page.locator(".ex-status").inner_text()
+    assert probabilities(page) == before
+    page.close()
+
+
+# ---- drawing -------------------------------------------------------------------------------------
+
+
+def test_the_page_paints_as_pillow_does(page):
+    for seed in range(0, 320, 7):
+        scene = random_scene(seed, all_combinations()[seed])
+        data = {"background": scene.background, "items": touch._stamps(scene)}
+        page.evaluate(f"scene => {EXPLORER}.drawing.show(scene)", data)
+        assert sheet(page).tobytes() == draw(scene).tobytes(), scene
+
+
+def test_moving_a_circle_says_little_and_its_colour_says_much(page, model):
+    drag(page, (0.6, 0.5), (0.25, 0.7))
+    settle(page)
+    moved = probabilities(page)
+    assert moved[0] > 80
+    press(page, 0.25, 0.7)
+    page.locator("[data-colour=blue]").click()
+    settle(page)
+    assert probabilities(page)[0] < moved[0] - 30
+    out = answers(model, sheet(page), captions(page))
+    expected = 100 * out.logits_per_image[0].sigmoid()
+    assert probabilities(page) == pytest.approx(expected.tolist(), abs=0.06)
+
+
+def test_stamps_strokes_eraser_undo_and_clear(page):
+    items = f"{EXPLORER}.drawing.scene.items.length"
+    page.locator("[data-tool=star]").click()
+    page.locator("[data-colour=black]").click()
+    page.locator("[data-size=small]").click()
+    press(page, 0.2, 0.8)
+    star = page.evaluate(f"{EXPLORER}.drawing.scene.items[2]")
+    assert (star["shape"], star["fill"]) == ("star", [25, 25, 25]) and star["radius"] < 0.115
+    page.locator("[data-tool=brush]").click()
+    drag(page, (0.1, 0.1), (0.4, 0.1))
+    assert page.evaluate(items) == 4 and sheet(page).getpixel((30, 12)) == (25, 25, 25)
+    page.locator("[data-tool=eraser]").click()
+    drag(page, (0.2, 0.05), (0.2, 0.2))
+    assert sheet(page).getpixel((24, 12)) == touch.Explorer().scene.background
+    for left in (4, 3, 2):
+        page.locator("[data-act=undo]").click()
+        assert page.evaluate(items) == left
+    page.locator("[data-act=clear]").click()
+    assert page.evaluate(items) == 0
+    page.locator("[data-act=undo]").click()
+    assert page.evaluate(items) == 2
+
+
+def test_a_shuffled_scene_brings_captions_unless_the_reader_wrote_some(page, model):
+    page.locator("[data-act=shuffle]").click()
+    settle(page)
+    assert captions(page)[0] != "2 red circles"
+    page.locator(".ex-caption input[type=text]").first.fill("a cat")
+    page.locator("[data-act=shuffle]").click()
+    settle(page)
+    assert captions(page)[0] == "a cat"
+
+
+def test_the_keyboard_draws(page):
+    items = f"{EXPLORER}.drawing.scene.items"
+    page.locator("[data-tool=square]").focus()
+    page.keyboard.press("Enter")
+    page.locator(".ex-drawing .dr-sheet").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    square = page.evaluate(f"{items}[2]")
+    assert square["shape"] == "square" and square["x"] == pytest.approx(0.2)
+    page.keyboard.press("Enter")  # takes it
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(f"{items}[2].y") == pytest.approx(0.525)
+    page.keyboard.press("Delete")
+    assert page.evaluate(f"{items}.length") == 2
+    page.keyboard.press("Control+z")
+    assert page.evaluate(f"{items}.length") == 3
+
+
+# ---- captions ------------------------------------------------------------------------------------
+
+
+def test_captions_are_edited_added_and_removed(page, model):
+    fields = page.locator(".ex-caption input[type=text]")
+    fields.nth(1).fill("3 yellow stars")
+    page.get_by_role("button", name="Add a caption").click()
+    page.keyboard.type("two red circles")
+    settle(page)
+    out = answers(model, sheet(page), captions(page))
+    assert len(captions(page)) == 5 and captions(page)[4] == "two red circles"
+    expected = 100 * out.logits_per_image[0].sigmoid()
+    assert probabilities(page) == pytest.approx(expected.tolist(), abs=0.06)
+    page.get_by_role("button", name="Remove caption 1").click()
+    settle(page)
+    assert captions(page)[0] == "3 yellow stars" and len(probabilities(page)) == 4
+
+
+def test_softmax_shares_100_per_cent_where_two_are_true(page, model):
+    page.get_by_text("softmax", exact=True).click()
+    out = answers(model, sheet(page), captions(page))
+    expected = 100 * out.logits_per_image[0].softmax(-1)
+    assert probabilities(page) == pytest.approx(expected.tolist(), abs=0.06)
+    assert sum(probabilities(page)) == pytest.approx(100, abs=0.25)
+    assert max(probabilities(page)) < 60  # though two captions are true
+
+
+# ---- stations ------------------------------------------------------------------------------------
+
+
+def test_each_station_opens_to_the_models_numbers(page, model):
+    for name in STATIONS:
+        open_station(page, name)
+    page.locator("[data-id=text-tokens]").get_by_text("piece", exact=True).click()
+    settle(page)
+    model, processor = model
+    inputs = processor(text=captions(page), images=[sheet(page)])
+    seen = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: o}))
+    with torch.no_grad():
+        out = model(inputs["pixel_values"].double(), inputs["input_ids"])
+
+    def station(name):
+        return page.locator(f"[data-id='{name}']")
+
+    x, y = page.evaluate(f"{EXPLORER}.stations[0].at")
+    cells = station("pixels").locator("tbody td").all_inner_texts()
+    pixel = inputs["pixel_values"][0, :, y, x].tolist()
+    shown = [float(text.replace("−", "-")) for text in cells[1::2]]
+    assert shown == pytest.approx(pixel, abs=0.0006)
+
+    patch = page.evaluate(f"{EXPLORER}.patch")
+    row, column = divmod(patch, 6)
+    square = inputs["pixel_values"][0, :, 6 * row : 6 * row + 6, 6 * column : 6 * column + 6]
+    assert numbers(station("patches")) == pytest.approx(
+        [square.min().item(), square.max().item()], abs=0.006
+    )
+    tokens = seen["vision_model.embeddings"][0]
+    assert numbers(station("tokens")) == pytest.approx([tokens[patch, 0].item()], abs=0.0006)
+
+    q, k = (
+        seen[f"vision_model.encoder.layers.0.self_attn.{part}_proj"]
+        .unflatten(-1, (4, -1))
+        .transpose(1, 2)
+        for part in "qk"
+    )
+    weights = 100 * (q @ k.mT / 18**0.5).softmax(-1)[0].mean(0)[patch]
+    shown = numbers(station("attention"))
+    assert shown == pytest.approx([weights.max().item(), weights[patch].item()], abs=0.06)
+    assert f"from patch {weights.argmax().item()} " in station("attention").inner_text()
+    assert numbers(station("probe"))[0] >= 100 / 36
+
+    image, text = out.image_embeds[0], out.text_embeds[0]
+    assert numbers(station("image-vector")) == pytest.approx([image[0].item(), 1], abs=6e-5)
+    assert numbers(station("text-vector")) == pytest.approx([text[0].item(), 1], abs=6e-5)
+
+    ids = station("pieces").locator("li span").all_inner_texts()
+    assert [int(i) for i in ids] == inputs["input_ids"][0].tolist()
+    bare = seen["text_model.embeddings.token_embedding"][0, 1, 0].item()
+    assert numbers(station("text-tokens")) == pytest.approx([bare], abs=0.0006)
+    q, k = (
+        seen[f"text_model.encoder.layers.0.self_attn.{part}_proj"]
+        .unflatten(-1, (4, -1))
+        .transpose(1, 2)
+        for part in "qk"
+    )
+    weights = 100 * (q @ k.mT / 18**0.5).softmax(-1)[0].mean(0)[1]
+    assert numbers(station("text-attention")) == pytest.approx(
+        [weights[0].item(), weights.max().item()], abs=0.06
+    )
+    last = seen["text_model.final_layer_norm"][0, 1, 0].item()
+    head = seen["text_model.head"][0, 0].item()
+    assert numbers(station("last-token")) == pytest.approx([last, head], abs=0.0006)
+
+    product = (image[0] * text[0]).item()
+    assert numbers(station("product")) == pytest.approx(
+        [image[0].item(), text[0].item(), product, product], abs=0.0006
+    )
+    cosine = (image @ text).item()
+    assert numbers(station("product"), ".st-equation") == pytest.approx([cosine], abs=0.0006)
+    logit = out.logits_per_image[0, 0]
+    shown = numbers(station("probability"), ".st-equation")
+    t, b = model.logit_scale.exp().item(), abs(model.logit_bias.item())
+    expected = [t, cosine, b, logit.item(), 100 * logit.sigmoid().item()]
+    assert shown == pytest.approx(expected, abs=0.06)
+
+
+def test_what_was_opened_stays_open_and_follows_the_drawing(page):
+    open_station(page, "attention")
+    station = open_station(page, "product")
+    before = station.inner_text()
+    drag(page, (0.6, 0.5), (0.2, 0.2))
+    page.locator("[data-colour=green]").click()
+    drag(page, (0.75, 0.24), (0.8, 0.8))
+    settle(page)
+    assert station.locator(".ex-open").is_visible() and station.inner_text() != before
+    assert page.locator("[data-id=attention] .ex-open").is_visible()
+
+
+def test_a_layer_and_a_head_can_be_chosen(page):
+    station = open_station(page, "attention")
+    seen = {station.locator(".st-say").inner_text()}
+    for choice, value in [("layer", 3), ("head", 0)]:
+        station.locator(f"[data-choice={choice}] input[value='{value}']").check(force=True)
+        settle(page)
+        said = "document.querySelector('[data-id=attention] .st-say').innerText"
+        page.wait_for_function(f"seen => !seen.includes({said})", arg=[*seen])
+        seen.add(station.locator(".st-say").inner_text())
+    assert station.locator(".ex-now").inner_text() == "layer 3"
+
+
+def test_pointing_at_a_patch_is_followed_by_all_stations(page):
+    for name in ("patches", "tokens", "attention"):
+        open_station(page, name)
+    canvas = page.locator("[data-id=attention] canvas.st-large")
+    canvas.focus()
+    before = page.evaluate(f"{EXPLORER}.patch")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    patch = before - 5
+    for name in ("patches", "tokens", "attention"):
+        said = page.locator(f"[data-id={name}] .st-say").inner_text().lower()
+        assert said.startswith(f"patch {patch} ")
+
+
+def test_another_caption_can_be_followed(page, model):
+    station = open_station(page, "probability")
+    page.locator(".ex-follow input").nth(3).check()
+    settle(page)
+    out = answers(model, sheet(page), captions(page))
+    shown = numbers(station, ".st-equation")
+    assert shown[3] == pytest.approx(out.logits_per_image[0, 3].item(), abs=0.006)
+
+
+# ---- tour, link, sizes ---------------------------------------------------------------------------
+
+
+def test_the_tour_has_seven_steps_that_open_what_they_speak_of(page):
+    page.get_by_role("button", name="Guided tour").click()
+    titles, opened = [], set()
+    for step in range(7):
+        titles.append(page.locator(".ex-tour-title").inner_text())
+        assert titles[-1].startswith(f"{step + 1}/7")
+        opened |= set(page.evaluate(f"[...{EXPLORER}.open]"))
+        page.get_by_role("button", name="Done" if step == 6 else "Next").click()
+    assert len(set(titles)) == 7 and len(opened) >= 10
+    assert page.locator(".ex-tour").is_hidden()
+    page.get_by_role("button", name="Guided tour").click()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Back").click()
+    assert page.locator(".ex-tour-title").inner_text().startswith("1/7")
+    page.keyboard.press("Escape")
+    assert page.locator(".ex-tour").is_hidden()
+
+
+def test_a_link_brings_the_scene_and_its_captions_back(browser, page, url):
+    page.locator("[data-tool=brush]").click()
+    drag(page, (0.1, 0.9), (0.5, 0.8))
+    page.locator(".ex-caption input[type=text]").first.fill("2 círcles / 100% #?&")
+    settle(page)
+    page.get_by_role("button", name="Copy link").click()
+    other = browser.new_page()
+    other.goto(page.url)
+    other.wait_for_selector(READY)
+    settle(other)
+    assert captions(other) == captions(page)
+    assert sheet(other).tobytes() == sheet(page).tobytes()
+    assert probabilities(other) == probabilities(page)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "hash", ["#tiny=", "#tiny=1/xyz//a", "#tiny=2/ebebeb//a", "#tiny=1/ebebeb//%E0"]
+)
+def test_a_bad_link_is_ignored_with_a_word(browser, url, hash):
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{url}/{PAGE}{hash}")
+    page.wait_for_selector(READY)
+    assert "could not be read" in page.locator(".ex-status").inner_text()
+    assert captions(page) == [*touch.Explorer().captions] and wrong == []
+    page.close()
+
+
+def test_the_pages_own_anchors_still_work(page):
+    page.evaluate("location.hash = '#the-chapters'")
+    page.wait_for_timeout(200)
+    assert captions(page) == [*touch.Explorer().captions]
+    assert "could not be read" not in page.locator(".ex-status").inner_text()
+
+
+def test_it_keeps_its_size_while_the_hand_moves(page):
+    size = f"{EXPLORER}.offsetHeight"
+    before = page.evaluate(size)
+    drag(page, (0.6, 0.5), (0.3, 0.3))
+    settle(page)
+    assert page.evaluate(size) == before
+    page.get_by_text("softmax", exact=True).click()
+    assert page.evaluate(size) == before
+
+
+def test_what_changes_is_read_aloud_once_the_hand_rests(page):
+    aloud = page.locator(".ex-aloud")
+    page.locator("[data-act=clear]").click()
+    page.wait_for_function("document.querySelector('.ex-aloud').innerText.includes('empty sheet')")
+    assert all(f"“{text}”" in aloud.inner_text() for text in captions(page))
+
+
+def test_it_fits_a_phone(phone):
+    for name in STATIONS:
+        card = phone.locator(f"[data-id='{name}'] .ex-card")
+        card.evaluate("card => card.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        card.tap()
+    settle(phone)
+    outside = phone.locator("siglip-explorer").bounding_box()
+    assert outside["x"] >= 0 and outside["x"] + outside["width"] <= 390
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = phone.evaluate(
+        f"""() => [...{EXPLORER}.querySelectorAll("*")]
+          .filter((e) => e.getClientRects().length && !e.closest(".ex-aloud"))
+          .filter((e) => e.getBoundingClientRect().right > {outside["x"] + outside["width"]} + 0.5)
+          .map((e) => e.className)"""
+    )
+    assert wide == []
+
+
+def test_links_of_the_stations_lead_to_chapters(page, url):
+    for link in page.locator(".ex-open a").all():
+        target = link.evaluate("a => a.href")
+        assert page.request.get(target).ok, target
+
+
+def test_a_scene_is_kept_to_what_a_link_can_say():
+    scene = touch.Explorer().scene
+    again = replace(scene, radii=tuple(round(1000 * r) / 1000 for r in scene.radii))
+    assert again == scene
