@@ -28,9 +28,14 @@ def weights():
     """`[layers, heads, queries, keys]` of tiny on the drawing of the page."""
     tower = sl.SigLIP.from_pretrained("tiny", dtype=torch.float64).vision_model
     stars = draw(random_scene(1, Combination(3, "red", "star"))).resize((40, 40))
+    return attention(tower, stars)
+
+
+def attention(tower, picture):
     maps = []
     with torch.no_grad():
-        x = tower.embeddings(sl.preprocess(stars, size=40).double())
+        pixels = sl.preprocess(picture, size=40)
+        x = tower.embeddings(pixels.to(tower.post_layernorm.weight.dtype))
         for layer in tower.encoder.layers:
             y, attn = layer.layer_norm1(x), layer.self_attn
             q, k = (
@@ -40,6 +45,18 @@ def weights():
             maps.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1)[0])
             x = layer(x)
     return torch.stack(maps)
+
+
+CHANGED = """(before) => String(document.querySelector("siglip-attention-map").weights)
+  !== String(before)"""
+PIXELS = """async (element) => {
+  const picture = new Image();
+  picture.src = element.querySelector("image").getAttribute("href");
+  await picture.decode();
+  const pen = new OffscreenCanvas(40, 40).getContext("2d");
+  pen.drawImage(picture, 0, 0);
+  return [...pen.getImageData(0, 0, 40, 40).data];
+}"""
 
 
 def choose(page, kind, value):
@@ -120,6 +137,30 @@ def test_a_single_query(browser, book_site):
     assert page.locator("input[name$='-head']").count() == 1
     assert not page.locator("input[name$='-head']").is_visible()
     page.close()
+
+
+def test_the_reader_s_own_drawing(page):
+    """Every weight is that of the model in the page, for the picture that is shown."""
+    element = page.locator("siglip-attention-map")
+    printed = element.evaluate("(e) => e.weights")
+    height = element.bounding_box()["height"]
+    page.get_by_role("button", name="Draw something yourself").click()
+    page.wait_for_function(CHANGED, arg=printed)
+    first = element.evaluate("(e) => e.weights")
+    page.get_by_role("button", name="star", exact=True).click()
+    page.get_by_role("button", name="yellow", exact=True).click()
+    page.locator(".dr-sheet").click(position={"x": 20, "y": 180})
+    page.wait_for_function(CHANGED, arg=first)
+    drawn = torch.tensor(element.evaluate("(e) => e.weights")).reshape(4, 4, 36, 36)
+    pixels = element.evaluate(PIXELS)
+    shown = Image.frombytes("RGBA", (40, 40), bytes(pixels)).convert("RGB")
+    model = sl.SigLIP.from_pretrained("tiny", dtype=torch.float16).vision_model.float()
+    assert (drawn / 1000 - attention(model, shown)).abs().max() < 1e-3
+    assert element.bounding_box()["height"] == height
+    choose(page, "layer", 3)
+    assert readout(page)["layer"].lower() == "layer 3"
+    page.get_by_role("button", name="the book’s drawing").click()
+    assert element.evaluate("(e) => e.weights") == printed
 
 
 def test_it_fits_a_phone(phone):

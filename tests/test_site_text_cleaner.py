@@ -117,6 +117,23 @@ def test_keyboard(page):
     assert page.locator("siglip-text-cleaner .tc-row span").count() == 64
 
 
+@pytest.mark.parametrize(
+    ("caption", "fits"),
+    [("2 red circles", 0), ("three blue stars", 1), ("a heart", 2), ("hot_dog", None)],
+)
+def test_the_model_scores_the_caption(page, caption, fits):
+    field = page.locator("siglip-text-cleaner .tc-field input")
+    height = page.locator("siglip-text-cleaner").bounding_box()["height"]
+    field.fill(caption)
+    scores = page.locator("siglip-text-cleaner .tc-scores output")
+    names = ["2 red circles", "3 blue stars", "a green heart"]
+    name = "none of the three" if fits is None else names[fits]
+    page.get_by_text(f"It fits {name}, says the model.").wait_for()
+    shares = [float(text.removesuffix("\u00a0%")) for text in scores.all_inner_texts()]
+    assert [share > 50 for share in shares] == [i == fits for i in range(3)]
+    assert page.locator("siglip-text-cleaner").bounding_box()["height"] == height
+
+
 def test_a_phone_shows_all_of_it(phone):
     show(phone, "supercalifragilistic " * 8, cleaning=2, places=64)
     box = phone.locator("siglip-text-cleaner").bounding_box()

@@ -22,6 +22,21 @@ READY = """() => [...document.querySelectorAll(".touchable")]
   .every((e) => e.querySelector("[aria-live]")?.innerText.trim())"""
 
 
+# Until what the model in the page was asked is answered, and shown.
+ANSWERED = """async () => {
+  const frame = () => new Promise((then) => setTimeout(() => requestAnimationFrame(then), 50));
+  const says = () => document.body.innerText;
+  await frame();
+  const asked = (await globalThis.siglipTiny)?.asked;
+  if (asked === globalThis.askedBefore) return;
+  globalThis.askedBefore = asked;
+  for (let before, still = 0; still < 20; still = says() === before ? still + 1 : 0) {
+    before = says();
+    await frame();
+  }
+}"""
+
+
 @pytest.fixture(scope="module")
 def elements(site):
     """Name of a figure -> its HTML and its script, as they are on a page of the book."""
@@ -79,6 +94,7 @@ def test_all_stand_on_one_page_and_each_listens_to_its_own_reader(together, elem
     for i in range(figures.count()):
         before = figures.evaluate_all(f"all => all.map({SAYS})")
         use(figures.nth(i))
+        together.evaluate(ANSWERED)
         after = figures.evaluate_all(f"all => all.map({SAYS})")
         name = figures.nth(i).evaluate("element => element.localName")
         assert after[i][0] != before[i][0], f"{name} says the same as before"
@@ -93,6 +109,7 @@ def test_a_figure_that_moves_in_the_page_or_meets_a_new_theme_keeps_what_was_cho
     figures = together.locator(".touchable")
     for i in range(figures.count()):
         use(figures.nth(i))
+    together.evaluate(ANSWERED)
     before = figures.evaluate_all(f"all => all.map({SAYS})")
     together.evaluate("document.documentElement.dataset.theme = 'dark'")
     together.evaluate(
@@ -125,6 +142,13 @@ def test_a_script_has_each_module_once_and_in_order(book_site, tmp_path, monkeyp
     )
     lines = [line for line in book_site.one_script("top").splitlines() if line]
     assert lines == ["const low = 1;", "const mid = low;", "mid + low;"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/side.js").write_text('import { low } from "../low.js";\nlow;\n')
+    (tmp_path / "far.js").write_text(
+        'import { low } from "./low.js";\nimport { side } from "./in/side.js";\nside;\n'
+    )
+    lines = [line for line in book_site.one_script("far").splitlines() if line]
+    assert lines == ["const low = 1;", "low;", "side;"]
     (tmp_path / "odd.js").write_text('import low from "./low.js";\n')
     with pytest.raises(ExtensionError, match="odd.js"):
         book_site.one_script("odd")

@@ -60,6 +60,7 @@ def test_attention_map_writes_weights_and_a_picture():
     written = torch.tensor(data["weights"]).reshape(2, data["heads"], 9, 9)
     assert (written - weights * 1000).abs().max() <= 0.5
     assert (tag, data["layers"], data["query"]) == ("attention-map", ["layer 0", "layer 1"], 4)
+    assert not data["own"]  # other weights than tiny's, no other drawing
     assert inside.count('class="am-veil"') == inside.count('class="am-number"') == 9
     assert 'd="M18 0H20V20H0V18H18Z"' in inside
     single = touch.AttentionMap(picture, weights[:1, :, :1], 6, layers=["<head>"], asker="it")

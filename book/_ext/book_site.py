@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import posixpath
 import re
 from html import escape
 from io import BytesIO
@@ -109,7 +110,7 @@ def _depart_touchable(self, node):
     self.body.append(f"</siglip-{node['tag']}>\n")
 
 
-IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[\w./-]+)\.js";\n', re.MULTILINE)
 
 
 def modules(name: str) -> dict[str, str]:
@@ -119,6 +120,7 @@ def modules(name: str) -> dict[str, str]:
     def add(name):
         text = (SCRIPTS / f"{name}.js").read_text("utf-8")
         for needed in IMPORT.findall(text):
+            needed = posixpath.normpath(posixpath.join(posixpath.dirname(name), needed))
             if needed not in found:
                 add(needed)
         text = IMPORT.sub("", text)

@@ -1,5 +1,7 @@
-"""Puts the embedded model `tiny` on the site, for `_static/js/model`: its weights in half precision,
-with the configuration in the header, and its vocabulary with scores."""
+"""Puts the embedded model `tiny` on the site, for `_static/js/model`.
+
+Its weights in half precision, with the configuration in the header, and its vocabulary with scores.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,8 @@ def vocabulary() -> bytes:
     return " ".join(f"{words.id_to_piece(i)} {words.get_score(i):.9g}" for i in ids).encode()
 
 
-def _write(app: Sphinx, exception):
-    if exception or app.builder.format != "html":
-        return
-    folder = Path(app.outdir) / "_static/tiny"
+def write(folder: Path) -> None:
+    """Both files, each whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (("model.safetensors", weights()), ("vocabulary.txt", vocabulary())):
         part = folder / f"{name}.part"
@@ -40,6 +40,11 @@ def _write(app: Sphinx, exception):
         os.replace(part, folder / name)
 
 
+def _build_finished(app: Sphinx, exception):
+    if not exception and app.builder.format == "html":
+        write(Path(app.outdir) / "_static/tiny")
+
+
 def setup(app: Sphinx):
-    app.connect("build-finished", _write)
+    app.connect("build-finished", _build_finished)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -135,6 +135,7 @@ class AttentionMap(Touchable):
         query: The patch that is marked to begin with.
         layers: Names of the layers; default: "layer 0" and so on.
         asker: Who looks where there is a single query.
+        own: The weights are those of tiny's image tower, so the reader may draw another picture.
 
     Raises:
         ValueError: If the weights do not fit the picture's patches.
@@ -144,7 +145,7 @@ class AttentionMap(Touchable):
 
     def __init__(
         self, picture, weights: Tensor, patch_size: int, query: int = 0,
-        layers: list[str] | None = None, asker: str = "the probe",
+        layers: list[str] | None = None, asker: str = "the probe", own: bool = False,
     ):  # fmt: skip
         side = picture.width // patch_size
         shape = tuple(weights.shape)
@@ -154,6 +155,7 @@ class AttentionMap(Touchable):
                 f"for a picture of {picture.width} pixels and patches of {patch_size}"
             )
         self.picture, self.patch_size, self.query, self.asker = picture, patch_size, query, asker
+        self.own = own
         self.thousandths = (weights.detach().cpu() * 1000).round().int()
         self.layers = layers or [f"layer {i}" for i in range(shape[0])]
 
@@ -168,6 +170,7 @@ class AttentionMap(Touchable):
             "heads": self.thousandths.shape[1],
             "query": self.query,
             "asker": self.asker,
+            "own": self.own,
         }
 
     def fallback(self) -> str:

@@ -1,12 +1,30 @@
 // How much one patch, or the probe, takes from each patch, layer by layer and head by head. The
 // drawing under its grid comes with the page; the script sets the veil and the number of each patch.
+// Where the weights are tiny's, the reader may draw another, and the model computes in the page.
 
-import { Touchable, clamp, define, percent, radios, range, sum } from "./touch.js";
+import { Drawing } from "./drawing.js";
+import { randomScene } from "./scenes.js";
+import { tiny } from "./tiny.js";
+import { Touchable, buttons, clamp, define, percent, radios, range, sum } from "./touch.js";
+
+const FIRST = 11; // the scene that the reader's own drawing begins with
+
+// Pixel values [1, 3, S, S] as a picture's address.
+function toPicture({ shape: [, , side], data }) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const picture = new ImageData(side, side);
+  for (let i = 0; i < side * side; i++) {
+    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = (data[c * side * side + i] + 1) * 127.5;
+    picture.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  return canvas.toDataURL();
+}
 
 class AttentionMap extends Touchable {
   // weights: thousandths, in the order [layer][head][query][key]; asker: who asks where there is a
   // single query.
-  render({ weights, layers, heads, query, asker }) {
+  render({ weights, layers, heads, query, asker, own }) {
     Object.assign(this, { weights, layers, heads, asker });
     this.svg = this.find("svg");
     this.veils = this.all(".am-veil");
@@ -33,6 +51,7 @@ class AttentionMap extends Touchable {
         <p class="am-help">Point at a patch, or focus the drawing and use the arrow keys.</p>
       </div>`,
     );
+    if (own) this.offerSheet();
     this.svg.setAttribute("tabindex", "0");
     this.svg.setAttribute("aria-describedby", this.key);
     this.addEventListener("change", ({ target }) => {
@@ -91,6 +110,64 @@ class AttentionMap extends Touchable {
         ? `${where}${this.asker} ${most}; from ${name(this.patch)}, ${marked}.`
         : `${where}${name(this.patch)} ${most}; from itself, ${marked}.`,
     );
+  }
+
+  // ---- the reader's own drawing ------------------------------------------------------------------
+
+  offerSheet() {
+    this.insertAdjacentHTML(
+      "beforeend",
+      `<div class="am-side">
+        <div class="pills" role="group" aria-label="Which drawing">
+          ${buttons("sheet", ["the book’s drawing", "your own"])}</div>
+        <button type="button" class="am-invite" data-kind="invite" data-i="0">Draw something yourself,
+          and see where the model looks.</button>
+        <div class="am-sheet" hidden></div>
+      </div>`,
+    );
+    this.picture = this.find("image");
+    this.printed = { weights: this.weights, href: this.picture.getAttribute("href") };
+    this.onPress("invite", () => this.show(true));
+    this.onPress("sheet", (i) => this.show(i === 1));
+    this.press("sheet", 0);
+  }
+
+  // The reader's own drawing, or that of the book.
+  show(own) {
+    const sheet = this.find(".am-sheet");
+    sheet.hidden = !own;
+    this.find(".am-invite").hidden = own;
+    this.press("sheet", own ? 1 : 0);
+    if (!own) return this.put(this.printed);
+    this.drawing ??= new Drawing(sheet, randomScene(FIRST), () => this.ask());
+    this.ask();
+  }
+
+  async ask() {
+    const tower = "vision_model.encoder.layers";
+    const names =
+      this.queries === 1
+        ? ["vision_model.head.attention.weights"]
+        : this.layers.map((_, i) => `${tower}.${i}.self_attn.weights`);
+    try {
+      if (!this.model) this.say(".am-readout", "The model is on its way (0.9 MB) …");
+      this.model ??= await tiny();
+      const wanted = ["pixel_values", ...names];
+      const image = this.drawing.pixels();
+      const answer = await this.model.newest({ image, captions: [], wanted });
+      if (!answer || this.find(".am-sheet").hidden) return;
+      const { pixel_values: pixels, ...maps } = answer.tensors; // each map [1, H, Q, N]
+      const weights = Object.values(maps).flatMap(({ data }) => Array.from(data, (w) => 1000 * w));
+      this.put({ weights, href: toPicture(pixels) });
+    } catch (error) {
+      this.say(".am-readout", error.message);
+    }
+  }
+
+  put({ weights, href }) {
+    this.weights = weights;
+    this.picture.setAttribute("href", href);
+    this.draw();
   }
 }
 

@@ -1,8 +1,8 @@
-// A photo resized live, and the numbers that one of its pixels becomes. Bicubic follows Pillow to the
-// bit: two passes, a support that grows with the shrinking, weights in fixed point, rounding and
-// clamping to levels between the passes.
+// A photo resized live, and the numbers that one of its pixels becomes: bicubic as the model gets it,
+// and two filters without antialiasing.
 
-import { Touchable, clamp, define, fixed, radios, range, sum } from "./touch.js";
+import { loadImage, resize } from "./model/preprocessing.js";
+import { Touchable, clamp, define, fixed, radios, range } from "./touch.js";
 
 const SIZES = [384, 224, 96, 40];
 const FILTERS = [
@@ -12,29 +12,8 @@ const FILTERS = [
 ];
 const NEIGHBOURS = 9; // the magnified square's side, in pixels
 
-const cubic = (x) => {
-  const a = -0.5;
-  x = Math.abs(x);
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0;
-};
-
 // For each output index: where its input pixels begin, and their weights.
 const TAPS = {
-  bicubic(from, to) {
-    const scale = from / to;
-    const stretch = Math.max(scale, 1);
-    return Array.from({ length: to }, (_, i) => {
-      const centre = (i + 0.5) * scale;
-      const first = Math.max(0, Math.trunc(centre - 2 * stretch + 0.5));
-      const end = Math.min(from, Math.trunc(centre + 2 * stretch + 0.5));
-      const weights = [];
-      for (let j = first; j < end; j++) weights.push(cubic((j - centre + 0.5) * (1 / stretch)));
-      const total = sum(weights);
-      return { first, weights: weights.map((w) => inFixedPoint(w / total)) };
-    });
-  },
   bilinear(from, to) {
     return Array.from({ length: to }, (_, i) => {
       const place = clamp((i + 0.5) * (from / to) - 0.5, 0, from - 1);
@@ -50,40 +29,25 @@ const TAPS = {
   },
 };
 
-const ONE = 2 ** 22; // Pillow's fixed point
-const inFixedPoint = (w) => Math.trunc(w < 0 ? w * ONE - 0.5 : w * ONE + 0.5);
-const toLevel = (value) => clamp(value, 0, 255);
-
-// One pass along one axis of an RGB picture; `round` makes a mix into what is stored.
-function pass(source, width, height, taps, along, round) {
-  const n = taps.length;
-  const horizontal = along === "x";
-  const [w, h] = horizontal ? [n, height] : [width, n];
-  const out = new Float64Array(w * h * 3);
-  for (let y = 0; y < h; y++) {
-    for (let x = 0; x < w; x++) {
-      const { first, weights } = taps[horizontal ? x : y];
+// Without rounding between the axes.
+function resizeOtherwise({ rgb, width, height }, size, filter) {
+  const [across, down] = [TAPS[filter](width, size), TAPS[filter](height, size)];
+  const out = new Uint8ClampedArray(size * size * 3);
+  let at = 0;
+  for (const row of down) {
+    for (const column of across) {
       for (let c = 0; c < 3; c++) {
         let mix = 0;
-        for (let k = 0; k < weights.length; k++) {
-          const at = horizontal ? y * width + first + k : (first + k) * width + x;
-          mix += source[at * 3 + c] * weights[k];
-        }
-        out[(y * w + x) * 3 + c] = round(mix);
+        row.weights.forEach((a, y) => {
+          column.weights.forEach((b, x) => {
+            mix += a * b * rgb[((row.first + y) * width + column.first + x) * 3 + c];
+          });
+        });
+        out[at++] = mix; // the array rounds
       }
     }
   }
-  return out;
-}
-
-function resize({ rgb, width, height }, size, filter) {
-  const across = TAPS[filter](width, size);
-  const down = TAPS[filter](height, size);
-  const level = (mix) => toLevel(Math.floor((mix + ONE / 2) / ONE));
-  const [between, last] =
-    filter === "bicubic" ? [level, level] : [(mix) => mix, (mix) => toLevel(Math.round(mix))];
-  const rows = pass(rgb, width, height, across, "x", between);
-  return { rgb: pass(rows, size, height, down, "y", last), across, down };
+  return { rgb: out, across, down };
 }
 
 class PixelExplorer extends Touchable {
@@ -95,8 +59,7 @@ class PixelExplorer extends Touchable {
     const { naturalWidth: width, naturalHeight: height } = this.photo;
     const context = new OffscreenCanvas(width, height).getContext("2d");
     context.drawImage(this.photo, 0, 0);
-    const rgba = context.getImageData(0, 0, width, height).data;
-    this.source = { rgb: rgba.filter((_, i) => i % 4 !== 3), width, height };
+    this.source = { rgb: loadImage(context.getImageData(0, 0, width, height)), width, height };
 
     const choices = (kind, legend, words) =>
       `<fieldset><legend>${legend}</legend>${radios(`${this.key}-${kind}`, words)}</fieldset>`;
@@ -146,7 +109,10 @@ class PixelExplorer extends Touchable {
 
   draw() {
     const { size } = this;
-    this.resized = resize(this.source, size, this.filter);
+    this.resized =
+      this.filter === "bicubic"
+        ? resize(this.source, size)
+        : resizeOtherwise(this.source, size, this.filter);
     this.view.width = this.view.height = size;
     const pixels = new ImageData(size, size);
     for (let i = 0; i < size * size; i++) {

@@ -1,90 +1,34 @@
-// A text as you type it, cleaned in three ways, cut into pieces, filled up to a row of ids. Cleaning
-// and cutting follow siglip_lab.Tokenizer, that is transformers and SentencePiece.
+// A text as you type it, cleaned in three ways, cut into pieces, filled up to a row of ids; and what
+// the small model makes of it.
 
-import { Touchable, buttons, count, define, escapeHTML, radios } from "./touch.js";
-
-const PUNCTUATION = /[!-/:-@[-`{-~]/g; // Python's string.punctuation
-const WHITE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
-const [END, UNKNOWN, SPACE, END_ID, UNKNOWN_ID] = ["</s>", "<unk>", "\u2581", 1, 2];
-
-const collapse = (text) =>
-  text.replace(new RegExp(WHITE, "g"), " ").replace(/^ | $/g, "");
-const canonicalize = (text) => collapse(text.toLowerCase().replace(PUNCTUATION, ""));
+import { END, END_ID, Tokenizer, UNKNOWN_ID, canonicalize } from "./model/tokenizer.js";
+import { COLOURS, paint, raster } from "./scenes.js";
+import { tiny } from "./tiny.js";
+import { Touchable, buttons, count, define, escapeHTML, percent, radios } from "./touch.js";
 
 const CLEANINGS = [
   ["transformers, siglip_lab", canonicalize],
   ["big_vision's evaluator", (text) => canonicalize(text.replaceAll("_", " "))],
   ["big_vision's demo", (text) => text.toLowerCase()],
 ];
-const EXAMPLES = ["This is a photo of 2 red circles.", "hot_dog", "the evening hearth", "ÜBER cafés ½"];
+const EXAMPLES = ["This is a photo of 2 red circles.", "hot_dog", "the evening hearth", "ÜBER cafés ½",
+  "three blue stars"];
 const PLACES = [16, 64];
 
-// SentencePiece's rule nmt_nfkc: no control characters, every kind of space is a space, then NFKC.
-const normalise = (text) => {
-  const plain = text
-    .replace(/[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g, "")
-    .replace(/[\t\n\f\r\u061c\u1680\u200b\u200c\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, " ")
-    .split("\uff5e") // the one sign that it leaves wide
-    .map((part) => part.normalize("NFKC"))
-    .join("\uff5e");
-  return SPACE + plain.replace(/ +/g, " ").replace(/^ | $/g, "").replaceAll(" ", SPACE);
-};
-
-class Vocabulary {
-  constructor(words) {
-    const pieces = words.filter((_, i) => i % 2 === 0);
-    const scores = words.filter((_, i) => i % 2).map((score) => Math.fround(score));
-    this.ids = new Map(pieces.map((piece, i) => [piece, UNKNOWN_ID + 1 + i])).set(END, END_ID);
-    this.scores = new Map(pieces.map((piece, i) => [piece, scores[i]]));
-    this.unknown = Math.fround(Math.min(...this.scores.values()) - 10);
-    this.longest = Math.max(...pieces.map((piece) => [...piece].length));
-    this.prefix = this.cut(UNKNOWN).length;
-  }
-
-  // The cut whose scores sum to the most: for every end, the best last piece. Sums in float32.
-  cut(text) {
-    const letters = [...normalise(text)];
-    const best = [0];
-    const begins = [];
-    for (let end = 1; end <= letters.length; end++) {
-      best[end] = -Infinity;
-      for (let begin = Math.max(0, end - this.longest); begin < end; begin++) {
-        let score = this.scores.get(letters.slice(begin, end).join(""));
-        if (score === undefined && end - begin === 1) score = this.unknown;
-        const sum = Math.fround(best[begin] + (score ?? -Infinity));
-        if (sum > best[end]) [best[end], begins[end]] = [sum, begin];
-      }
-    }
-    const pieces = [];
-    for (let end = letters.length; end > 0; end = begins[end]) {
-      const piece = letters.slice(begins[end], end).join("");
-      const joins = pieces.length && !this.scores.has(piece) && !this.scores.has(pieces[0]);
-      if (joins) pieces[0] = piece + pieces[0]; // neighbours that are unknown are one piece
-      else pieces.unshift(piece);
-    }
-    return pieces;
-  }
-
-  // As Tokenizer.pieces: "</s>" and "<unk>" in the text mean the tokens themselves.
-  pieces(text, clean) {
-    let pieces = [];
-    for (const part of (SPACE + text.replaceAll(SPACE, " ")).split(/(<\/s>|<unk>)/)) {
-      if (part === END || part === UNKNOWN) pieces.push(part);
-      else pieces.push(...this.cut(UNKNOWN + clean(part)).slice(this.prefix));
-    }
-    if (pieces[0] === SPACE && [END, UNKNOWN].includes(pieces[1])) pieces = pieces.slice(1);
-    return pieces.at(-1) === END ? pieces : [...pieces, END];
-  }
-
-  id(piece) {
-    return this.ids.get(piece) ?? UNKNOWN_ID;
-  }
-}
+const scene = (shape, colour, radius, places) => ({
+  background: [238, 236, 232],
+  items: places.map(([x, y]) => ({ shape, fill: COLOURS[colour], x, y, radius, angle: 0 })),
+});
+const DRAWINGS = [
+  ["2 red circles", scene("circle", "red", 0.14, [[0.3, 0.32], [0.66, 0.66]])],
+  ["3 blue stars", scene("star", "blue", 0.14, [[0.28, 0.3], [0.72, 0.36], [0.45, 0.72]])],
+  ["a green heart", scene("heart", "green", 0.145, [[0.52, 0.48]])],
+];
 
 class TextCleaner extends Touchable {
   // vocabulary: every piece and its log-probability, by the order of the ids.
   render({ vocabulary, text }) {
-    this.vocabulary = new Vocabulary(vocabulary.split(" "));
+    this.tokenizer = new Tokenizer(vocabulary);
     const row = (name) =>
       `<span class="tc-name">${name}</span> <code></code> <span class="tc-count"></span>`;
     this.innerHTML = `
@@ -101,12 +45,23 @@ class TextCleaner extends Touchable {
       <p class="tc-readout" aria-live="polite"></p>
       <div class="tc-row" role="img"></div>
       <p class="tc-help">Orange: a piece. Red: unknown, id 2. Pale: the end token, id 1. Green frame:
-        the place that is read.</p>`;
+        the place that is read.</p>
+      <p class="tc-title">Does your caption fit these drawings? The small model answers</p>
+      <ul class="tc-scores">
+        ${DRAWINGS.map(([name]) => `<li><canvas width="192" height="192" role="img"
+          aria-label="${name}"></canvas><output>?</output><span><i></i></span></li>`).join("")}
+      </ul>
+      <p class="tc-answer" aria-live="polite">It is fetched (0.9 MB) when you change the caption.</p>`;
+    DRAWINGS.forEach(([, drawn], i) => paint(this.all("canvas")[i].getContext("2d"), drawn, 192));
     this.field = this.find(".tc-field input");
-    this.addEventListener("input", () => this.draw());
+    this.addEventListener("input", ({ target }) => {
+      this.draw();
+      if (target === this.field) this.ask();
+    });
     this.onPress("example", (i) => {
       this.field.value = EXAMPLES[i];
       this.draw();
+      this.ask();
     });
   }
 
@@ -118,18 +73,18 @@ class TextCleaner extends Touchable {
     const text = this.field.value;
     this.press("example", EXAMPLES.indexOf(text));
     const places = PLACES[this.chosen("places")];
-    const cuts = CLEANINGS.map(([, clean]) => this.vocabulary.pieces(text, clean));
+    const cuts = CLEANINGS.map(([, clean]) => this.tokenizer.pieces(text, clean));
     this.sayAll(".tc-cleanings code", CLEANINGS.map(([, clean]) => clean(text) || "(nothing)"));
     this.sayAll(
       ".tc-count",
       cuts.map((pieces) => {
-        const unknown = pieces.filter((piece) => this.vocabulary.id(piece) === UNKNOWN_ID).length;
+        const unknown = pieces.filter((piece) => this.tokenizer.id(piece) === UNKNOWN_ID).length;
         return count(pieces.length - 1, "piece") + (unknown ? `, ${unknown} unknown` : "");
       }),
     );
 
     const pieces = cuts[this.chosen("cleaning")];
-    const ids = pieces.map((piece) => this.vocabulary.id(piece));
+    const ids = pieces.map((piece) => this.tokenizer.id(piece));
     const kinds = { [END_ID]: "tc-end", [UNKNOWN_ID]: "tc-unknown" };
     this.find(".tc-pieces").innerHTML = pieces
       .map((piece, i) => {
@@ -151,6 +106,27 @@ class TextCleaner extends Touchable {
         ? `${count(words, "piece")} in ${places} places; ${places - words} filled with id 1. The model reads the last one.`
         : `${words} pieces: the last ${words - (places - 1)} are cut off, and an end token takes the last place.`,
     );
+  }
+
+  // The model cleans and cuts as the first row says, to 16 places.
+  async ask() {
+    const caption = this.field.value;
+    try {
+      if (!this.model) this.say(".tc-answer", "The model is on its way …");
+      this.model ??= await tiny();
+      const question = ([, drawn]) => ({ image: raster(drawn), captions: [caption] });
+      const answers = await Promise.all(DRAWINGS.map((each) => this.model.run(question(each))));
+      if (caption === this.field.value) this.show(answers.map((answer) => answer.probabilities[0]));
+    } catch (error) {
+      this.say(".tc-answer", error.message);
+    }
+  }
+
+  show(probabilities) {
+    this.sayAll(".tc-scores output", probabilities.map((p) => percent(p)));
+    this.all(".tc-scores i").forEach((bar, i) => (bar.style.width = `${100 * probabilities[i]}%`));
+    const fits = DRAWINGS.filter((_, i) => probabilities[i] > 0.5).map(([name]) => name);
+    this.say(".tc-answer", `It fits ${fits.join(" and ") || "none of the three"}, says the model.`);
   }
 }
 

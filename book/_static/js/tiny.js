@@ -16,42 +16,41 @@
 //   pieces: those of each caption, uncut; ids: Int32Array [16] for each caption;
 //   tensors: { name: { shape, data } }; milliseconds, of the computation.
 
-let starting; // the worker of the page, once a figure has asked for it
-
 const start = () =>
   new Promise((resolve, reject) => {
     if (location.protocol === "file:") {
-      throw new Error("A page that was opened from a file cannot load the model: run `make serve`.");
+      throw new Error("A page opened from a file cannot load the model: run `make serve`.");
     }
     const root = new URL(document.documentElement.dataset.content_root ?? "", document.baseURI);
     const worker = new Worker(new URL("_static/js/model/worker.js", root), { type: "module" });
-    const open = new Map(); // number of a question -> what to do with its answer
+    const waiting = new Map(); // number of a question -> what to do with its answer
     worker.onmessage = ({ data: { ready, number, answer, error } }) => {
-      if (ready) resolve({ worker, open });
+      if (ready) resolve({ worker, waiting, asked: 0 });
       else if (ready === false) reject(new Error(error));
-      else if (error) open.get(number).reject(new Error(error));
-      else open.get(number).resolve(answer);
-      open.delete(number);
+      else if (error) waiting.get(number).reject(new Error(error));
+      else waiting.get(number).resolve(answer);
+      waiting.delete(number);
     };
-    worker.onerror = () => reject(new Error("The model could not be loaded: is the site still there?"));
+    worker.onerror = () => reject(new Error("The model cannot be loaded: is the site still there?"));
   });
 
 class Tiny {
-  constructor({ worker, open }) {
-    Object.assign(this, { worker, open, working: Promise.resolve() });
+  constructor(running) {
+    this.running = running;
+    this.working = Promise.resolve();
   }
 
   // Questions are answered in their order, whoever asks.
   run(question) {
     return new Promise((resolve, reject) => {
-      const number = asked++;
-      this.open.set(number, { resolve, reject });
-      this.worker.postMessage({ number, question });
+      const number = this.running.asked++;
+      this.running.waiting.set(number, { resolve, reject });
+      this.running.worker.postMessage({ number, question });
     });
   }
 
-  // For questions that follow a moving hand: while one is answered, only the last of those that come
-  // is kept; the others give undefined.
+  // For questions that follow a moving hand: while one is answered, only the last of those that
+  // come is kept; the others give undefined.
   async newest(question) {
     this.next = question;
     await this.working.catch(() => {});
@@ -61,14 +60,12 @@ class Tiny {
   }
 }
 
-let asked = 0;
-
-// One worker a page; to each caller its own `newest`. Where it fails, the error says why in words for
-// the reader, and the next call tries again.
+// One worker a page, whose figures each have their own copy of this script; to each caller its own
+// `newest`. Where it fails, the error says why in words for the reader, and the next call tries again.
 export async function tiny() {
-  starting ??= start().catch((error) => {
-    starting = undefined;
+  globalThis.siglipTiny ??= start().catch((error) => {
+    delete globalThis.siglipTiny;
     throw error;
   });
-  return new Tiny(await starting);
+  return new Tiny(await globalThis.siglipTiny);
 }

@@ -1,5 +1,5 @@
-// The encoder, as siglip_lab/encoder.py: a stack of equal layers, the same code for image tokens and
-// text tokens.
+// The encoder, as siglip_lab/encoder.py: a stack of equal layers, the same code for image tokens
+// and text tokens.
 
 import { LayerNorm, Linear, Module, gelu, scaledDotProductAttention } from "./tensor.js";
 

@@ -38,7 +38,8 @@ export function answer(loaded, { image, captions, wanted = [] }) {
   const find = (name) => {
     if (joint[name]) return { shape: [1, captions.length], data: joint[name] };
     if (vision.has(name)) return stack([vision.get(name)]);
-    if (read.every(({ trace }) => trace.has(name))) return stack(read.map(({ trace }) => trace.get(name)));
+    const ofTexts = read.map(({ trace }) => trace.get(name));
+    if (ofTexts.every(Boolean)) return stack(ofTexts);
     throw new Error(`The model has no ${name}; the names are those of sl.trace.`);
   };
   return {

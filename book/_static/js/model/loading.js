@@ -8,8 +8,8 @@ import { Tokenizer } from "./tokenizer.js";
 export async function fromPretrained(folder) {
   const get = async (name) => {
     const response = await fetch(new URL(name, folder));
-    if (!response.ok) throw new Error(`The site has no ${name} (${response.status}): build it again.`);
-    return response;
+    if (response.ok) return response;
+    throw new Error(`The site has no ${name} (${response.status}): build it again.`);
   };
   const files = [get("model.safetensors"), get("vocabulary.txt")];
   const [weights, vocabulary] = await Promise.all(files);
@@ -29,7 +29,9 @@ export function readSafetensors(buffer) {
     if (dtype !== "F16") throw new Error(`${name} has numbers of type ${dtype}; expected F16.`);
     const [begin, end] = data_offsets;
     const bits = new Uint16Array(buffer.slice(8 + length + begin, 8 + length + end));
-    tensors.set(name, new Tensor(shape, Float32Array.from(bits, fromFloat16)));
+    const data = new Float32Array(bits.length);
+    bits.forEach((each, i) => (data[i] = fromFloat16(each)));
+    tensors.set(name, new Tensor(shape, data));
   }
   return { tensors, config: JSON.parse(metadata.config) };
 }
@@ -43,7 +45,7 @@ function fromFloat16(bits) {
   return sign * (1 + fraction) * 2 ** (exponent - 15); // 31 would be infinite: no weight is
 }
 
-// A place in the model, known by the name of its module: its weights, and the notes of who traces it.
+// A place in the model, by the name of its module: its weights, and the notes of who traces it.
 export class Part {
   constructor(tensors, name = "", trace = new Map()) {
     Object.assign(this, { tensors, name, trace });

@@ -8,7 +8,7 @@ import { Embedding, Linear, Module, Tensor, linear } from "./tensor.js";
 export function patchify(pixelValues, patchSize) {
   const [channels, height, width] = pixelValues.shape;
   const [rows, columns] = [Math.floor(height / patchSize), Math.floor(width / patchSize)];
-  const out = new Tensor([rows * columns, channels * patchSize ** 2]);
+  const out = new Tensor([rows * columns, channels * patchSize * patchSize]);
   let at = 0;
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
@@ -28,7 +28,8 @@ export function patchify(pixelValues, patchSize) {
 class PatchEmbedding extends Linear {
   forward(pixelValues) {
     const [width, channels, patchSize] = this.weight.shape;
-    const kernel = this.weight.reshape(width, channels * patchSize ** 2);
+    // Not `patchSize ** 2`: a power is a float to the engine, and so would be every index from it.
+    const kernel = this.weight.reshape(width, channels * patchSize * patchSize);
     const side = Math.floor(pixelValues.shape[1] / patchSize);
     const x = linear(patchify(pixelValues, patchSize), kernel, this.bias); // [N, D]
     return x.transpose().reshape(width, side, side);

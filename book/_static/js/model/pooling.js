@@ -3,8 +3,8 @@
 import { MLP } from "./encoder.js";
 import { LayerNorm, Linear, Module, linear, scaledDotProductAttention } from "./tensor.js";
 
-// Cross-attention: Q probes gather from N tokens, [Q, D] and [N, D] to [Q, D]. The projections of q,
-// k and v are stored as one matrix [3D, D], as in the published files.
+// Cross-attention: Q probes gather from N tokens, [Q, D] and [N, D] to [Q, D]. The projections of
+// q, k and v are stored as one matrix [3D, D], as in the published files.
 export class ProbeAttention extends Module {
   constructor(part, numHeads) {
     super(part);
@@ -23,8 +23,8 @@ export class ProbeAttention extends Module {
   }
 }
 
-// Multi-head attention pooling: [N, D] to [D]. The probe, a learned vector, asks; all tokens answer;
-// an MLP refines.
+// Multi-head attention pooling: [N, D] to [D]. The probe, a learned vector, asks; all tokens
+// answer; an MLP refines.
 export class MAPHead extends Module {
   constructor(part, numHeads) {
     super(part);

@@ -2,7 +2,7 @@
 
 import { Tensor } from "./tensor.js";
 
-// An image { width, height, data }, RGBA as a canvas gives it, to pixel values [3, S, S] in [-1, 1].
+// An image { width, height, data }, RGBA as a canvas has it, to pixel values [3, S, S] in [-1, 1].
 export function preprocess(image, size) {
   const { width, height } = image;
   const { rgb } = resize({ rgb: loadImage(image), width, height }, size);
@@ -26,6 +26,10 @@ export function loadImage({ width, height, data }) {
 // the passes. Gives the taps, too: which pixels each pixel is mixed from.
 export function resize({ rgb, width, height }, size) {
   const [across, down] = [bicubicTaps(width, size), bicubicTaps(height, size)];
+  if (height > size && height - size > 2 * (width - size)) { // tall: so since Pillow 13
+    const columns = resizeDown(rgb, width, height, down);
+    return { rgb: resizeAcross(columns, width, size, across), across, down };
+  }
   const rows = resizeAcross(rgb, width, height, across);
   return { rgb: resizeDown(rows, size, height, down), across, down };
 }

@@ -14,13 +14,14 @@ export class Tensor {
 
   // Rows `first` to `end` of the first dimension, without copying.
   rows(first, end) {
-    const size = this.data.length / this.shape[0];
-    return new Tensor([end - first, ...this.shape.slice(1)], this.data.subarray(first * size, end * size));
+    const size = this.shape.slice(1).reduce((a, b) => a * b, 1);
+    const data = this.data.subarray(first * size, end * size);
+    return new Tensor([end - first, ...this.shape.slice(1)], data);
   }
 
   // n equal parts, along the first dimension.
   chunk(n) {
-    const size = this.shape[0] / n;
+    const size = Math.floor(this.shape[0] / n);
     return [...Array(n).keys()].map((i) => this.rows(i * size, (i + 1) * size));
   }
 
@@ -28,7 +29,9 @@ export class Tensor {
   transpose() {
     const [n, d] = this.shape;
     const out = new Tensor([d, n]);
-    for (let i = 0; i < n; i++) for (let j = 0; j < d; j++) out.data[j * n + i] = this.data[i * d + j];
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < d; j++) out.data[j * n + i] = this.data[i * d + j];
+    }
     return out;
   }
 
@@ -48,28 +51,39 @@ export function stack(tensors) {
 
 // ---- functions -----------------------------------------------------------------------------------
 
-// x W^T + b: [N, I] to [N, O], with the weight [O, I] as PyTorch stores it. Four rows of x meet a row
-// of the weight at once: four sums that need not wait for each other take a third of the time of one.
+// x W^T + b: [N, I] to [N, O], with the weight [O, I] as PyTorch stores it. Two rows of x meet two
+// rows of the weight at once: four sums that need not wait for each other, from numbers that are
+// read half as often, take a third of the time of one sum after the other.
 export function linear(x, weight, bias) {
   const [outs, ins] = weight.shape;
   const n = x.shape[0];
   const [a, w, b, out] = [x.data, weight.data, bias.data, new Float32Array(n * outs)];
-  for (let row = 0; row < n; row += 4) {
-    const [r0, r1, r2, r3] = [0, 1, 2, 3].map((i) => Math.min(row + i, n - 1)); // the last, again
-    const [a0, a1, a2, a3] = [r0 * ins, r1 * ins, r2 * ins, r3 * ins];
-    for (let o = 0; o < outs; o++) {
-      let [s0, s1, s2, s3] = [b[o], b[o], b[o], b[o]];
-      for (let i = 0, at = o * ins; i < ins; i++, at++) {
-        const each = w[at];
-        s0 += a[a0 + i] * each;
-        s1 += a[a1 + i] * each;
-        s2 += a[a2 + i] * each;
-        s3 += a[a3 + i] * each;
+  for (let n0 = 0; n0 < n; n0 += 2) {
+    const n1 = Math.min(n0 + 1, n - 1); // past the end: the last row again
+    const a0 = n0 * ins;
+    const a1 = n1 * ins;
+    for (let o0 = 0; o0 < outs; o0 += 2) {
+      const o1 = Math.min(o0 + 1, outs - 1);
+      const w0 = o0 * ins;
+      const w1 = o1 * ins;
+      let s00 = b[o0];
+      let s01 = b[o1];
+      let s10 = b[o0];
+      let s11 = b[o1];
+      for (let i = 0; i < ins; i++) {
+        const x0 = a[a0 + i];
+        const x1 = a[a1 + i];
+        const y0 = w[w0 + i];
+        const y1 = w[w1 + i];
+        s00 += x0 * y0;
+        s01 += x0 * y1;
+        s10 += x1 * y0;
+        s11 += x1 * y1;
       }
-      out[r0 * outs + o] = s0;
-      out[r1 * outs + o] = s1;
-      out[r2 * outs + o] = s2;
-      out[r3 * outs + o] = s3;
+      out[n0 * outs + o0] = s00;
+      out[n0 * outs + o1] = s01;
+      out[n1 * outs + o0] = s10;
+      out[n1 * outs + o1] = s11;
     }
   }
   return new Tensor([n, outs], out);
@@ -94,7 +108,7 @@ export function layerNorm(x, weight, bias, eps = 1e-6) {
 // GELU in its tanh approximation, flax's default.
 export function gelu(x) {
   const c = Math.sqrt(2 / Math.PI);
-  const value = (v) => 0.5 * v * (1 + Math.tanh(c * (v + 0.044715 * v ** 3)));
+  const value = (v) => 0.5 * v * (1 + Math.tanh(c * (v + 0.044715 * v * v * v)));
   return new Tensor(x.shape, x.data.map(value));
 }
 
@@ -111,7 +125,7 @@ export function softmax(row) {
 export function scaledDotProductAttention(q, k, v, numHeads) {
   const [queries, width] = q.shape;
   const n = k.shape[0];
-  const d = width / numHeads;
+  const d = Math.floor(width / numHeads);
   const weights = new Tensor([numHeads, queries, n]);
   const tokens = new Tensor([queries, width]);
   for (let head = 0; head < numHeads; head++) {
@@ -146,7 +160,7 @@ export class Module {
 
   call(...inputs) {
     const output = this.forward(...inputs);
-    if (output instanceof Tensor) this.part.show(output); // a tower's outputs are shown by its parts
+    if (output instanceof Tensor) this.part.show(output); // a tower shows its parts
     return output;
   }
 }
