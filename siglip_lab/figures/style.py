@@ -14,14 +14,24 @@ from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
+from siglip_lab.figures.svg import (
+    FRAME,
+    IMAGE,
+    INK,
+    JOINT,
+    MISTAKE,
+    NEUTRAL,
+    SIZE,
+    TEXT,
+    Drawing,
+)
+
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "LINES",
     "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "minus", "sigmoid", "minimap",
     "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
-IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
-INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
 WIDTH = 5.6  # inches; the site shows 600 pixels
 PERCENT = [0, 0.5, 1], ["0 %", "50 %", "100 %"]  # ticks and their labels
 CENTRED = {"ha": "center", "va": "center"}  # a text around its point
@@ -29,30 +39,28 @@ LINES = "-", "--", ":", "-."
 ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top of its axes
 
 _STYLE = {
-    "figure.dpi": 150, "savefig.dpi": 150, "figure.facecolor": "white", "font.size": 11,
-    "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": NEUTRAL, "xtick.color": NEUTRAL, "ytick.color": NEUTRAL,
-    "legend.frameon": False, "figure.autolayout": True,
+    "figure.dpi": 72, "figure.facecolor": "none", "axes.facecolor": "none", "font.size": SIZE,
+    "axes.titlesize": SIZE, "axes.labelsize": SIZE, "xtick.labelsize": SIZE,
+    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "text.hinting": "none",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": NEUTRAL,
+    "xtick.color": NEUTRAL, "ytick.color": NEUTRAL, "legend.frameon": False,
+    "figure.autolayout": True, "image.interpolation": "none",
 }  # fmt: skip
 
 P = ParamSpec("P")
 
 
-def styled(draw: Callable[P, plt.Figure]) -> Callable[P, plt.Figure]:
-    """Give what a function draws the book's look, lay it out, and close it.
-
-    It is closed so that a notebook shows it once, and laid out here because text would be measured
-    in another size outside.
-    """
+def styled(draw: Callable[P, plt.Figure]) -> Callable[P, Drawing]:
+    """Give what a function draws the book's look, lay it out, and turn it into SVG."""
 
     @wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> plt.Figure:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Drawing:
         with plt.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
             if isinstance(figure.get_layout_engine(), TightLayoutEngine):
                 figure.tight_layout()
-        plt.close(figure)
-        return figure
+            plt.close(figure)  # before anything can go wrong, or a notebook shows it as it was
+            return Drawing(figure)
 
     return wrapper
 
@@ -148,14 +156,25 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
 
 
 @styled
-def probability_bars(pictures, labels: list[str], values: Tensor) -> plt.Figure:
-    """Draw each PIL image beside a bar for each label's probability, `values [n_img, n_labels]`."""
-    look = {"figsize": (WIDTH, 2.1 * len(pictures)), "width_ratios": [1, 3]}
+def probability_bars(
+    pictures, labels: list[str], values: Tensor, good: str | None = None
+) -> plt.Figure:
+    """Draw each PIL image beside a bar for each label's probability.
+
+    Args:
+        pictures: PIL images.
+        labels: Words beside the bars.
+        values: Probabilities `[n_img, n_labels]`.
+        good: The label whose bar is grey while all others are red; default: all are green.
+    """
+    height = (0.27 * len(labels) + 0.4) * len(pictures) + 0.2
+    look = {"figsize": (WIDTH, height), "width_ratios": [1, 3]}
+    colours = [JOINT if good is None else _verdict(label == good) for label in labels]
     figure, grid = plt.subplots(len(pictures), 2, squeeze=False, **look)
     for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
         left.imshow(picture)
         left.axis("off")
-        _bars(right, labels, row, JOINT, gap=0.015)
+        _bars(right, labels, row, colours, gap=0.015)
         right.set_xlim(0, 1.18)
     grid[-1, 1].set_xlabel("probability")
     return figure
@@ -166,10 +185,14 @@ def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Fig
     """Draw the shares of drawings whose label is found, 0 to 1; all but the good ones are red."""
     good = (good,) if isinstance(good, str) else good
     figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shares) + 0.7))
-    colours = [NEUTRAL if name in good else MISTAKE for name in shares]
+    colours = [_verdict(name in good) for name in shares]
     _bars(axes, list(shares), list(shares.values()), colours, gap=0.01)
     axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
     return figure
+
+
+def _verdict(good: bool) -> str:
+    return NEUTRAL if good else MISTAKE
 
 
 def _bars(axes, labels, shares, colours, gap) -> None:
