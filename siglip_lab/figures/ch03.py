@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from matplotlib import pyplot as plt
-from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
 from siglip_lab.figures import style
@@ -51,10 +50,8 @@ def cosine_map(vectors: Tensor, label: str) -> plt.Figure:
     lengths = vectors.norm(dim=-1, keepdim=True)
     cosines = (vectors / lengths) @ (vectors / lengths).T
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=[1.25, 1])
-    greys_to_orange = LinearSegmentedColormap.from_list("", [NEUTRAL, "white", TEXT])
-    shown = left.imshow(cosines.cpu().numpy(), cmap=greys_to_orange, vmin=-1, vmax=1)
-    bar = figure.colorbar(shown, ax=left, shrink=0.85, ticks=[-1, 0, 1])
-    bar.outline.set_visible(False)
+    shown = left.imshow(cosines.cpu().numpy(), cmap=style.tints(NEUTRAL, TEXT), vmin=-1, vmax=1)
+    style.key(figure, shown, left, [-1, 0, 1], shrink=0.85)
     left.set(xlabel=label, ylabel=label, title="cosine")
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         axis.set_major_locator(plt.MaxNLocator(4, integer=True))
@@ -69,7 +66,7 @@ def accuracy_columns(xs: Sequence[int], values: list[float], good: int, xlabel: 
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     axes.bar(xs, values, color=[NEUTRAL if x == good else MISTAKE for x in xs], width=0.7)
     for x, value in zip(xs, values, strict=True):
-        axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center", fontsize=10)
+        axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center")
     axes.set(xlabel=xlabel, ylabel="accuracy", ylim=(0, 1.12), xticks=xs)
     axes.set_yticks(*style.PERCENT)
     return figure

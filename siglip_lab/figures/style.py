@@ -6,10 +6,12 @@ mistake, grey the rest.
 
 from collections.abc import Callable
 from functools import wraps
+from textwrap import fill
 from typing import ParamSpec
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
@@ -28,7 +30,7 @@ from siglip_lab.figures.svg import (
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "LINES",
-    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "minus", "sigmoid", "minimap",
+    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "tints", "key", "minus", "sigmoid", "minimap",
     "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
@@ -40,8 +42,8 @@ ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top o
 
 _STYLE = {
     "figure.dpi": 72, "figure.facecolor": "none", "axes.facecolor": "none", "font.size": SIZE,
-    "axes.titlesize": SIZE, "axes.labelsize": SIZE, "xtick.labelsize": SIZE,
-    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "text.hinting": "none",
+    "axes.titlesize": SIZE, "axes.labelsize": SIZE, "axes.labelpad": 7, "xtick.labelsize": SIZE,
+    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "figure.labelsize": SIZE, "text.hinting": "none",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": NEUTRAL,
     "xtick.color": NEUTRAL, "ytick.color": NEUTRAL, "legend.frameon": False,
     "figure.autolayout": True, "image.interpolation": "none",
@@ -62,6 +64,7 @@ def styled(draw: Callable[P, plt.Figure]) -> Callable[P, Drawing]:
             plt.close(figure)  # before anything can go wrong, or a notebook shows it as it was
             return Drawing(figure)
 
+    wrapper.__annotations__ = draw.__annotations__ | {"return": Drawing}
     return wrapper
 
 
@@ -74,12 +77,12 @@ def blank(width: float, height: float, xlim: tuple, ylim: tuple):
     return figure, axes
 
 
-def box(axes, centre, width, height, colour, bright) -> None:
+def box(axes, centre, width, height, colour, bright, url=None) -> None:
     """Draw a box with round corners, filled with its colour or with a pale one."""
     corner = (centre[0] - width / 2, centre[1] - height / 2)
     look = {"facecolor": colour if bright else colour + "22", "edgecolor": colour, "linewidth": 1.2}
     rounded = "round,pad=0,rounding_size=1.5"
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=rounded, **look))
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=rounded, url=url, **look))
 
 
 def arrow(axes, start, end) -> None:
@@ -97,20 +100,20 @@ def sigmoid(logit):
     return 1 / (1 + np.exp(-logit))
 
 
-_STEPS = {  # name -> centre, width, colour, label on the small map
-    "preprocess": ((12, 75), 22, IMAGE, "preprocess"),
-    "patchify": ((36, 75), 22, IMAGE, "patchify"),
-    "text": ((24, 25), 46, TEXT, "text"),
-    "encoder": ((60, 50), 22, NEUTRAL, "encoder"),
-    "pooling": ((84, 50), 22, NEUTRAL, "pooling"),
-    "towers": ((108, 50), 22, JOINT, "two towers"),
+_STEPS = {  # name -> left edge, width, height of the middle, colour, words, chapter
+    "preprocess": (0, 27, 75, IMAGE, "preprocess", "02_preprocessing"),
+    "patchify": (29, 22, 75, IMAGE, "patchify", "04_patchify"),
+    "text": (0, 51, 25, TEXT, "text", "03_text"),
+    "encoder": (53, 21, 50, NEUTRAL, "encoder", "05_encoder_layers"),
+    "pooling": (76, 20, 50, NEUTRAL, "pooling", "06_pooling_heads"),
+    "towers": (98, 18, 50, JOINT, "two\ntowers", "07_two_towers"),
+    "loss": (118, 13, 50, JOINT, "loss", "08_losses"),  # what comes after the walk
 }
-_AFTER = {"loss": ((130, 50), 18, JOINT, "loss")}  # what comes after the walk
 
 
 @styled
 def minimap(lit: str) -> plt.Figure:
-    """Draw the steps of the walk in one row, with one of them lit.
+    """Draw the steps of the walk in one row, each a link to its chapter, with one of them lit.
 
     Args:
         lit: preprocess, patchify, text, encoder, pooling, towers, or loss, which is no step of
@@ -119,13 +122,15 @@ def minimap(lit: str) -> plt.Figure:
     Raises:
         ValueError: If there is no such step.
     """
-    steps = _STEPS | (_AFTER if lit in _AFTER else {})
-    if lit not in steps:
-        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS | _AFTER)}")
-    figure, axes = blank(WIDTH, 1.0, (0, 20 * len(steps)), (0, 100))
-    for step, (centre, width, colour, label) in steps.items():
-        box(axes, centre, width, 36, colour, bright=step == lit)
-        axes.text(*centre, label, color="white" if step == lit else INK, fontsize=10.5, **CENTRED)
+    if lit not in _STEPS:
+        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS)}")
+    steps = {step: look for step, look in _STEPS.items() if step != "loss" or lit == step}
+    end = max(left + width for left, width, *_ in steps.values())
+    figure, axes = blank(WIDTH * (end + 1) / 132, 1.05, (-0.5, end + 0.5), (0, 100))
+    for step, (left, width, y, colour, words, chapter) in steps.items():
+        link, centre = f"{chapter}.ipynb", (left + width / 2, y)
+        box(axes, centre, width, 44, colour, bright=step == lit, url=link)
+        axes.text(*centre, words, color="white" if step == lit else INK, url=link, **CENTRED)
     return figure
 
 
@@ -142,16 +147,19 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
     rows = -(-len(pictures) // columns)
     sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
+    room = 15 if columns > 3 else 0  # letters in a line of a title
     height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
+    height += 0.18 * any(room and len(title) > room for title in titles)
     look = {"figsize": (WIDTH, height * rows), "width_ratios": widths}
     figure, grid = plt.subplots(rows, columns, squeeze=False, **look)
     for axes in grid.flat[len(pictures) :]:
         axes.axis("off")
     pairs = zip(pictures, titles, strict=True)
     for axes, (picture, title) in zip(grid.flat, pairs, strict=False):
-        axes.imshow(picture, cmap="gray", interpolation="auto")
-        axes.set(title=title, xticks=[], yticks=[])
+        axes.imshow(picture, cmap="gray")
+        axes.set(title=fill(title, room) if room else title, xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=FRAME)
+    figure.tight_layout(pad=1.4)  # two lines rise above what is laid out
     return figure
 
 
@@ -191,6 +199,29 @@ def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Fig
     return figure
 
 
+def tints(negative: str, positive: str) -> LinearSegmentedColormap:
+    """Colours for -1 to 1: nothing in the middle, so that the page shows through."""
+    red, green, blue = zip(to_rgb(negative), to_rgb(positive), strict=True)
+    sides = {
+        name: [(0, pair[0], pair[0]), (0.5, *pair), (1, pair[1], pair[1])]
+        for name, pair in {"red": red, "green": green, "blue": blue}.items()
+    }
+    return LinearSegmentedColormap("", sides | {"alpha": [(0, 1, 1), (0.5, 0, 0), (1, 1, 1)]})
+
+
+def key(figure, shown, axes, ticks, **look) -> None:
+    """Draw what the colours of an image mean: a bar that is a picture, too."""
+    bar = figure.colorbar(shown, ax=axes, ticks=ticks, **look)
+    bar.solids.remove()
+    low, high = shown.get_clim()
+    shades = np.linspace(low, high, 101)[None]
+    upright = bar.orientation == "vertical"
+    extent = (0, 1, low, high) if upright else (low, high, 0, 1)
+    picture = {"cmap": shown.get_cmap(), "aspect": "auto", "vmin": low, "vmax": high}
+    bar.ax.imshow(shades.T[::-1] if upright else shades, extent=extent, **picture)
+    bar.outline.set(edgecolor=FRAME, linewidth=0.6)
+
+
 def _verdict(good: bool) -> str:
     return NEUTRAL if good else MISTAKE
 
@@ -200,7 +231,7 @@ def _bars(axes, labels, shares, colours, gap) -> None:
     axes.barh(labels, shares, color=colours)
     axes.invert_yaxis()
     axes.set_xticks(*PERCENT)
-    axes.tick_params(axis="y", length=0, colors="black")
+    axes.tick_params(axis="y", length=0, colors=INK)
     for i, share in enumerate(shares):
         axes.text(share + gap, i, f"{share:.1%}", va="center")
 

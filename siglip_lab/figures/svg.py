@@ -21,10 +21,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
-__all__ = ["IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "SIZE", "Drawing"]
+__all__ = [
+    "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "LIGHT", "DARK", "SIZE",
+    "Drawing",
+]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
 INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
+LIGHT, DARK = "#FDFDFD", "#111827"  # over pictures, which are the same on every page
 SIZE = 11.5  # points in which words are laid out
 
 _VARIABLES = {
@@ -225,7 +229,7 @@ def _tints(im) -> dict[str, np.ndarray]:
     """
     seen = np.unique(im[im[..., 3] > 0][:, :3], axis=0) / 255
     colours = [tuple(rgb) for rgb in seen.tolist()]
-    names = {rgb: name for rgb, name in _PALETTE.items() if name.startswith("var(--")}
+    names = {to_rgb(colour): _PALETTE[to_rgb(colour)] for colour in _VARIABLES}
     if not colours or len(colours) > 5 or any(rgb not in names for rgb in colours):
         return {}
     return {
