@@ -27,13 +27,13 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
     for i, (piece, number) in enumerate(zip(pieces, ids, strict=True)):
         x, end = (i + 0.5) * step, piece == "</s>"
         left, width = i * step + 0.01 * length, step - 0.02 * length
-        face = TEXT + "22" if end else TEXT
+        face = TEXT + "18" if end else TEXT
         axes.add_patch(plt.Rectangle((left, 48), width, 26, facecolor=face, edgecolor=TEXT))
         axes.text(x, 61, piece, color=TEXT if end else "white", **CENTRED)
         axes.text(x, 41, str(number), color=TEXT, **CENTRED)
         axes.plot([x, i + 0.5], [34, 21], color=TEXT, linewidth=0.6)
     for i in range(length):
-        face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "22"
+        face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "18"
         place = plt.Rectangle((i + 0.08, 8), 0.84, 12, linewidth=0.6)
         axes.add_patch(place).set(facecolor=face, edgecolor=TEXT)
     axes.text(0, -6, f"{length} places", va="center", color=NEUTRAL)

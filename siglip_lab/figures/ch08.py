@@ -22,7 +22,7 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
     figure, panels = _pair_panels(images, texts, list(asked), 2.3)
     for axes, cells in zip(panels, asked.values(), strict=True):
         for (i, j), looks in np.ndenumerate(cells):
-            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "20")
+            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "18")
             axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
             if i == j:
                 axes.text(j, i, "own", color="white" if looks else JOINT, **CENTRED)

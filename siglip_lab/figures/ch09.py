@@ -116,7 +116,7 @@ def batch_size_curves(tables: dict[str, dict[int, tuple]]) -> plt.Figure:
     Args:
         tables: Title to batch size to the two accuracies in per cent; None where there is none.
     """
-    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**18: "256k"}
+    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**20: "1M"}
     looks = (("sigmoid", "o-", JOINT), ("softmax", "s--", NEUTRAL))
     figure, panels = plt.subplots(1, len(tables), figsize=(WIDTH, 2.9))
     for axes, (title, table) in zip(panels, tables.items(), strict=True):

@@ -22,7 +22,7 @@ def layer_costs(layers: dict[str, tuple[Count, int]]) -> plt.Figure:
     left, gap = 0.0, 0.1 * sum(tokens for _, tokens in layers.values())
     for name, (count, tokens) in layers.items():
         bottom, colour = 0.0, {"image": IMAGE, "text": TEXT}[name]
-        faces = (colour + "DD", colour + "99", JOINT + "99")
+        faces = (colour + "DD", colour + "55", JOINT + "66")  # pale under dark words
         middle = left + tokens / 2
         for part, face in zip(names, faces, strict=True):
             height = count[part].total / tokens / 1e6
@@ -53,7 +53,7 @@ def cost_curves(sizes: list[int], parts: dict[str, list], marks: dict[int, str])
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
     colours = (IMAGE + "DD", IMAGE + "77", JOINT + "CC", NEUTRAL)
     axes.stackplot(sizes, *parts.values(), labels=parts, colors=colours)
-    top = 1.15 * sum(values[-1] for values in parts.values())
+    top = 1.4 * sum(values[-1] for values in parts.values())
     for side, words in marks.items():
         axes.axvline(side, color=INK, linewidth=0.8, linestyle=":")
         axes.text(side - 8, top, words, rotation=90, ha="right", va="top")
@@ -71,12 +71,13 @@ def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str
         machines: Title to (FLOP/s, bytes/s, parts); a part's name to (FLOPs a byte, colour).
     """
     n = len(machines)
-    figure, panels = plt.subplots(n, 1, figsize=(WIDTH, 3.3 * n), sharex=True, squeeze=False)
+    figure, panels = plt.subplots(n, 1, figsize=(WIDTH, 3.6 * n), sharex=True, squeeze=False)
     for axes, (title, machine) in zip(panels[:, 0], machines.items(), strict=True):
         _roofline(axes, *machine)
         axes.set_title(title, loc="left")
     axes.set_xlabel("FLOPs for each byte moved")
     axes.xaxis.set_major_formatter("{x:g}")
+    figure.align_ylabels()
     return figure
 
 
@@ -102,7 +103,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
             intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
             va="bottom" if up else "top", color=colour,
         )  # fmt: skip
-    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 3 * peak))
+    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
     axes.yaxis.set_major_formatter("{x:g}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(plt.NullLocator())
@@ -132,7 +133,7 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
         label = None if row else "working memory"
         look = {"facecolor": "none", "edgecolor": NEUTRAL, "linestyle": ":", "linewidth": 1}
         axes.barh(row, total - left, left=left, height=0.62, label=label, **look)
-        axes.text(total, row, f" {total:.0f}", va="center")
+        axes.text(total, row, f"  {total:.0f}", va="center")
     axes.set_yticks(range(len(counts)), list(counts))
     axes.tick_params(axis="y", colors=INK)
     axes.invert_yaxis()
@@ -160,5 +161,5 @@ def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> pl
         axes.set_xticks(values[[0, -1]], [f"{tick:.0f}" for tick in values[[0, -1]]])
         axes.xaxis.set_minor_locator(plt.NullLocator())
     panels[0, 0].set_ylabel("error of the toy")
-    figure.tight_layout(w_pad=0.8)
+    figure.tight_layout(w_pad=1.4)
     return figure

@@ -239,7 +239,7 @@ def _bars(axes, labels, shares, colours, gap) -> None:
 @styled
 def line_chart(x, ys: dict, xlabel: str, ylabel: str, colour: str = IMAGE) -> plt.Figure:
     """Draw curves, name to values `[n]`, against a common axis `x [n]`, all in one colour."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     for i, (name, y) in enumerate(ys.items()):
         axes.plot(x, y, LINES[i % len(LINES)], color=colour, label=name)
     axes.axhline(0, color=NEUTRAL, linewidth=0.6)

@@ -29,7 +29,7 @@ __all__ = [
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
 INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
 LIGHT, DARK = "#FDFDFD", "#111827"  # over pictures, which are the same on every page
-SIZE = 11.5  # points in which words are laid out
+SIZE = 12.0  # points in which words are laid out
 
 _VARIABLES = {
     IMAGE: "--image", TEXT: "--text", JOINT: "--joint", MISTAKE: "--mistake",
@@ -42,6 +42,7 @@ _PALETTE = MappingProxyType(
 )
 _ON_COLOUR = "var(--on-colour,#fff)"  # white words
 _PIXELS = 600 / 403.2  # of the page for each point, where there is room
+_NOTHING = ' fill="none"'
 _LETTERS = 9.4  # size of the page's letters where there is room, 14 pixels; narrow pages enlarge it
 _COMMANDS = MappingProxyType({Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"})
 
@@ -113,6 +114,9 @@ class _Renderer(RendererBase):
     # ------------------------------------------------------------------------------ lines, areas
 
     def draw_path(self, gc, path, transform, rgbFace=None):
+        look = _look(gc, rgbFace)
+        if look == _NOTHING:
+            return
         transform, clip = transform + self.down, self._clip(gc)
         if rgbFace is None:
             inside = clip and tuple(clip.padded(1).extents)
@@ -123,7 +127,7 @@ class _Renderer(RendererBase):
                 path = path.clip_to_bbox(clip)
             outline = _outline(path, transform, simplify=False)
         if outline:
-            self.add(gc, f'<path{_look(gc, rgbFace)} d="{outline}"/>')
+            self.add(gc, f'<path{look} d="{outline}"/>')
 
     def draw_markers(self, gc, marker_path, marker_trans, path, trans, rgbFace=None):
         """Whole ones at the edge, too; none beyond it."""
@@ -254,9 +258,8 @@ def _link(picture: Image.Image, lossless: bool) -> str:
 def _look(gc, face) -> str:
     """Fill and stroke, with the page's colours."""
     forced = gc.get_alpha() if gc.get_forced_alpha() else None
-    look = ' fill="none"'
-    if face is not None:
-        opacity = forced if forced is not None else (face[3] if len(face) > 3 else 1)
+    look = _NOTHING
+    if face is not None and (opacity := face[3] if forced is None else forced):
         look = f' fill="{_colour(face)}"' + (f' fill-opacity="{opacity:.2g}"' if opacity < 1 else "")
     width, colour = gc.get_linewidth(), gc.get_rgb()
     opacity = forced if forced is not None else colour[3]
