@@ -279,7 +279,8 @@ def tints(drawing) -> list[tuple[str, np.ndarray]]:
     root = xml.fromstring(drawing._repr_svg_())
     grounds = {rect.get("mask"): rect.get("fill") for rect in root.iter(SVG + "rect")}
     return [
-        (grounds[f"url(#{mask.get('id')})"], pixels(mask[0]) / 255) for mask in root.iter(SVG + "mask")
+        (grounds[f"url(#{mask.get('id')})"], pixels(mask[0]) / 255)
+        for mask in root.iter(SVG + "mask")
     ]
 
 
@@ -361,6 +362,16 @@ def test_stations_lead_to_their_chapters(root):
         links = {link.get("href") for link in elements(drawing, "a")}
         assert len(links) == count
         assert all((root / "notebooks" / link).exists() for link in links)
+
+
+def test_the_walk_beside_the_readme_is_the_first_chapters(root):
+    def without_photo(markup):
+        return re.sub(r'href="data:[^"]*"', "", markup)
+
+    photo = Image.open(root / "siglip_lab/data/chelsea.png")
+    drawing = ch01.siglip_walk(SO400M, photo, ["a photo of a cat", "a photo of a dog"])
+    stored = (root / "book/_static/walk.svg").read_text("utf-8")
+    assert without_photo(stored) == without_photo(drawing._repr_svg_()) + "\n"
 
 
 def test_areas_are_parameters_and_flops():

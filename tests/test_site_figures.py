@@ -53,7 +53,10 @@ PALE_WORDS = """() => {
         const box = shape.getBoundingClientRect();
         if (shape.closest("mask") || box.left > x || box.right < x || box.top > y || box.bottom < y)
           continue;
-        if (shape.tagName !== "path") { ground = shape.tagName === "text" ? ground : null; continue; }
+        if (shape.tagName !== "path") {
+          if (shape.tagName !== "text") ground = null;
+          continue;
+        }
         const point = new DOMPoint(x, y).matrixTransform(shape.getScreenCTM().inverse());
         const style = getComputedStyle(shape);
         if (ground && style.fill !== "none" && shape.isPointInFill(point))
@@ -120,6 +123,6 @@ def test_photos_wait_until_the_reader_comes(browser, url):
     early = len([each for each in fetched if "/_images/" in each])
     assert early < photos.count()
     photos.last.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelectorAll('img.photo').item(0) !== null")
-    page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=photos.last.element_handle())
+    last = photos.last.element_handle()
+    page.wait_for_function("e => e.complete && e.naturalWidth > 0", arg=last)
     page.close()

@@ -30,8 +30,8 @@ from siglip_lab.figures.svg import (
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "LINES",
-    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "tints", "key", "minus", "sigmoid", "minimap",
-    "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
+    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "tints", "key", "minus", "sigmoid",
+    "minimap", "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
 WIDTH = 5.6  # inches; the site shows 600 pixels
@@ -43,7 +43,8 @@ ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top o
 _STYLE = {
     "figure.dpi": 72, "figure.facecolor": "none", "axes.facecolor": "none", "font.size": SIZE,
     "axes.titlesize": SIZE, "axes.labelsize": SIZE, "axes.labelpad": 7, "xtick.labelsize": SIZE,
-    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "figure.labelsize": SIZE, "text.hinting": "none",
+    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "figure.labelsize": SIZE,
+    "text.hinting": "none",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": NEUTRAL,
     "xtick.color": NEUTRAL, "ytick.color": NEUTRAL, "legend.frameon": False,
     "figure.autolayout": True, "image.interpolation": "none",

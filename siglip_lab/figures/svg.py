@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from html import escape
 from io import BytesIO
 from itertools import groupby
@@ -15,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.backend_bases import RendererBase
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Bbox
@@ -36,15 +35,17 @@ _VARIABLES = {
     NEUTRAL: "--neutral", FRAME: "--pst-color-border",
 }  # fmt: skip
 _PALETTE = MappingProxyType(
-    {to_rgb(colour): f"var({name},{colour})" for colour, name in _VARIABLES.items()}
-    | {to_rgb(colour): "currentColor" for colour in ("black", INK)}
-    | {to_rgb("white"): "var(--pst-color-background,#fff)"}
+    {colour.lower(): f"var({name},{colour})" for colour, name in _VARIABLES.items()}
+    | {"#000000": "currentColor", INK.lower(): "currentColor"}
+    | {"#ffffff": "var(--pst-color-background,#fff)"}
 )
 _ON_COLOUR = "var(--on-colour,#fff)"  # white words
 _PIXELS = 600 / 403.2  # of the page for each point, where there is room
 _NOTHING = ' fill="none"'
 _LETTERS = 9.4  # size of the page's letters where there is room, 14 pixels; narrow pages enlarge it
-_COMMANDS = MappingProxyType({Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"})
+_COMMANDS = MappingProxyType(
+    {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C", Path.CLOSEPOLY: "Z"}
+)
 
 
 class Drawing:
@@ -156,39 +157,28 @@ class _Renderer(RendererBase):
         text, self.text = self.text, None
         if text is None:
             return  # a further line of what is written already
-        x, y = self.down.transform(text.get_transform().transform(text.get_unitless_position()))
+        place = text.get_transform().transform(text.get_unitless_position())
+        x, y = map(_number, self.down.transform(place))
         along, across = text.get_ha(), text.get_va()
         if angle and text.get_rotation_mode() != "anchor":  # upwards: its top is at the left
             turned = {"top": "right", "bottom": "left", "left": "top", "right": "bottom"}
             along, across = turned.get(across, "center"), turned.get(along, "center")
-        lines = text.get_text().split("\n")
-        at = f' x="{_number(x)}" y="{_number(y)}"'
+        first, *more = text.get_text().split("\n")
+        up = {"top": 0.0, "bottom": 1.2, "baseline": 1.2}.get(across, 0.6) * len(more)
+        rise = {"top": 0.8, "bottom": -0.22, "baseline": 0.0}.get(across, 0.29) - up
+        at = f' x="{x}" y="{y}"'
         if angle:
-            at = f' transform="translate({_number(x)} {_number(y)}) rotate({_number(-angle)})"'
-        anchor = {"center": ' text-anchor="middle"', "right": ' text-anchor="end"'}.get(along, "")
-        size, family = prop.get_size_in_points() / SIZE, prop.get_family()
-        look = f' font-size="{size:.2f}em"' if abs(size - 1) > 0.01 else ""
-        if "monospace" in family:
-            look += ' font-family="var(--pst-font-family-monospace,monospace)"'
-        if prop.get_weight() == "bold":
-            look += ' font-weight="600"'
-        colour = _colour(gc.get_rgb())
-        if colour.startswith("var(--pst-color-background"):
-            colour = _ON_COLOUR
-        if colour != "currentColor":
-            look += f' fill="{colour}"'
-        rise = {"top": 0.8, "bottom": -0.22, "baseline": 0.0}.get(across, 0.29)
-        rise -= {"top": 0.0, "bottom": 1.2, "baseline": 1.2}.get(across, 0.6) * (len(lines) - 1)
-        if len(lines) == 1:
-            words = escape(lines[0], quote=False)
-            at += f' dy="{rise:.2f}em"' if rise else ""
-        else:
-            left = 0 if angle else _number(x)
-            words = "".join(
-                f'<tspan x="{left}" dy="{1.2 if i else rise:.2f}em">{escape(line)}</tspan>'
-                for i, line in enumerate(lines)
+            at = f' transform="translate({x} {y}) rotate({_number(-angle)})"'
+        at += {"center": ' text-anchor="middle"', "right": ' text-anchor="end"'}.get(along, "")
+        words = escape(first, quote=False)
+        if more:
+            left = "0" if angle else x
+            words = f'<tspan x="{left}" dy="{rise:.2f}em">{words}</tspan>' + "".join(
+                f'<tspan x="{left}" dy="1.2em">{escape(line, quote=False)}</tspan>' for line in more
             )
-        self.add(gc, f"<text{at}{anchor}{look}>{words}</text>")
+        elif rise:
+            at += f' dy="{rise:.2f}em"'
+        self.add(gc, f"<text{at}{_lettering(gc, prop)}>{words}</text>")
 
     # ---------------------------------------------------------------------------------- pictures
 
@@ -201,28 +191,25 @@ class _Renderer(RendererBase):
         (x0, y0), (x1, y1) = to_page.transform([(0, 0), (width, height)])
         if y0 > y1:
             im, y0, y1 = im[::-1], y1, y0
-        place = " ".join(
-            f'{name}="{_number(value)}"'
-            for name, value in zip(("x", "y", "width", "height"), (x0, y0, x1 - x0, y1 - y0), strict=True)
-        )
-        enlarged = (x1 - x0) * _PIXELS > 1.5 * width
-        sharp = ' style="image-rendering:pixelated"' if enlarged else ""
+        sides = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
+        place = " ".join(f'{name}="{_number(value)}"' for name, value in sides.items())
+        enlarged = sides["width"] * _PIXELS > 1.5 * width
+        look = 'preserveAspectRatio="none"'
+        if enlarged:
+            look = f'style="image-rendering:pixelated" {look}'
         tints = _tints(im)
         if not tints:
             picture = Image.fromarray(im)
-            most = round((x1 - x0) * 2 * _PIXELS)  # for a screen of double density
+            most = round(sides["width"] * 2 * _PIXELS)  # for a screen of double density
             if width > most:
-                picture = picture.resize((most, round(height * most / width)), Image.Resampling.LANCZOS)
-            look = f'{place}{sharp} preserveAspectRatio="none"'
-            self.add(gc, f'<image {look} href="{_link(picture, enlarged)}"/>')
+                picture.thumbnail((most, height), Image.Resampling.LANCZOS)
+            self.add(gc, f'<image {place} {look} href="{_link(picture, enlarged)}"/>')
         for colour, shade in tints.items():
             link = _link(Image.fromarray(shade), lossless=True)
             name = "m" + hashlib.sha256((place + link).encode()).hexdigest()[:8]
-            self.add(
-                gc,
-                f'<mask id="{name}"><image {place}{sharp} preserveAspectRatio="none"'
-                f' href="{link}"/></mask><rect {place} fill="{colour}" mask="url(#{name})"/>',
-            )
+            picture = f'<image {place} {look} href="{link}"/>'
+            ground = f'<rect {place} fill="{colour}" mask="url(#{name})"/>'
+            self.add(gc, f'<mask id="{name}">{picture}</mask>{ground}')
 
 
 def _tints(im) -> dict[str, np.ndarray]:
@@ -231,16 +218,14 @@ def _tints(im) -> dict[str, np.ndarray]:
     A picture in these colours alone, more or less transparent, is drawn through masks, so that it
     follows the page.
     """
-    seen = np.unique(im[im[..., 3] > 0][:, :3], axis=0) / 255
-    colours = [tuple(rgb) for rgb in seen.tolist()]
-    names = {to_rgb(colour): _PALETTE[to_rgb(colour)] for colour in _VARIABLES}
-    if not colours or len(colours) > 5 or any(rgb not in names for rgb in colours):
-        return {}
-    return {
-        names[rgb]: np.where((im[..., :3] == np.round(np.array(rgb) * 255)).all(-1), im[..., 3], 0)
-        .astype(np.uint8)
-        for rgb in colours
-    }  # fmt: skip
+    seen = np.unique(im[..., :3][im[..., 3] > 0], axis=0)[:6]
+    tints = {}
+    for rgb in seen:
+        colour = to_hex(rgb / 255)
+        if len(seen) > 5 or colour.upper() not in _VARIABLES:
+            return {}
+        tints[_PALETTE[colour]] = im[..., 3] * (im[..., :3] == rgb).all(axis=-1)
+    return tints
 
 
 def _link(picture: Image.Image, lossless: bool) -> str:
@@ -260,34 +245,45 @@ def _look(gc, face) -> str:
     forced = gc.get_alpha() if gc.get_forced_alpha() else None
     look = _NOTHING
     if face is not None and (opacity := face[3] if forced is None else forced):
-        look = f' fill="{_colour(face)}"' + (f' fill-opacity="{opacity:.2g}"' if opacity < 1 else "")
+        look = f' fill="{_colour(face)}"{_opacity("fill", opacity)}'
     width, colour = gc.get_linewidth(), gc.get_rgb()
-    opacity = forced if forced is not None else colour[3]
-    if width and opacity:
+    if width and (opacity := colour[3] if forced is None else forced):
         look += f' stroke="{_colour(colour)}" stroke-width="{_number(width)}"'
-        look += f' stroke-opacity="{opacity:.2g}"' if opacity < 1 else ""
-        offset, dashes = gc.get_dashes()
+        look += _opacity("stroke", opacity)
+        _, dashes = gc.get_dashes()
         if dashes is not None and len(dashes):
             look += f' stroke-dasharray="{" ".join(map(_number, dashes))}"'
     return look
 
 
+def _opacity(what: str, share: float) -> str:
+    return f' {what}-opacity="{share:.2g}"' if share < 1 else ""
+
+
+def _lettering(gc, prop) -> str:
+    """Size, family, weight and colour of words, where they differ from the figure's."""
+    size, colour = prop.get_size_in_points() / SIZE, _colour(gc.get_rgb())
+    look = f' font-size="{size:.2f}em"' if abs(size - 1) > 0.01 else ""
+    if "monospace" in prop.get_family():
+        look += ' font-family="var(--pst-font-family-monospace,monospace)"'
+    if prop.get_weight() == "bold":
+        look += ' font-weight="600"'
+    if colour == _PALETTE["#ffffff"]:
+        colour = _ON_COLOUR
+    return look if colour == "currentColor" else f'{look} fill="{colour}"'
+
+
 def _colour(rgba) -> str:
-    rgb = tuple(float(value) for value in rgba[:3])
-    for known, name in _PALETTE.items():
-        if np.allclose(rgb, known, atol=1e-3):
-            return name
-    return "#" + "".join(f"{round(value * 255):02x}" for value in rgb)
+    colour = to_hex(rgba[:3])
+    return _PALETTE.get(colour, colour)
 
 
 def _outline(path, transform, clip=None, simplify=False) -> str:
     look = {"clip": clip, "simplify": simplify, "curves": True}
     return "".join(
-        "Z"
-        if code == Path.CLOSEPOLY
-        else _COMMANDS[code] + re.sub(" -", "-", " ".join(map(_number, vertices)))
+        _COMMANDS[code] + (" ".join(map(_number, vertices)) if code != Path.CLOSEPOLY else "")
         for vertices, code in path.iter_segments(transform, **look)
-    )
+    ).replace(" -", "-")
 
 
 def _within(inner: Bbox, outer: Bbox) -> bool:
