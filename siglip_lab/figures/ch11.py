@@ -104,7 +104,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
             va="bottom" if up else "top", color=colour,
         )  # fmt: skip
     axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(plt.NullLocator())
 

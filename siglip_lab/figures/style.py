@@ -44,6 +44,7 @@ _STYLE = {
     "figure.dpi": 72, "figure.facecolor": "none", "axes.facecolor": "none", "font.size": SIZE,
     "axes.titlesize": SIZE, "axes.labelsize": SIZE, "axes.labelpad": 7, "xtick.labelsize": SIZE,
     "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "figure.labelsize": SIZE,
+    "legend.handlelength": 1.6, "legend.handletextpad": 0.5, "legend.columnspacing": 1.3,
     "text.hinting": "none",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": NEUTRAL,
     "xtick.color": NEUTRAL, "ytick.color": NEUTRAL, "legend.frameon": False,
@@ -148,7 +149,7 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
     rows = -(-len(pictures) // columns)
     sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
-    room = 15 if columns > 3 else 0  # letters in a line of a title
+    room = 12 if columns > 3 else 0  # letters in a line of a title
     height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
     height += 0.18 * any(room and len(title) > room for title in titles)
     look = {"figsize": (WIDTH, height * rows), "width_ratios": widths}
@@ -196,7 +197,7 @@ def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Fig
     figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shares) + 0.7))
     colours = [_verdict(name in good) for name in shares]
     _bars(axes, list(shares), list(shares.values()), colours, gap=0.01)
-    axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
+    axes.set(xlabel="share with the right label", xlim=(0, 1.12))
     return figure
 
 

@@ -28,7 +28,7 @@ __all__ = [
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
 INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
 LIGHT, DARK = "#FDFDFD", "#111827"  # over pictures, which are the same on every page
-SIZE = 12.0  # points in which words are laid out
+SIZE = 12.6  # points in which words are laid out
 
 _VARIABLES = {
     IMAGE: "--image", TEXT: "--text", JOINT: "--joint", MISTAKE: "--mistake",
@@ -230,7 +230,7 @@ def _tints(im) -> dict[str, np.ndarray]:
 
 def _link(picture: Image.Image, lossless: bool) -> str:
     """A picture as a link to itself: lossless if that is asked for or shorter."""
-    if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255):
         picture = picture.convert("RGB")
     files = {kind: BytesIO() for kind in (["png"] if lossless else ["png", "webp"])}
     picture.save(files["png"], "PNG", optimize=True)
