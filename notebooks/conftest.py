@@ -3,9 +3,12 @@
 Processors add in different orders, so a value that lies between two printed ones may be rounded up
 on one machine and down on another. A number is rounded if it has decimals or an exponent, or is a
 percentage. Other whole numbers are counts, ids and shapes: they are words.
+
+Of a drawing the words are compared, line by line; where they stand and what is drawn is not.
 """
 
 import re
+import xml.etree.ElementTree as xml
 from decimal import Decimal
 
 from nbval.plugin import IPyNbCell
@@ -32,6 +35,14 @@ def _within_one_unit(one: str, other: str) -> bool:
     return ("e" in one.lower() or unit_a == unit_b) and abs(a - b) <= min(unit_a, unit_b)
 
 
+def words(text: str) -> str:
+    """The words of a drawing; any other text as it is."""
+    if not text.startswith("<svg"):
+        return text
+    lines = xml.fromstring(text).iter("{http://www.w3.org/2000/svg}text")
+    return "\n".join(" ".join(line.itertext()) for line in lines)
+
+
 class Printed(str):
     """Text of an output, equal to any text that is alike."""
 
@@ -46,7 +57,7 @@ class Printed(str):
 
 def _sanitize(cell, text, as_it_was=IPyNbCell.sanitize):
     text = as_it_was(cell, text)
-    return Printed(text) if isinstance(text, str) else text
+    return Printed(words(text)) if isinstance(text, str) else text
 
 
 IPyNbCell.sanitize = _sanitize

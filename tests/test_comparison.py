@@ -11,11 +11,16 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 
 @pytest.fixture(scope="module")
-def alike(root):
+def comparison(root):
     spec = importlib.util.spec_from_file_location("comparison", root / "notebooks/conftest.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.alike
+    return module
+
+
+@pytest.fixture(scope="module")
+def alike(comparison):
+    return comparison.alike
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,24 @@ def test_one_unit_in_the_last_place_is_the_same(alike, one, other):
 )
 def test_anything_else_is_not(alike, one, other):
     assert not alike(one, other) and not alike(other, one)
+
+
+def drawing(words: str, place: int = 7) -> str:
+    figure = f'<text x="{place}" y="2">{words}</text><path d="M{place} 0L1 1"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg"><a href="x">{figure}</a></svg>'
+
+
+def test_of_a_drawing_only_the_words_are_compared(comparison):
+    def same(one, other):
+        return comparison.alike(comparison.words(one), comparison.words(other))
+
+    assert same(drawing("96.0 % of a"), drawing("95.9 % of a", place=8))
+    assert not same(drawing("96.0 % of a"), drawing("95.8 % of a"))
+    assert not same(drawing("96.0 % of a"), drawing("96.0 % of b"))
+    assert not same(drawing("a"), drawing("a</text><text>b"))
+    two_lines = drawing("<tspan>one</tspan><tspan>two</tspan>")
+    assert comparison.words(two_lines) == "one two"
+    assert comparison.words("<b>96.0</b>") == "<b>96.0</b>"
 
 
 @pytest.mark.slow

@@ -1,14 +1,17 @@
-"""Each figure draws, with all of it inside the canvas, and shows the numbers that it is given."""
+"""Each figure draws, and shows the numbers that it is given; all is read from its SVG."""
 
+import base64
 import importlib
 import inspect
+import io
+import re
 import sys
+import xml.etree.ElementTree as xml
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.text import Text
 from parity import NoFloat64
 from PIL import Image
 
@@ -31,12 +34,14 @@ from siglip_lab.figures import (
     ch13,
     ch14,
     style,
+    svg,
 )
 from siglip_lab.memory import count_bytes
 from siglip_lab.patches import patchify
 from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
+SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, style]
 DRAW = torch.Generator().manual_seed(0)
 
@@ -111,15 +116,23 @@ EXAMPLES = [  # one call at least of every function that draws
 ]  # fmt: skip
 
 
+def elements(drawing, kind: str) -> list:
+    return list(xml.fromstring(drawing._repr_svg_()).iter(SVG + kind))
+
+
 @pytest.mark.filterwarnings("error::UserWarning")  # matplotlib's, of layouts and missing glyphs
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example[0].__name__)
-def test_a_figure_draws_without_warning_and_all_inside_its_canvas(example):
+def test_a_figure_draws_without_warning_and_takes_the_pages_looks(example):
     draw, *arguments = example
-    figure = draw(*arguments)
-    figure.canvas.draw()
-    left, bottom, right, top = figure.get_tightbbox().extents  # inches
-    width, height = figure.get_size_inches()
-    assert min(left, bottom, width - right, height - top) > -0.01
+    drawing = draw(*arguments)
+    markup = drawing._repr_svg_()
+    assert words(drawing) and "nan" not in markup and "$" not in "".join(words(drawing))
+    for colour in ("image", "text", "joint", "mistake", "neutral"):  # none without its variable
+        hexadecimal = getattr(style, colour.upper())
+        assert hexadecimal not in re.sub(rf"var\(--{colour},{hexadecimal}\)", "", markup)
+    for text in elements(drawing, "text"):  # at least as large as the page's letters
+        assert float(text.get("font-size", "1em").removesuffix("em")) >= 1
+    assert draw(*arguments)._repr_svg_() == markup
 
 
 def test_every_figure_has_an_example():
@@ -127,7 +140,7 @@ def test_every_figure_has_an_example():
     for module in MODULES:
         for name in module.__all__:
             function = getattr(module, name)
-            if getattr(function, "__annotations__", {}).get("return") is matplotlib.figure.Figure:
+            if getattr(function, "__annotations__", {}).get("return") is svg.Drawing:
                 assert function in drawn, name
 
 
@@ -168,9 +181,9 @@ def test_reliability_needs_no_float64_on_the_device():
 # ------------------------------------------------------------------- what is shown is what is given
 
 
-def words(figure) -> list[str]:
-    figure.canvas.draw()
-    return [text.get_text() for text in figure.findobj(Text)]
+def words(drawing) -> list[str]:
+    """Each text, its lines as lines."""
+    return ["\n".join(text.itertext()) for text in elements(drawing, "text")]
 
 
 @pytest.mark.parametrize(
@@ -254,76 +267,167 @@ def test_the_numbers_that_are_given_are_written(figure, expected):
     assert expected <= set(words(figure()))
 
 
-def shown(axes) -> np.ndarray:
-    return np.ma.filled(axes.images[0].get_array(), np.nan)
+def pixels(image) -> np.ndarray:
+    """What an <image> shows, `[H, W, 3]` or, in a mask, `[H, W]`."""
+    data = image.get("href").split(",")[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        return np.asarray(picture)
+
+
+def tints(drawing) -> list[tuple[str, np.ndarray]]:
+    """Each mask's colour, and how much of it every pixel has, 0 to 1."""
+    root = xml.fromstring(drawing._repr_svg_())
+    grounds = {rect.get("mask"): rect.get("fill") for rect in root.iter(SVG + "rect")}
+    return [
+        (grounds[f"url(#{mask.get('id')})"], pixels(mask[0]) / 255)
+        for mask in root.iter(SVG + "mask")
+    ]
+
+
+def corners(path) -> np.ndarray:
+    return np.array(re.findall(r"-?[\d.]+", path.get("d")), float).reshape(-1, 2)
+
+
+def boxes(drawing, colour: str, opacity: str | None = None) -> list[np.ndarray]:
+    """Lowest and highest corner of each rectangle that is filled with a colour."""
+    found = [p for p in elements(drawing, "path") if colour in p.get("fill", "")]
+    found = [p for p in found if p.get("fill-opacity") == opacity and "C" not in p.get("d")]
+    return [np.array([corners(p).min(0), corners(p).max(0)]) for p in found]
+
+
+def areas(drawing, colour: str, opacity: str | None = None) -> list[float]:
+    return [float(np.prod(high - low)) for low, high in boxes(drawing, colour, opacity)]
 
 
 def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
     picture = Image.fromarray(np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))
-    figure = ch04.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
+    drawing = ch04.patch_to_token(picture, 4, row=1, column=2, token=torch.arange(7.0))
     patches = patchify(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None], 4)
-    assert shown(figure.axes[-2]).flatten().tolist() == patches[0, 5].tolist()
-    assert shown(figure.axes[-1]).flatten().tolist() == list(range(7))
+    strips = [pixels(image) for image in elements(drawing, "image")]
+    strip = next(strip for strip in strips if strip.shape[:2] == (1, 48))
+    assert strip.sum(axis=-1).flatten().tolist() == patches[0, 5].tolist()
+    for channel in range(3):  # each in its own colour
+        assert not np.delete(strip[0, 16 * channel : 16 * channel + 16], channel, axis=1).any()
+    ((colour, shares),) = tints(drawing)
+    assert "--image" in colour
+    np.testing.assert_allclose(shares[0], np.arange(7) / 6, atol=0.01)
 
 
 def test_cosine_map_shows_cosines():
-    figure = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
-    np.testing.assert_allclose(shown(figure.axes[0]), [[1, 0.96], [0.96, 1]], atol=1e-6)
+    drawing = ch03.cosine_map(torch.tensor([[3.0, 4.0], [4.0, 3.0]]), label="place")
+    colour, shares = tints(drawing)[0]
+    assert "--text" in colour
+    np.testing.assert_allclose(shares, [[1, 0.96], [0.96, 1]], atol=0.01)
 
 
 def test_cosine_maps_compare_every_place_with_the_chosen_ones():
     table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
-    tiled = shown(ch04.cosine_maps({"four": table}, tiles=2).axes[0])
-    np.testing.assert_allclose(tiled[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=1e-6)
-    np.testing.assert_allclose(tiled[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=1e-6)
-    assert tiled.shape == (5, 5) and np.isnan(tiled[2]).all() and np.isnan(tiled[:, 2]).all()
+    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 2))[:2])
+    tiled = blue - grey
+    np.testing.assert_allclose(tiled[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=0.01)
+    np.testing.assert_allclose(tiled[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=0.01)
+    assert tiled.shape == (5, 5) and not tiled[2].any() and not tiled[:, 2].any()
 
 
-def test_pictures_are_drawn_to_one_scale():
-    figure = style.image_grid([PHOTO, PHOTO.resize((60, 60))], ["a", "b"])
-    figure.canvas.draw()
-    left, right = (axes.get_window_extent().width for axes in figure.axes)
-    assert right / left == pytest.approx(60 / 45, rel=0.01)
+def test_pictures_are_drawn_to_one_scale_with_their_own_pixels():
+    drawing = style.image_grid([PHOTO, PHOTO.resize((60, 60))], ["a", "b"])
+    left, right = elements(drawing, "image")
+    assert float(right.get("width")) / float(left.get("width")) == pytest.approx(60 / 45, rel=0.01)
+    assert np.array_equal(pixels(left), np.asarray(PHOTO)) and pixels(right).shape == (60, 60, 3)
 
 
-def areas(axes) -> list[float]:
-    return [box.get_width() * box.get_height() for box in axes.patches]
+def test_no_picture_has_more_pixels_than_a_screen_shows():
+    large = Image.effect_noise((3000, 2000), 50).convert("RGB")
+    (image,) = elements(style.image_grid([large], ["noise"]), "image")
+    width = pixels(image).shape[1]
+    assert width == pytest.approx(2 * float(image.get("width")) * 600 / 403.2, abs=1)
+
+
+def test_a_white_picture_stays_a_picture():
+    (image,) = elements(style.image_grid([Image.new("RGB", (9, 9), "white")], ["white"]), "image")
+    assert (pixels(image) == 255).all()
+
+
+def test_a_formula_is_refused():
+    with pytest.raises(ValueError, match="without dollars"):
+        style.line_chart([0, 1], {"a": [0, 1]}, "$x$", "y")
+
+
+def test_stations_lead_to_their_chapters(root):
+    for drawing, count in [
+        (style.minimap("loss"), 7),
+        (style.minimap("text"), 6),
+        (ch01.siglip_walk(SO400M, PHOTO, PAIR), 6),
+    ]:
+        links = {link.get("href") for link in elements(drawing, "a")}
+        assert len(links) == count
+        assert all((root / "notebooks" / link).exists() for link in links)
+
+
+def test_the_walk_beside_the_readme_is_the_first_chapters(root):
+    def without_photo(markup):
+        return re.sub(r'href="data:[^"]*"', "", markup)
+
+    photo = Image.open(root / "siglip_lab/data/chelsea.png")
+    drawing = ch01.siglip_walk(SO400M, photo, ["a photo of a cat", "a photo of a dog"])
+    stored = (root / "book/_static/walk.svg").read_text("utf-8")
+    assert without_photo(stored) == without_photo(drawing._repr_svg_()) + "\n"
 
 
 def test_areas_are_parameters_and_flops():
     counts = {"CLIP": count_clip(clip.get_config("ViT-B/16")), "SigLIP": count_parameters(BASE)}
-    left, right = (sum(areas(axes)) for axes in ch10.parameter_areas(counts).axes)
-    assert left / right == pytest.approx(149_620_737 / 203_155_970, rel=1e-6)
-    parts = [layer[p].total for layer, _ in LAYERS.values() for p in ("mlp", "attention")]
-    found = areas(ch11.layer_costs(LAYERS).axes[0])
-    assert [found[i] * 1e6 for i in (0, 1, 3, 4)] == pytest.approx(parts)
+    drawing = ch10.parameter_areas(counts)
+    found = {"CLIP": 0.0, "SigLIP": 0.0}
+    middle = drawing.size[0] / 2
+    for path in elements(drawing, "path"):
+        if path.get("stroke-width") == "0.5" and path.get("fill") != "none":
+            low, high = corners(path).min(0), corners(path).max(0)
+            found["CLIP" if high[0] < middle else "SigLIP"] += np.prod(high - low)
+    assert found["CLIP"] / found["SigLIP"] == pytest.approx(149_620_737 / 203_155_970, rel=0.01)
+    parts = [FLOPS.vision["layer 0"][part].total for part in ("mlp", "attention")]
+    drawing = ch11.layer_costs(LAYERS)
+    mlp, attention = (max(areas(drawing, "--image", shade)) for shade in ("0.87", "0.6"))
+    assert mlp / attention == pytest.approx(parts[0] / parts[1], rel=0.01)
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_ring_scores_every_block_once(world):
-    now = matplotlib.colors.to_rgba(style.JOINT)
-    scored = [
-        tuple(round(corner + 0.45) for corner in box.get_xy())
-        for axes in ch09.ring_steps(world).axes[world:]
-        for box in axes.patches
-        if box.get_facecolor() == now
-    ]
-    assert sorted(scored) == [(i, j) for i in range(world) for j in range(world)]
+    found = boxes(ch09.ring_steps(world), "--joint")
+    lefts, tops = (sorted({round(low[i]) for low, _ in found}) for i in range(2))
+    cells = [(tops.index(round(y)), lefts.index(round(x)) % world) for (x, y), _ in found]
+    assert sorted(cells) == [(i, j) for i in range(world) for j in range(world)]
 
 
 def test_bars_of_memory_end_at_the_total():
-    bars = ch11.training_memory(MEMORY).axes[0].patches
-    ends = [max(bar.get_x() + bar.get_width() for bar in bars[i : i + 6]) for i in (0, 6)]
-    assert ends == pytest.approx([count.total / 1e9 for count in MEMORY.values()])
+    drawing = ch11.training_memory(MEMORY)
+    ends = {}
+    for path in elements(drawing, "path"):
+        low, high = corners(path).min(0), corners(path).max(0)
+        if high[1] - low[1] > 20 and path.get("d").endswith("Z"):
+            ends.setdefault(round(low[1]), []).extend([low[0], high[0]])
+    lengths = [max(found) - min(found) for found in ends.values()]
+    totals = [count.total for count in MEMORY.values()]
+    assert lengths[0] / lengths[1] == pytest.approx(totals[0] / totals[1], rel=0.01)
+
+
+def marks(drawing, colour: str) -> int:
+    """How many dots and squares; ticks are open lines."""
+    closed = [p for p in elements(drawing, "path") if p.get("d").endswith("Z")]
+    return sum(colour in p.get("fill", "") and "transform" in p.attrib for p in closed)
 
 
 def test_what_was_not_measured_is_left_out():
-    _, sigmoid, softmax = ch09.batch_size_curves({"a": SIZES, "b": SIZES}).axes[0].lines
-    assert list(sigmoid.get_ydata()) == [50, 60, 61] and list(softmax.get_ydata()) == [40, 58]
-    ours, other = ch09.memory_curves(ROWS).axes[0].lines
-    assert list(ours.get_ydata()) == [0.01, 0.02] and list(other.get_xdata()) == [1024]
+    drawing = ch09.batch_size_curves({"a": SIZES, "b": SIZES})
+    assert (marks(drawing, "--joint"), marks(drawing, "--neutral")) == (3 + 3 + 1, 2 + 2 + 1)
+    drawing = ch09.memory_curves(ROWS)  # each with its mark in the legend
+    assert (marks(drawing, "--joint"), marks(drawing, "--neutral")) == (2 + 1, 1 + 1)
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():
-    dots = ch14.reliability_diagrams({"one": BINS}).axes[0].collections[-1]
-    np.testing.assert_allclose(dots.get_offsets(), BINS[:, 1:].numpy(), atol=1e-6)
+    drawing = ch14.reliability_diagrams({"one": BINS})
+    paths = elements(drawing, "path")
+    dots = [p for p in paths if "--joint" in p.get("fill", "") and "C" in p.get("d")]
+    centres = np.array([(corners(p).min(0) + corners(p).max(0)) / 2 for p in dots])
+    diagonal = next(p for p in paths if p.get("stroke-width") == "1" and len(corners(p)) == 2)
+    origin, one = corners(diagonal)
+    np.testing.assert_allclose((centres - origin) / (one - origin), BINS[:, 1:], atol=0.005)

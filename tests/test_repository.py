@@ -59,7 +59,7 @@ def test_an_address_is_written_everywhere_and_taken_out_again(copy):
     config = yaml.safe_load((copy / "_config.yml").read_text())
     assert config["repository"] == {"url": URL, "branch": "main"}
     assert yaml.safe_load((copy / "CITATION.cff").read_text())["repository-code"] == URL
-    assert f"]({URL}/raw/HEAD/book/_static/walk.png)" in (copy / "README.md").read_text()
+    assert f"]({URL}/raw/HEAD/book/_static/walk.svg)" in (copy / "README.md").read_text()
     notebooks = sorted((copy / "notebooks").glob("*.ipynb"))
     assert len(notebooks) >= 15
     for path in notebooks:
@@ -98,7 +98,7 @@ def test_an_address_that_colab_cannot_open_is_refused(copy, url):
 
 def test_a_place_that_is_gone_is_named(copy):
     readme = copy / "README.md"
-    readme.write_text(readme.read_text().replace("walk.png", "other.png"))
+    readme.write_text(readme.read_text().replace("walk.svg", "other.png"))
     before = contents(copy)
     assert "README.md: no place" in run(copy, URL).stderr and contents(copy) == before
 

@@ -28,7 +28,7 @@ PLACES = [
     ),
     (
         "README.md",
-        r"(?<=\]\()\S*(?=book/_static/walk\.png\))",
+        r"(?<=\]\()\S*(?=book/_static/walk\.svg\))",
         lambda url: f"{url}/raw/HEAD/" if url else "",
     ),
 ]

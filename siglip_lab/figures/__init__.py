@@ -1,6 +1,7 @@
-"""The book's figures: tensors in, a matplotlib `Figure` out; only the book needs them.
+"""The book's figures: tensors in, a `Drawing` out; only the book needs them.
 
-`chNN` draws what chapter NN shows, `style` what several chapters show, and the look of all;
+`chNN` draws what chapter NN shows, `style` what several chapters show, and the look of all; `svg`
+makes of it what stands in a page;
 `touch` has the elements that a reader can touch. Needs the extra "notebooks".
 """
 

@@ -5,50 +5,55 @@ from matplotlib import pyplot as plt
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, styled
+from siglip_lab.figures.svg import LIGHT, Drawing
 
 __all__ = ["siglip_walk", "walk_map", "patch_grid"]
 
 
-def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> plt.Figure:
+def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
     """Draw the walk of a photo and captions through a model, with the shape of every station."""
     vision, text, n = config.vision, config.text, len(captions)
     grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
     left = [
-        ("resize, scale", [1, 3, vision.image_size, vision.image_size]),
-        (f"{grid} × {grid} patches → tokens", tokens),
-        (f"{vision.depth} encoder layers", tokens),
-        ("MAP head, normalise", [1, vision.width]),
+        ("resize, scale", [1, 3, vision.image_size, vision.image_size], "02_preprocessing"),
+        (f"{grid} × {grid} patches → tokens", tokens, "04_patchify"),
+        (f"{vision.depth} encoder layers", tokens, "05_encoder_layers"),
+        ("MAP head, normalise", [1, vision.width], "06_pooling_heads"),
     ]
     right = [
-        ("cut into pieces, pad", [n, text.context_length]),
-        ("look up, add positions", [n, text.context_length, text.width]),
-        (f"{text.depth} encoder layers", [n, text.context_length, text.width]),
-        ("last token, normalise", [n, config.embed_dim]),
+        ("cut into pieces, pad", [n, text.context_length], "03_text"),
+        ("look up, add positions", [n, text.context_length, text.width], "03_text"),
+        (f"{text.depth} encoder layers", [n, text.context_length, text.width], "05_encoder_layers"),
+        ("last token, normalise", [n, config.embed_dim], "06_pooling_heads"),
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
-    return walk_map(photo, captions, left, right, *end)
+    return walk_map(photo, captions, left, right, *end, "07_two_towers")
 
 
 @styled
-def walk_map(photo, captions: list[str], left, right, meeting: str, ending: str) -> plt.Figure:
+def walk_map(
+    photo, captions: list[str], left, right, meeting: str, ending: str, chapter: str = ""
+) -> plt.Figure:
     """Draw the stations of the image side and of the text side, and where the two meet.
 
     Args:
         photo: A PIL image on top of the image side.
         captions: Texts on top of the text side.
-        left: Label and shape of each of the four stations of the image side.
+        left: Label and shape of each of the four stations of the image side, and the chapter that
+            the station leads to, if it does.
         right: The same for the text side.
         meeting: What joins the two sides.
         ending: What comes of it.
+        chapter: Where the meeting leads to.
     """
-    figure, axes = style.blank(5.0, 4.9, (0, 100), (-5, 100))
+    figure, axes = style.blank(5.0, 5.1, (0, 100), (-5, 100))
     for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
-        for i, (label, shape) in enumerate(stations):
+        for i, station in enumerate(stations):
             y = 72 - 16 * i
             style.arrow(axes, (x, y + 10.5), (x, y + 5.5))
-            _station(axes, (x, y), 48, label, shape, colour)
+            _station(axes, (x, y), 48, colour, *station)
         style.arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-    _station(axes, (50, 6), 62, meeting, [1, len(captions)], JOINT)
+    _station(axes, (50, 6), 62, JOINT, meeting, [1, len(captions)], chapter)
     axes.text(50, -2.6, ending, color=JOINT, **CENTRED)
     inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
     inset.imshow(photo)
@@ -60,27 +65,30 @@ def walk_map(photo, captions: list[str], left, right, meeting: str, ending: str)
     return figure
 
 
-def _station(axes, centre, width, label, shape, colour) -> None:
+def _station(axes, centre, width, colour, label, shape, chapter="") -> None:
     x, y = centre
-    style.box(axes, centre, width, 10, colour, bright=True)
-    axes.text(x, y + 2.1, label, color="white", **CENTRED)
-    axes.text(x, y - 2.5, str(shape), color="white", family="monospace", fontsize=9.5, **CENTRED)
+    link = {"url": f"{chapter}.ipynb" if chapter else None}
+    style.box(axes, centre, width, 10.4, colour, bright=True, **link)
+    axes.text(x, y + 2.3, label, color="white", **CENTRED, **link)
+    axes.text(x, y - 2.5, str(shape), color="white", family="monospace", **CENTRED, **link)
 
 
 @styled
 def patch_grid(picture, patch_size: int) -> plt.Figure:
-    """Draw the grid of patches on a PIL image; the margin that no patch covers is red."""
+    """Draw the grid of patches on a square PIL image; the margin that no patch covers is red."""
     width, height = picture.size
     right, bottom = (side - side % patch_size for side in (width, height))
     figure, axes = plt.subplots(figsize=(4.2, 4.2))
     axes.imshow(picture, extent=(0, width, height, 0))
-    axes.vlines(range(0, right + 1, patch_size), 0, bottom, color="white", linewidth=0.5)
-    axes.hlines(range(0, bottom + 1, patch_size), 0, right, color="white", linewidth=0.5)
-    axes.axvspan(right, width, color=MISTAKE, alpha=0.85, linewidth=0)
-    axes.axhspan(bottom, height, color=MISTAKE, alpha=0.85, linewidth=0)
+    axes.vlines(range(0, right + 1, patch_size), 0, bottom, color=LIGHT, linewidth=0.5)
+    axes.hlines(range(0, bottom + 1, patch_size), 0, right, color=LIGHT, linewidth=0.5)
+    for corner, sides in (
+        ((right, 0), (width - right, height)),
+        ((0, bottom), (right, height - bottom)),
+    ):
+        axes.add_patch(plt.Rectangle(corner, *sides, color=MISTAKE, alpha=0.85, linewidth=0))
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
-    axes.set_xticks([width], minor=True, labels=[f"\n{width}"])
-    axes.set_yticks([height], minor=True, labels=[f"\n{height}"])
     axes.set(xlabel="pixels", ylabel="pixels")
+    axes.set_title(f"left over: {width - right}", loc="right", color=MISTAKE)
     axes.spines[:].set_visible(False)
     return figure

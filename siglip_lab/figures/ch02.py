@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.figures.style import CENTRED, IMAGE, NEUTRAL, WIDTH, styled
+from siglip_lab.figures.svg import DARK, LIGHT
 
 __all__ = ["channel_histograms", "triangle_filter"]
 
@@ -47,7 +48,7 @@ def triangle_filter(row: list[int], centre: float, reach: float) -> plt.Figure:
     axes.fill(foot, [0, 1, 0], color=IMAGE, alpha=0.25, linewidth=0)
     for i, level in enumerate(row):
         x = i + 0.5
-        axes.text(x, -0.3, str(level), color="white" if level < 128 else "black", **CENTRED)
+        axes.text(x, -0.3, str(level), color=LIGHT if level < 128 else DARK, **CENTRED)
         weight = 1 - abs(x - centre) / reach
         if weight > 0:
             axes.plot([x, x], [0, weight], color=IMAGE)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from matplotlib import pyplot as plt
-from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
 from siglip_lab.figures import style
@@ -28,13 +27,13 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
     for i, (piece, number) in enumerate(zip(pieces, ids, strict=True)):
         x, end = (i + 0.5) * step, piece == "</s>"
         left, width = i * step + 0.01 * length, step - 0.02 * length
-        face = TEXT + "22" if end else TEXT
+        face = TEXT + "18" if end else TEXT
         axes.add_patch(plt.Rectangle((left, 48), width, 26, facecolor=face, edgecolor=TEXT))
         axes.text(x, 61, piece, color=TEXT if end else "white", **CENTRED)
         axes.text(x, 41, str(number), color=TEXT, **CENTRED)
         axes.plot([x, i + 0.5], [34, 21], color=TEXT, linewidth=0.6)
     for i in range(length):
-        face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "22"
+        face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "18"
         place = plt.Rectangle((i + 0.08, 8), 0.84, 12, linewidth=0.6)
         axes.add_patch(place).set(facecolor=face, edgecolor=TEXT)
     axes.text(0, -6, f"{length} places", va="center", color=NEUTRAL)
@@ -51,10 +50,8 @@ def cosine_map(vectors: Tensor, label: str) -> plt.Figure:
     lengths = vectors.norm(dim=-1, keepdim=True)
     cosines = (vectors / lengths) @ (vectors / lengths).T
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9), width_ratios=[1.25, 1])
-    greys_to_orange = LinearSegmentedColormap.from_list("", [NEUTRAL, "white", TEXT])
-    shown = left.imshow(cosines.cpu().numpy(), cmap=greys_to_orange, vmin=-1, vmax=1)
-    bar = figure.colorbar(shown, ax=left, shrink=0.85, ticks=[-1, 0, 1])
-    bar.outline.set_visible(False)
+    shown = left.imshow(cosines.cpu().numpy(), cmap=style.tints(NEUTRAL, TEXT), vmin=-1, vmax=1)
+    style.key(figure, shown, left, [-1, 0, 1], shrink=0.85)
     left.set(xlabel=label, ylabel=label, title="cosine")
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         axis.set_major_locator(plt.MaxNLocator(4, integer=True))
@@ -69,7 +66,7 @@ def accuracy_columns(xs: Sequence[int], values: list[float], good: int, xlabel: 
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     axes.bar(xs, values, color=[NEUTRAL if x == good else MISTAKE for x in xs], width=0.7)
     for x, value in zip(xs, values, strict=True):
-        axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center", fontsize=10)
+        axes.text(x, value + 0.02, f"{100 * value:.0f}", ha="center")
     axes.set(xlabel=xlabel, ylabel="accuracy", ylim=(0, 1.12), xticks=xs)
     axes.set_yticks(*style.PERCENT)
     return figure

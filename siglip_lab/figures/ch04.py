@@ -2,10 +2,11 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
-from siglip_lab.figures.style import CENTRED, IMAGE, NEUTRAL, WIDTH, styled
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, NEUTRAL, WIDTH, styled
+from siglip_lab.figures.svg import LIGHT
 
 __all__ = ["patch_to_token", "cosine_maps"]
 
@@ -27,7 +28,7 @@ def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tenso
     figure = plt.figure(figsize=(WIDTH, 4.0), layout="none")
     above = figure.add_gridspec(1, 3, bottom=0.45, top=0.93, left=0.01, right=0.99)
     photo, large, channels = (figure.add_subplot(cell) for cell in above)
-    photo.imshow(picture, interpolation="auto")
+    photo.imshow(picture)
     corner = (left - p / 2, top - p / 2)
     photo.add_patch(plt.Rectangle(corner, 2 * p, 2 * p, fill=False, edgecolor=IMAGE, linewidth=2.5))
     photo.set_title(f"{width} × {height} pixels")
@@ -37,30 +38,37 @@ def patch_to_token(picture, patch_size: int, row: int, column: int, token: Tenso
     for axes in (photo, large, channels):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=axes is large, color=IMAGE, linewidth=2)
-    numbers = patch.transpose(2, 0, 1).reshape(1, -1)  # channel, row, column
-    title = f"{numbers.size} numbers: red, row by row, then green, then blue"
-    _strip(figure, 0.29, numbers, title, "gray")
+    numbers = np.concatenate([_in_its_colour(patch, i).reshape(1, p * p, 3) for i in range(3)], 1)
+    title = f"{3 * p * p} numbers: red, row by row, then green, then blue"
+    _strip(figure, 0.29, numbers, title)
     figure.text(0.5, 0.22, "↓  times a matrix, plus a bias", **CENTRED)
-    _strip(figure, 0.02, token.reshape(1, -1).numpy(), f"one token, {len(token)} numbers", "Blues")
+    most = token.abs().max().item()
+    look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -most, "vmax": most}
+    _strip(figure, 0.02, token.reshape(1, -1).numpy(), f"one token, {len(token)} numbers", **look)
     return figure
 
 
+def _in_its_colour(patch, channel: int) -> np.ndarray:
+    """One channel of a patch `[P, P, 3]`, the other two at zero."""
+    return patch * (np.arange(3) == channel).astype(patch.dtype)
+
+
 def _channel_sheets(axes, patch) -> None:
-    """The three channels of a patch `[P, P, 3]` as grey sheets, red in front."""
+    """The three channels of a patch `[P, P, 3]` as sheets, red in front."""
     p = len(patch)
     axes.set(title="red, green, blue", xlim=(0, p + 8), ylim=(p + 8, 0), aspect="equal")
     for i in range(3):
         x = 4 * (2 - i)
         sheet = axes.inset_axes([x, x, p, p], transform=axes.transData, zorder=3 - i)
-        sheet.imshow(patch[..., i], cmap="gray", vmin=0, vmax=255)
+        sheet.imshow(_in_its_colour(patch, i))
         sheet.set(xticks=[], yticks=[])
         sheet.spines[:].set(visible=True, color="white", linewidth=1.5)
 
 
-def _strip(figure, bottom, numbers, title, colours) -> None:
-    """Numbers `[1, n]` as one long strip under a title."""
+def _strip(figure, bottom, numbers, title, **look) -> None:
+    """Numbers `[1, n]`, or colours `[1, n, 3]`, as one long strip under a title."""
     axes = figure.add_axes([0.01, bottom, 0.98, 0.07])
-    axes.imshow(numbers, cmap=colours, aspect="auto", interpolation="nearest")
+    axes.imshow(numbers, aspect="auto", **look)
     axes.set_title(title, pad=3)
     axes.axis("off")
 
@@ -69,19 +77,28 @@ def _strip(figure, bottom, numbers, title, colours) -> None:
 def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
     """Draw, for some places, how like theirs every position embedding of the grid is.
 
+    A dot in each map marks the place that it belongs to.
+
     Args:
         tables: Title to a table of position embeddings `[N, D]` of a square grid.
         tiles: How many places along a side get their own map; they are spread evenly.
     """
-    colours = LinearSegmentedColormap.from_list("cosine", [NEUTRAL, "white", IMAGE])
+    colours = style.tints(NEUTRAL, IMAGE)
     figsize = (WIDTH, (WIDTH - 0.7) / len(tables) + 1.65)
     figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
+    dot = {"markerfacecolor": LIGHT, "markeredgecolor": IMAGE, "markersize": 3.2}
     for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
         side = round(len(table) ** 0.5)
         places = np.linspace(0, side - 1, tiles).round().astype(int)
         gap = max(1, side // 9)
         tiled = _tiled(table, side, places, gap)
-        shown = axes.imshow(tiled, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+        shown = axes.imshow(tiled, cmap=colours, vmin=-1, vmax=1)
+        for i, j in np.ndindex(tiles, tiles):
+            x, y = j * (side + gap), i * (side + gap)
+            corner = (x - 0.5, y - 0.5)
+            frame = {"fill": False, "edgecolor": FRAME, "linewidth": 0.8}
+            axes.add_patch(plt.Rectangle(corner, side, side, **frame))
+            axes.plot(x + places[j], y + places[i], "o", **dot)
         middles = np.arange(tiles) * (side + gap) + (side - 1) / 2
         axes.set_xticks(middles, places)
         axes.set_yticks(middles, places)
@@ -89,9 +106,8 @@ def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
         axes.spines[:].set_visible(False)
         axes.set(title=title, xlabel="column of the place")
     figure.axes[0].set_ylabel("row of the place")
-    look = {"ticks": [-1, 0, 1], "label": "cosine with the place whose map it is"}
-    bar = figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, aspect=30, **look)
-    bar.outline.set_visible(False)
+    look = {"location": "bottom", "shrink": 0.5, "aspect": 30}
+    style.key(figure, shown, panels, [-1, 0, 1], label="cosine with the place of the dot", **look)
     return figure
 
 

@@ -98,7 +98,7 @@ def two_answers(pictures, labels: list[str], by_sigmoid: Tensor, by_softmax: Ten
             axes.invert_yaxis()
             axes.set(xlim=(0, 1.5), xticks=[])
             axes.spines["bottom"].set_visible(False)
-            axes.tick_params(axis="y", length=0, colors="black")
+            axes.tick_params(axis="y", length=0, colors=style.INK)
             for i, value in enumerate(row.tolist()):
                 axes.text(value + 0.03, i, f"{value:.0%}", va="center")
         panels[1].set_yticks([])
@@ -121,14 +121,15 @@ def tower_outputs(config: VisionConfig) -> plt.Figure:
         ("post_layernorm", "last_hidden_state", tokens),
         ("head", "pooler_output", vector),
     ]
-    figure, axes = style.blank(WIDTH, 3.4, (0, 100), (0, 100))
+    figure, axes = style.blank(4.6, 3.6, (0, 100), (0, 100))
     for i, (part, name, shape) in enumerate(rows):
         y = 93 - 17 * i
-        style.box(axes, (16, y), 30, 11, IMAGE, bright=True)
-        axes.text(16, y, part, color="white", **CENTRED)
-        style.arrow(axes, (31.5, y), (39, y))
+        style.box(axes, (17, y), 33, 11, IMAGE, bright=True)
+        axes.text(17, y, part, color="white", **CENTRED)
+        style.arrow(axes, (34, y), (41.5, y))
         if i:
-            style.arrow(axes, (16, y + 11.5), (16, y + 5.5))
-        axes.text(41, y, name, va="center", color=IMAGE, family="monospace")
-        axes.text(100, y, shape, va="center", ha="right", color=NEUTRAL, family="monospace")
+            style.arrow(axes, (17, y + 11.5), (17, y + 5.5))
+        rise = 3.2 if shape else 0
+        axes.text(43, y + rise, name, va="center", color=IMAGE, family="monospace")
+        axes.text(43, y - rise, shape, va="center", color=NEUTRAL, family="monospace")
     return figure

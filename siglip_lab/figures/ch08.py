@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.colors import LinearSegmentedColormap
 from torch import Tensor
 
 from siglip_lab.figures import style
@@ -23,7 +22,7 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
     figure, panels = _pair_panels(images, texts, list(asked), 2.3)
     for axes, cells in zip(panels, asked.values(), strict=True):
         for (i, j), looks in np.ndenumerate(cells):
-            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "20")
+            face = (JOINT if i == j else NEUTRAL) + ("" if looks else "18")
             axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
             if i == j:
                 axes.text(j, i, "own", color="white" if looks else JOINT, **CENTRED)
@@ -40,12 +39,12 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
         texts: Names of the texts, the columns.
         gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
     """
-    colours = LinearSegmentedColormap.from_list("", [JOINT, "white", NEUTRAL])
+    colours = style.tints(JOINT, NEUTRAL)
     figure, panels = _pair_panels(images, texts, list(gradients), 2.9)
     for axes, values in zip(panels, gradients.values(), strict=True):
-        axes.imshow(values.numpy(), cmap=colours, vmin=-0.75, vmax=0.75)
+        axes.imshow(values.numpy(), cmap=colours, vmin=-1.4, vmax=1.4)  # pale under words
         for (i, j), value in np.ndenumerate(values.numpy()):
-            axes.text(j, i, style.minus(f"{value:+.2f}"), fontsize=12, **CENTRED)
+            axes.text(j, i, style.minus(f"{value:+.2f}"), **CENTRED)
         axes.spines[:].set(visible=True, color=FRAME)
     return figure
 
@@ -55,10 +54,10 @@ def _pair_panels(images, texts, titles, height):
     figure, (panels,) = plt.subplots(1, len(titles), figsize=(WIDTH, height), squeeze=False)
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
-        axes.set_xticks(range(len(texts)), [f"“{text}”" for text in texts])
+        axes.set_xticks(range(len(texts)), texts)
         axes.set_yticks(range(len(images)), images if axes is panels[0] else [""] * len(images))
         axes.tick_params(length=0)
-        axes.tick_params(axis="x", colors=TEXT, labelsize=10)
+        axes.tick_params(axis="x", colors=TEXT)
         axes.tick_params(axis="y", colors=IMAGE)
         axes.set_title(title, pad=8)
     figure.tight_layout(w_pad=1.5)

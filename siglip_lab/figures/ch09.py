@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
 __all__ = ["loss_to_scale", "ring_steps", "memory_curves", "batch_size_curves"]
 
@@ -15,7 +15,7 @@ def loss_to_scale(n: int, width: int, chunk: int) -> plt.Figure:
     """Draw to one scale: logits `[n, n]`, the vectors `[n, width]`, a block `[chunk, chunk]`."""
     figure, axes = style.blank(4.4, 4.4, (-3 * width, n), (0, n + 2.7 * width))
     axes.set_aspect("equal")
-    gap, dark = 0.012 * n, "#1F5F3F"
+    gap = 0.012 * n
     logits, vectors = 4 * n**2 / 1e9, 4 * n * width / 1e9  # GB
     for corner, sides, colour in (
         ((0, 0), (n, n), JOINT + "30"),
@@ -25,13 +25,13 @@ def loss_to_scale(n: int, width: int, chunk: int) -> plt.Figure:
     ):
         axes.add_patch(plt.Rectangle(corner, *sides, facecolor=colour))
     words = f"all logits\n{n:,} × {n:,}\n{logits:.2g} GB"
-    axes.text(n / 2, n / 2, words, color=dark, fontsize=13, **CENTRED)
+    axes.text(n / 2, n / 2, words, color=INK, fontsize=13, **CENTRED)
     size = f"{n:,} × {width:,}  {vectors:.2g} GB"
     axes.text(n / 2, n + 2 * width, f"texts  {size}", color=TEXT, **CENTRED)
     axes.text(-2.2 * width, n / 2, f"images  {size}", color=IMAGE, rotation=90, **CENTRED)
     axes.annotate(
         f"one block, {chunk:,} × {chunk:,}, {4 * chunk**2 / 1e9:.3f} GB",
-        (chunk, n - chunk), (0.09 * n, 0.86 * n), va="center", color=dark,
+        (chunk, n - chunk), (0.09 * n, 0.86 * n), va="center", color=INK,
         arrowprops={"arrowstyle": "-", "color": JOINT},
     )  # fmt: skip
     return figure
@@ -53,16 +53,17 @@ def _ring(axes, world, step) -> None:
     """The ranks in a circle, each with the texts that have reached it."""
     turns = np.pi / 4 - 2 * np.pi * np.arange(world + 1) / world
     places = np.stack([-np.cos(turns), np.sin(turns)], axis=1)
-    curve = {"arrowstyle": "-|>", "mutation_scale": 8, "color": FRAME, "shrinkA": 12, "shrinkB": 14}
-    curve["connectionstyle"] = "arc3,rad=-0.25"
-    white = {"color": "white", "fontsize": 10, **CENTRED}
-    square = {"boxstyle": "square,pad=0.35", "facecolor": IMAGE, "edgecolor": "none"}
-    circle = {"boxstyle": "circle,pad=0.22", "facecolor": TEXT, "edgecolor": "white"}
+    way = {"arrowstyle": "-|>", "mutation_scale": 9, "color": TEXT, "linewidth": 1.4}
+    way |= {"shrinkA": 11, "shrinkB": 11}
     for rank, (x, y) in enumerate(places[:-1]):
-        axes.add_patch(FancyArrowPatch((x, y), places[rank + 1], **curve))
-        axes.text(x, y, str(rank), bbox=square, **white)
-        axes.text(x * 0.9 + 0.42, y - 0.42, str((rank - step) % world), bbox=circle, **white)
-    axes.set(xlim=(-1.3, 1.5), ylim=(-1.5, 1.3), aspect="equal", title=f"step {step}")
+        axes.add_patch(FancyArrowPatch((x, y), places[rank + 1], **way))
+        axes.add_patch(plt.Rectangle((x - 0.3, y - 0.3), 0.6, 0.6, facecolor=IMAGE))
+        axes.text(x, y, str(rank), color="white", **CENTRED)
+        outside = (1.62 * x, 1.62 * y)
+        axes.add_patch(plt.Circle(outside, 0.31, facecolor=TEXT))
+        axes.text(*outside, str((rank - step) % world), color="white", **CENTRED)
+    limits = (-1.5, 1.5)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", title=f"step {step}")
     axes.axis("off")
 
 
@@ -77,7 +78,7 @@ def _blocks(axes, world, step) -> None:
     axes.set(xlim=limits, ylim=limits[::-1], xticks=range(world), yticks=range(world))
     axes.set_aspect("equal")
     axes.set_xlabel("texts", color=TEXT)
-    axes.tick_params(length=0, labelsize=10)
+    axes.tick_params(length=0)
     axes.tick_params(axis="x", colors=TEXT)
     axes.tick_params(axis="y", colors=IMAGE)
     axes.spines[:].set(visible=True, color=FRAME)
@@ -115,7 +116,7 @@ def batch_size_curves(tables: dict[str, dict[int, tuple]]) -> plt.Figure:
     Args:
         tables: Title to batch size to the two accuracies in per cent; None where there is none.
     """
-    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**18: "256k"}
+    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**20: "1M"}
     looks = (("sigmoid", "o-", JOINT), ("softmax", "s--", NEUTRAL))
     figure, panels = plt.subplots(1, len(tables), figsize=(WIDTH, 2.9))
     for axes, (title, table) in zip(panels, tables.items(), strict=True):
@@ -128,8 +129,7 @@ def batch_size_curves(tables: dict[str, dict[int, tuple]]) -> plt.Figure:
         axes.set_xticks(shown, [ticks[n] for n in shown])
         axes.xaxis.set_minor_locator(plt.NullLocator())
         axes.yaxis.set_major_locator(plt.MaxNLocator(integer=True, nbins=5))
-        axes.tick_params(labelsize=10)
-        axes.set_title(title, fontsize=10.5)
+        axes.set_title(title)
     panels[0].set_ylabel("ImageNet accuracy, %")
     panels[len(tables) // 2].set_xlabel("pairs in the batch")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=2)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.counts import Count
-from siglip_lab.figures.style import CENTRED, IMAGE, TEXT, WIDTH, styled
+from siglip_lab.figures.style import IMAGE, TEXT, WIDTH, styled
 
 __all__ = ["parameter_areas"]
 
@@ -40,6 +40,7 @@ def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
     """One column, from the top at 0 to `height`, with the names of its large parts."""
     layers = [part.name for part in tower if part.name.startswith("layer ")]
     middle, top = layers[len(layers) // 2], 0.0
+    room = 55 if roomy else 26  # letters across the panel
     for part in tower:
         depth, x = height * part.total / tower.total, left
         for cell in list(part) or [part]:
@@ -50,19 +51,23 @@ def _tower_areas(axes, tower, left, width, height, colour, roomy) -> None:
             axes.add_patch(plt.Rectangle((x, top), breadth, depth, **frame))
             at = (x + breadth / 2, top + depth / 2)
             if cell.name == "tokens":
-                _name_area(axes, at, "token table", None)
+                _name_area(axes, at, "token table", None, breadth * room)
             elif part.name == middle and roomy and cell.name != "norms":
                 words = f"{len(layers)} ×\n{cell.name.replace('mlp', 'MLP')}"
-                _name_area(axes, at, words, colour)
+                _name_area(axes, at, words, colour, breadth * room)
             x += breadth
         at = (left + width / 2, top + depth / 2)
         if part.name == middle and not roomy:
-            _name_area(axes, at, f"{len(layers)} layers", colour)
+            _name_area(axes, at, f"{len(layers)} layers", colour, width * room)
         elif part.name == "head" and part.parts:
-            _name_area(axes, at, "MAP head", None)
+            foot = (at[0], top + depth)  # the words may need more height than the head has
+            _name_area(axes, foot, "MAP head", colour, width * room, va="bottom")
         top += depth
 
 
-def _name_area(axes, at, words, ground) -> None:
-    bbox = ground and {"facecolor": ground, "edgecolor": "none", "pad": 2}
-    axes.text(*at, words, color="white", bbox=bbox, fontsize=9.5, **CENTRED)
+def _name_area(axes, at, words, ground, room, va="center") -> None:
+    """Words over a ground; two lines where one has more letters than there is room for."""
+    bbox = ground and {"facecolor": ground, "edgecolor": "none", "pad": 1}
+    if "\n" not in words and len(words) > room:
+        words = words.replace(" ", "\n")
+    axes.text(*at, words, color="white", bbox=bbox, ha="center", va=va)

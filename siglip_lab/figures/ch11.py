@@ -22,7 +22,7 @@ def layer_costs(layers: dict[str, tuple[Count, int]]) -> plt.Figure:
     left, gap = 0.0, 0.1 * sum(tokens for _, tokens in layers.values())
     for name, (count, tokens) in layers.items():
         bottom, colour = 0.0, {"image": IMAGE, "text": TEXT}[name]
-        faces = (colour + "DD", colour + "99", JOINT + "99")
+        faces = (colour + "DD", colour + "55", JOINT + "66")  # pale under dark words
         middle = left + tokens / 2
         for part, face in zip(names, faces, strict=True):
             height = count[part].total / tokens / 1e6
@@ -30,7 +30,7 @@ def layer_costs(layers: dict[str, tuple[Count, int]]) -> plt.Figure:
             axes.add_patch(plt.Rectangle((left, bottom), tokens, height, **frame))
             if name == "image":
                 words = f"{names[part]}  {count[part].total / count.total:.0%}"
-                ink = "white" if part == "mlp" else "black"
+                ink = "white" if part == "mlp" else INK
                 axes.text(middle, bottom + height / 2, words, color=ink, **CENTRED)
             bottom += height
         words = f"{name}\n{tokens} tokens\n{count.total / 1e9:.1f} GFLOPs"
@@ -53,13 +53,13 @@ def cost_curves(sizes: list[int], parts: dict[str, list], marks: dict[int, str])
     figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
     colours = (IMAGE + "DD", IMAGE + "77", JOINT + "CC", NEUTRAL)
     axes.stackplot(sizes, *parts.values(), labels=parts, colors=colours)
-    top = 1.15 * sum(values[-1] for values in parts.values())
+    top = 1.4 * sum(values[-1] for values in parts.values())
     for side, words in marks.items():
-        axes.axvline(side, color="black", linewidth=0.8, linestyle=":")
-        axes.text(side - 8, top, words, rotation=90, ha="right", va="top", fontsize=10)
+        axes.axvline(side, color=INK, linewidth=0.8, linestyle=":")
+        axes.text(side - 8, top, words, rotation=90, ha="right", va="top")
     axes.set(xlim=(sizes[0], sizes[-1]), ylim=(0, top))
     axes.set(xlabel="side of the image, pixels", ylabel="GFLOPs for one image")
-    axes.legend(**style.ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=len(parts), fontsize=10)
+    axes.legend(**style.ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=len(parts))
     return figure
 
 
@@ -71,12 +71,13 @@ def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str
         machines: Title to (FLOP/s, bytes/s, parts); a part's name to (FLOPs a byte, colour).
     """
     n = len(machines)
-    figure, panels = plt.subplots(n, 1, figsize=(WIDTH, 3.3 * n), sharex=True, squeeze=False)
+    figure, panels = plt.subplots(n, 1, figsize=(WIDTH, 3.6 * n), sharex=True, squeeze=False)
     for axes, (title, machine) in zip(panels[:, 0], machines.items(), strict=True):
         _roofline(axes, *machine)
         axes.set_title(title, loc="left")
     axes.set_xlabel("FLOPs for each byte moved")
     axes.xaxis.set_major_formatter("{x:g}")
+    figure.align_ylabels()
     return figure
 
 
@@ -85,7 +86,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
     x = np.geomspace(0.05, 2000, 200)
     peak, ridge = flops / 1e9, flops / bandwidth
     floor = 2e-5 * peak  # where the axis begins
-    axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color="black", linewidth=1.5)
+    axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color=INK, linewidth=1.5)
     axes.axvline(ridge, color=NEUTRAL, linewidth=0.8, linestyle=":")
     axes.text(ridge * 0.9, 1.2 * peak, "ridge", ha="right", color=NEUTRAL)
     order = sorted(parts.items(), key=lambda each: each[1][0])
@@ -100,9 +101,12 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
         up = peak / reach > reach / floor  # where more room is
         axes.text(
             intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
-            va="bottom" if up else "top", color=colour, fontsize=10,
+            va="bottom" if up else "top", color=colour,
         )  # fmt: skip
-    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 3 * peak))
+    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(plt.NullLocator())
 
 
 @styled
@@ -112,13 +116,13 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
     Args:
         counts: Label to what `count_bytes` gave with ``training=True``.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.62 * len(counts) + 1.7))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.62 * len(counts) + 1.9))
     for row, count in enumerate(counts.values()):
         saved, left = count["activations"], 0.0
         for name, number, colour in (
             ("weights", count["weights"].total, INK),
             ("gradients", count["gradients"].total, NEUTRAL),
-            ("AdamW", count["AdamW"].total, "#B6BCC6"),
+            ("AdamW", count["AdamW"].total, NEUTRAL + "80"),
             ("activations, image", saved.total - saved["text"].total, IMAGE),
             ("activations, text", saved["text"].total, TEXT),
         ):
@@ -127,14 +131,14 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
             left += number / 1e9
         total = count.total / 1e9
         label = None if row else "working memory"
-        look = {"color": "white", "edgecolor": NEUTRAL, "hatch": "///", "linewidth": 0.5}
+        look = {"facecolor": "none", "edgecolor": NEUTRAL, "linestyle": ":", "linewidth": 1}
         axes.barh(row, total - left, left=left, height=0.62, label=label, **look)
-        axes.text(total, row, f" {total:.0f}", va="center")
+        axes.text(total, row, f"  {total:.0f}", va="center")
     axes.set_yticks(range(len(counts)), list(counts))
-    axes.tick_params(axis="y", colors="black")
+    axes.tick_params(axis="y", colors=INK)
     axes.invert_yaxis()
     axes.set(xmargin=0.08, xlabel="GB")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9.5, columnspacing=1.0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.0)
     return figure
 
 
@@ -157,5 +161,5 @@ def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> pl
         axes.set_xticks(values[[0, -1]], [f"{tick:.0f}" for tick in values[[0, -1]]])
         axes.xaxis.set_minor_locator(plt.NullLocator())
     panels[0, 0].set_ylabel("error of the toy")
-    figure.tight_layout(w_pad=0.8)
+    figure.tight_layout(w_pad=1.4)
     return figure

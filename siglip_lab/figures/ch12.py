@@ -1,15 +1,14 @@
 """The figure of the chapter "CLIP, line by line"."""
 
-from matplotlib import pyplot as plt
-
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import VisionConfig
 from siglip_lab.figures.ch01 import walk_map
+from siglip_lab.figures.svg import Drawing
 
 __all__ = ["clip_walk"]
 
 
-def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> plt.Figure:
+def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
     """Draw the walk through a CLIP whose image tower is a ViT, with the shape of every station."""
     vision, text, n = config.vision, config.text, len(captions)
     if not isinstance(vision, VisionConfig):

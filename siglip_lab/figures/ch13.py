@@ -21,12 +21,12 @@ def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
         axes.text(x, 2, name, weight="bold", **CENTRED)
     for row, (step, (left, right, colour)) in enumerate(steps.items()):
         y = -10 * row - 5
-        axes.text(0, y, step, va="center", color=INK, fontsize=10)
+        axes.text(0, y, step, va="center", color=INK)
         same = left == right
         boxes = [(61.5, 76, left)] if same else [(42, 37, left), (81, 37, right)]
         for centre, width, words in boxes:
             box(axes, (centre, y), width, 8, NEUTRAL if same else colour, bright=False)
-            axes.text(centre, y, words, fontsize=10, **CENTRED)
+            axes.text(centre, y, words, **CENTRED)
     return figure
 
 
@@ -54,9 +54,8 @@ def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.
         axes.xaxis.set_minor_locator(plt.NullLocator())
         axes.set_ylim(bottom=0)
         axes.set_title(title)
-        axes.tick_params(labelsize=9.5)
     grid[0, 0].set_ylabel("accuracy, %")
-    figure.supxlabel("pairs in a batch; below it, training steps", fontsize=11)
+    figure.supxlabel("pairs in a batch; below it, training steps")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=2)
     figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
     return figure

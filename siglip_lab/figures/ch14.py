@@ -30,7 +30,7 @@ def reliability_diagrams(panels: dict[str, Tensor]) -> plt.Figure:
         axes.set(title=title, aspect="equal", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
         axes.set_xticks(*PERCENT)
         axes.set_yticks(*PERCENT)
-    figure.supxlabel("score", fontsize=11)
-    figure.supylabel("share that is true", fontsize=11)
+    figure.supxlabel("score")
+    figure.supylabel("share that is true")
     figure.get_layout_engine().set(wspace=0.08)
     return figure

@@ -6,22 +6,34 @@ mistake, grey the rest.
 
 from collections.abc import Callable
 from functools import wraps
+from textwrap import fill
 from typing import ParamSpec
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import Tensor
 
+from siglip_lab.figures.svg import (
+    FRAME,
+    IMAGE,
+    INK,
+    JOINT,
+    MISTAKE,
+    NEUTRAL,
+    SIZE,
+    TEXT,
+    Drawing,
+)
+
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "WIDTH", "PERCENT", "LINES",
-    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "minus", "sigmoid", "minimap",
-    "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
+    "CENTRED", "ABOVE", "styled", "blank", "box", "arrow", "tints", "key", "minus", "sigmoid",
+    "minimap", "image_grid", "probability_bars", "share_bars", "line_chart", "probability_curves",
 ]  # fmt: skip
 
-IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
-INK, FRAME = "#374151", "#D1D5DB"  # dark and pale grey
 WIDTH = 5.6  # inches; the site shows 600 pixels
 PERCENT = [0, 0.5, 1], ["0 %", "50 %", "100 %"]  # ticks and their labels
 CENTRED = {"ha": "center", "va": "center"}  # a text around its point
@@ -29,31 +41,32 @@ LINES = "-", "--", ":", "-."
 ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}  # a legend on top of its axes
 
 _STYLE = {
-    "figure.dpi": 150, "savefig.dpi": 150, "figure.facecolor": "white", "font.size": 11,
-    "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": NEUTRAL, "xtick.color": NEUTRAL, "ytick.color": NEUTRAL,
-    "legend.frameon": False, "figure.autolayout": True,
+    "figure.dpi": 72, "figure.facecolor": "none", "axes.facecolor": "none", "font.size": SIZE,
+    "axes.titlesize": SIZE, "axes.labelsize": SIZE, "axes.labelpad": 7, "xtick.labelsize": SIZE,
+    "ytick.labelsize": SIZE, "legend.fontsize": SIZE, "figure.labelsize": SIZE,
+    "legend.handlelength": 1.6, "legend.handletextpad": 0.5, "legend.columnspacing": 1.3,
+    "text.hinting": "none",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": NEUTRAL,
+    "xtick.color": NEUTRAL, "ytick.color": NEUTRAL, "legend.frameon": False,
+    "figure.autolayout": True, "image.interpolation": "none",
 }  # fmt: skip
 
 P = ParamSpec("P")
 
 
-def styled(draw: Callable[P, plt.Figure]) -> Callable[P, plt.Figure]:
-    """Give what a function draws the book's look, lay it out, and close it.
-
-    It is closed so that a notebook shows it once, and laid out here because text would be measured
-    in another size outside.
-    """
+def styled(draw: Callable[P, plt.Figure]) -> Callable[P, Drawing]:
+    """Give what a function draws the book's look, lay it out, and turn it into SVG."""
 
     @wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> plt.Figure:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Drawing:
         with plt.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
             if isinstance(figure.get_layout_engine(), TightLayoutEngine):
                 figure.tight_layout()
-        plt.close(figure)
-        return figure
+            plt.close(figure)  # before anything can go wrong, or a notebook shows it as it was
+            return Drawing(figure)
 
+    wrapper.__annotations__ = draw.__annotations__ | {"return": Drawing}
     return wrapper
 
 
@@ -66,12 +79,12 @@ def blank(width: float, height: float, xlim: tuple, ylim: tuple):
     return figure, axes
 
 
-def box(axes, centre, width, height, colour, bright) -> None:
+def box(axes, centre, width, height, colour, bright, url=None) -> None:
     """Draw a box with round corners, filled with its colour or with a pale one."""
     corner = (centre[0] - width / 2, centre[1] - height / 2)
     look = {"facecolor": colour if bright else colour + "22", "edgecolor": colour, "linewidth": 1.2}
     rounded = "round,pad=0,rounding_size=1.5"
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=rounded, **look))
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=rounded, url=url, **look))
 
 
 def arrow(axes, start, end) -> None:
@@ -89,20 +102,20 @@ def sigmoid(logit):
     return 1 / (1 + np.exp(-logit))
 
 
-_STEPS = {  # name -> centre, width, colour, label on the small map
-    "preprocess": ((12, 75), 22, IMAGE, "preprocess"),
-    "patchify": ((36, 75), 22, IMAGE, "patchify"),
-    "text": ((24, 25), 46, TEXT, "text"),
-    "encoder": ((60, 50), 22, NEUTRAL, "encoder"),
-    "pooling": ((84, 50), 22, NEUTRAL, "pooling"),
-    "towers": ((108, 50), 22, JOINT, "two towers"),
+_STEPS = {  # name -> left edge, width, height of the middle, colour, words, chapter
+    "preprocess": (0, 27, 75, IMAGE, "preprocess", "02_preprocessing"),
+    "patchify": (29, 22, 75, IMAGE, "patchify", "04_patchify"),
+    "text": (0, 51, 25, TEXT, "text", "03_text"),
+    "encoder": (53, 21, 50, NEUTRAL, "encoder", "05_encoder_layers"),
+    "pooling": (76, 20, 50, NEUTRAL, "pooling", "06_pooling_heads"),
+    "towers": (98, 18, 50, JOINT, "two\ntowers", "07_two_towers"),
+    "loss": (118, 13, 50, JOINT, "loss", "08_losses"),  # what comes after the walk
 }
-_AFTER = {"loss": ((130, 50), 18, JOINT, "loss")}  # what comes after the walk
 
 
 @styled
 def minimap(lit: str) -> plt.Figure:
-    """Draw the steps of the walk in one row, with one of them lit.
+    """Draw the steps of the walk in one row, each a link to its chapter, with one of them lit.
 
     Args:
         lit: preprocess, patchify, text, encoder, pooling, towers, or loss, which is no step of
@@ -111,13 +124,15 @@ def minimap(lit: str) -> plt.Figure:
     Raises:
         ValueError: If there is no such step.
     """
-    steps = _STEPS | (_AFTER if lit in _AFTER else {})
-    if lit not in steps:
-        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS | _AFTER)}")
-    figure, axes = blank(WIDTH, 1.0, (0, 20 * len(steps)), (0, 100))
-    for step, (centre, width, colour, label) in steps.items():
-        box(axes, centre, width, 36, colour, bright=step == lit)
-        axes.text(*centre, label, color="white" if step == lit else INK, fontsize=10.5, **CENTRED)
+    if lit not in _STEPS:
+        raise ValueError(f"no step {lit!r}; the steps are {', '.join(_STEPS)}")
+    steps = {step: look for step, look in _STEPS.items() if step != "loss" or lit == step}
+    end = max(left + width for left, width, *_ in steps.values())
+    figure, axes = blank(WIDTH * (end + 1) / 132, 1.05, (-0.5, end + 0.5), (0, 100))
+    for step, (left, width, y, colour, words, chapter) in steps.items():
+        link, centre = f"{chapter}.ipynb", (left + width / 2, y)
+        box(axes, centre, width, 44, colour, bright=step == lit, url=link)
+        axes.text(*centre, words, color="white" if step == lit else INK, url=link, **CENTRED)
     return figure
 
 
@@ -134,28 +149,42 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
     rows = -(-len(pictures) // columns)
     sizes = [np.asarray(picture).shape[:2] for picture in pictures]  # height, width
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
+    room = 12 if columns > 3 else 0  # letters in a line of a title
     height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
+    height += 0.18 * any(room and len(title) > room for title in titles)
     look = {"figsize": (WIDTH, height * rows), "width_ratios": widths}
     figure, grid = plt.subplots(rows, columns, squeeze=False, **look)
     for axes in grid.flat[len(pictures) :]:
         axes.axis("off")
     pairs = zip(pictures, titles, strict=True)
     for axes, (picture, title) in zip(grid.flat, pairs, strict=False):
-        axes.imshow(picture, cmap="gray", interpolation="auto")
-        axes.set(title=title, xticks=[], yticks=[])
+        axes.imshow(picture, cmap="gray")
+        axes.set(title=fill(title, room) if room else title, xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=FRAME)
+    figure.tight_layout(pad=1.4)  # two lines rise above what is laid out
     return figure
 
 
 @styled
-def probability_bars(pictures, labels: list[str], values: Tensor) -> plt.Figure:
-    """Draw each PIL image beside a bar for each label's probability, `values [n_img, n_labels]`."""
-    look = {"figsize": (WIDTH, 2.1 * len(pictures)), "width_ratios": [1, 3]}
+def probability_bars(
+    pictures, labels: list[str], values: Tensor, good: str | None = None
+) -> plt.Figure:
+    """Draw each PIL image beside a bar for each label's probability.
+
+    Args:
+        pictures: PIL images.
+        labels: Words beside the bars.
+        values: Probabilities `[n_img, n_labels]`.
+        good: The label whose bar is grey while all others are red; default: all are green.
+    """
+    height = (0.27 * len(labels) + 0.4) * len(pictures) + 0.2
+    look = {"figsize": (WIDTH, height), "width_ratios": [1, 3]}
+    colours = [JOINT if good is None else _verdict(label == good) for label in labels]
     figure, grid = plt.subplots(len(pictures), 2, squeeze=False, **look)
     for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
         left.imshow(picture)
         left.axis("off")
-        _bars(right, labels, row, JOINT, gap=0.015)
+        _bars(right, labels, row, colours, gap=0.015)
         right.set_xlim(0, 1.18)
     grid[-1, 1].set_xlabel("probability")
     return figure
@@ -166,10 +195,37 @@ def share_bars(shares: dict[str, float], good: str | tuple[str, ...]) -> plt.Fig
     """Draw the shares of drawings whose label is found, 0 to 1; all but the good ones are red."""
     good = (good,) if isinstance(good, str) else good
     figure, axes = plt.subplots(figsize=(WIDTH, 0.36 * len(shares) + 0.7))
-    colours = [NEUTRAL if name in good else MISTAKE for name in shares]
+    colours = [_verdict(name in good) for name in shares]
     _bars(axes, list(shares), list(shares.values()), colours, gap=0.01)
-    axes.set(xlabel="share of drawings whose label is found", xlim=(0, 1.12))
+    axes.set(xlabel="share with the right label", xlim=(0, 1.12))
     return figure
+
+
+def tints(negative: str, positive: str) -> LinearSegmentedColormap:
+    """Colours for -1 to 1: nothing in the middle, so that the page shows through."""
+    red, green, blue = zip(to_rgb(negative), to_rgb(positive), strict=True)
+    sides = {
+        name: [(0, pair[0], pair[0]), (0.5, *pair), (1, pair[1], pair[1])]
+        for name, pair in {"red": red, "green": green, "blue": blue}.items()
+    }
+    return LinearSegmentedColormap("", sides | {"alpha": [(0, 1, 1), (0.5, 0, 0), (1, 1, 1)]})
+
+
+def key(figure, shown, axes, ticks, **look) -> None:
+    """Draw what the colours of an image mean: a bar that is a picture, too."""
+    bar = figure.colorbar(shown, ax=axes, ticks=ticks, **look)
+    bar.solids.remove()
+    low, high = shown.get_clim()
+    shades = np.linspace(low, high, 101)[None]
+    upright = bar.orientation == "vertical"
+    extent = (0, 1, low, high) if upright else (low, high, 0, 1)
+    picture = {"cmap": shown.get_cmap(), "aspect": "auto", "vmin": low, "vmax": high}
+    bar.ax.imshow(shades.T[::-1] if upright else shades, extent=extent, **picture)
+    bar.outline.set(edgecolor=FRAME, linewidth=0.6)
+
+
+def _verdict(good: bool) -> str:
+    return NEUTRAL if good else MISTAKE
 
 
 def _bars(axes, labels, shares, colours, gap) -> None:
@@ -177,7 +233,7 @@ def _bars(axes, labels, shares, colours, gap) -> None:
     axes.barh(labels, shares, color=colours)
     axes.invert_yaxis()
     axes.set_xticks(*PERCENT)
-    axes.tick_params(axis="y", length=0, colors="black")
+    axes.tick_params(axis="y", length=0, colors=INK)
     for i, share in enumerate(shares):
         axes.text(share + gap, i, f"{share:.1%}", va="center")
 
@@ -185,7 +241,7 @@ def _bars(axes, labels, shares, colours, gap) -> None:
 @styled
 def line_chart(x, ys: dict, xlabel: str, ylabel: str, colour: str = IMAGE) -> plt.Figure:
     """Draw curves, name to values `[n]`, against a common axis `x [n]`, all in one colour."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     for i, (name, y) in enumerate(ys.items()):
         axes.plot(x, y, LINES[i % len(LINES)], color=colour, label=name)
     axes.axhline(0, color=NEUTRAL, linewidth=0.6)
