@@ -44,6 +44,7 @@ class ParameterMap extends Touchable {
         <label><input type="checkbox"> all models to one scale</label>
       </div>
       <p class="pm-total" aria-live="polite"></p>
+      <div class="pm-heads" aria-hidden="true"><b>image tower</b><b>text tower</b></div>
       <div class="pm-frame"><div class="pm-map" tabindex="0" role="group" aria-describedby="${this.key}"
         aria-label="Map of the parameters; the arrow keys go from part to part"></div></div>
       <p class="pm-readout" id="${this.key}" aria-live="polite"></p>
@@ -67,6 +68,7 @@ class ParameterMap extends Touchable {
     const cells = [];
     towers.forEach((rows, side) => {
       const breadth = 100 * (towerTotal(rows) / (this.total - scalars));
+      this.all(".pm-heads b")[side].style.flexGrow = breadth;
       let top = 0;
       rows.forEach((row, r) => {
         const height = 100 * (rowTotal(row) / towerTotal(rows));
@@ -101,7 +103,7 @@ class ParameterMap extends Touchable {
 
   draw() {
     const side = this.find("input").checked ? 100 * Math.sqrt(this.total / this.most) : 100;
-    this.map.style.width = this.map.style.height = `${side}%`;
+    this.map.style.width = this.map.style.height = this.find(".pm-heads").style.width = `${side}%`;
   }
 
   mark(side, cells, part, words) {

@@ -1,0 +1,123 @@
+"""Room, letters and targets of all figures to touch: in their pages, on a desk and on a phone."""
+
+import re
+
+import pytest
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+ELEMENT = re.compile(r"<siglip-([a-z-]+) ")
+# What can be touched: [what, width, height]; a hidden radio button by its label.
+TARGETS = """(element) => [...element.querySelectorAll("button, select, input, [tabindex]")]
+  .map((e) => (/radio|checkbox/.test(e.type) && e.closest("label")) || e)
+  .filter((e) => e.checkVisibility())
+  .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+  .map(([what, { width, height }]) => [what, width, height])"""
+# Every word and the size in which it is drawn, whatever the scale of its drawing.
+LETTERS = """(element) => {
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), found = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const place = node.parentElement, word = node.textContent.trim();
+    if (!word || !place.checkVisibility() || place.closest("option, optgroup")) continue;
+    const scale = place.getScreenCTM ? Math.hypot(place.getScreenCTM().a, place.getScreenCTM().b) : 1;
+    found.push([word.slice(0, 40), scale * parseFloat(getComputedStyle(place).fontSize)]);
+  }
+  return found;
+}"""
+MOVE = """(input, where) => {
+  input.value = where === "end" ? input.max : input.min;
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+
+
+@pytest.fixture(scope="module", params=[1280, 390], ids=["desk", "phone"])
+def figures(request, browser, url, site):
+    """Name of a figure -> the first of its kind in the book, on its page."""
+    context = browser.new_context(
+        viewport={"width": request.param, "height": 900}, reduced_motion="reduce"
+    )
+    found = {}
+    for path in sorted(site.glob("notebooks/*.html")):
+        new = set(ELEMENT.findall(path.read_text("utf-8"))) - set(found)
+        if new:
+            page = context.new_page()
+            page.goto(f"{url}/notebooks/{path.name}")
+            for name in new:
+                page.wait_for_selector(f"siglip-{name} [aria-live]")
+                found[name] = page.locator(f"siglip-{name}").first
+    yield found
+    context.close()
+
+
+def uses(element):
+    """Whatever its controls can do, one after the other; says what it did."""
+    buttons = element.locator("button:not(.drawing button)")
+    for i in range(buttons.count()):
+        button = buttons.nth(i)
+        words = button.inner_text()
+        button.click()
+        yield f"button {words!r}"
+    for i in range(element.locator("select").count()):
+        menu = element.locator("select").nth(i)
+        for j in range(0, menu.locator("option").count(), 3):
+            menu.select_option(index=j)
+            yield f"option {j} of menu {i}"
+    for kind in ("radio", "checkbox"):
+        for i in range(element.locator(f"input[type={kind}]").count()):
+            element.locator(f"input[type={kind}]").nth(i).evaluate("input => input.click()")
+            yield f"{kind} {i}"
+    sliders = element.locator("input[type=range]")
+    for where in ("end", "start"):
+        for i in range(sliders.count()):
+            sliders.nth(i).evaluate(MOVE, where)
+            yield f"slider {i} at its {where}"
+    for i in range(element.locator("input[type=text]").count()):
+        for words in ("", "a", "the strangest imaginable giraffe"):
+            element.locator("input[type=text]").nth(i).fill(words)
+            yield f"typed {words!r}"
+    for i in range(element.locator("[tabindex]").count()):
+        for key in ("ArrowDown", "ArrowRight"):
+            element.locator("[tabindex]").nth(i).press(key)
+            yield key
+
+
+def test_no_figure_changes_its_height_or_spills_while_it_is_used(figures):
+    wrong = []
+    for name, element in figures.items():
+        height = element.bounding_box()["height"]
+        for what in uses(element):
+            if abs(element.bounding_box()["height"] - height) > 0.5:
+                wrong.append((name, what, height, element.bounding_box()["height"]))
+                height = element.bounding_box()["height"]
+            if element.evaluate("e => e.scrollWidth > e.clientWidth"):
+                wrong.append((name, what, "is wider than its frame"))
+    assert wrong == [], wrong
+
+
+def test_letters_are_large_enough(figures):
+    small = [
+        (name, word, size)
+        for name, element in figures.items()
+        for word, size in element.evaluate(LETTERS)
+        if size < 11
+    ]
+    assert small == []
+
+
+def test_a_finger_hits_every_control(figures):
+    small = [
+        (name, what, width, height)
+        for name, element in figures.items()
+        for what, width, height in element.evaluate(TARGETS)
+        if min(width, height) < 24
+    ]
+    assert small == []
+
+
+def test_a_choice_among_presets_is_marked(figures):
+    for name, element in figures.items():
+        for button in element.locator("button:not(.drawing button)").all():
+            if button.get_attribute("data-kind") in ("play", "next"):
+                continue
+            button.click()
+            assert button.get_attribute("aria-pressed") == "true", (name, button.inner_text())
