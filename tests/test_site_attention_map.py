@@ -144,7 +144,7 @@ def test_the_reader_s_own_drawing(page):
     element = page.locator("siglip-attention-map")
     printed = element.evaluate("(e) => e.weights")
     height = element.bounding_box()["height"]
-    page.get_by_role("button", name="Draw something yourself").click()
+    page.get_by_role("button", name="your own").click()
     page.wait_for_function(CHANGED, arg=printed)
     first = element.evaluate("(e) => e.weights")
     page.get_by_role("button", name="star", exact=True).click()

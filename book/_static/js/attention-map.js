@@ -120,27 +120,22 @@ class AttentionMap extends Touchable {
       `<div class="am-side">
         <div class="pills" role="group" aria-label="Which drawing">
           ${buttons("sheet", ["the book’s drawing", "your own"])}</div>
-        <button type="button" class="am-invite" data-kind="invite" data-i="0">Draw something yourself,
-          and see where the model looks.</button>
-        <div class="am-sheet" hidden></div>
+        <div class="am-sheet"></div>
       </div>`,
     );
     this.picture = this.find("image");
     this.printed = { weights: this.weights, href: this.picture.getAttribute("href") };
-    this.onPress("invite", () => this.show(true));
+    this.drawing = new Drawing(this.find(".am-sheet"), randomScene(FIRST), () => this.show(true));
     this.onPress("sheet", (i) => this.show(i === 1));
     this.press("sheet", 0);
   }
 
   // The reader's own drawing, or that of the book.
   show(own) {
-    const sheet = this.find(".am-sheet");
-    sheet.hidden = !own;
-    this.find(".am-invite").hidden = own;
+    this.own = own;
     this.press("sheet", own ? 1 : 0);
-    if (!own) return this.put(this.printed);
-    this.drawing ??= new Drawing(sheet, randomScene(FIRST), () => this.ask());
-    this.ask();
+    if (own) this.ask();
+    else this.put(this.printed);
   }
 
   async ask() {
@@ -155,7 +150,7 @@ class AttentionMap extends Touchable {
       const wanted = ["pixel_values", ...names];
       const image = this.drawing.pixels();
       const answer = await this.model.newest({ image, captions: [], wanted });
-      if (!answer || this.find(".am-sheet").hidden) return;
+      if (!answer || !this.own) return;
       const { pixel_values: pixels, ...maps } = answer.tensors; // each map [1, H, Q, N]
       const weights = Object.values(maps).flatMap(({ data }) => Array.from(data, (w) => 1000 * w));
       this.put({ weights, href: toPicture(pixels) });
