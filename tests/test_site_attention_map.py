@@ -104,7 +104,7 @@ def test_words_and_veils_follow_the_weights(page, weights, layer, head, query):
 
 def test_the_keyboard_moves_the_patch(page):
     point(page, 14)
-    page.locator("siglip-attention-map svg").focus()
+    page.locator("siglip-attention-map > svg").focus()
     for key, patch in [("ArrowRight", 15), ("ArrowDown", 21), ("ArrowLeft", 20), ("ArrowUp", 14)]:
         page.keyboard.press(key)
         assert int(readout(page)["query"]) == patch
@@ -164,14 +164,14 @@ def test_the_reader_s_own_drawing(page):
 
 
 def test_it_fits_a_phone(phone):
-    inside = phone.locator("siglip-attention-map svg").bounding_box()
+    inside = phone.locator("siglip-attention-map > svg").bounding_box()
     outside = phone.locator("siglip-attention-map").bounding_box()
     assert inside["x"] >= outside["x"]
     assert inside["x"] + inside["width"] <= outside["x"] + outside["width"] <= 390
 
 
 def test_readers_without_scripts_see_the_mean_of_layer_0(without_scripts, weights):
-    assert without_scripts.locator("siglip-attention-map svg").bounding_box()["width"] > 200
+    assert without_scripts.locator("siglip-attention-map > svg").bounding_box()["width"] > 200
     numbers = without_scripts.locator(".am-number").all_text_contents()
     data = without_scripts.locator("siglip-attention-map").get_attribute("data-json")
     query = json.loads(unescape(data))["query"]

@@ -69,7 +69,7 @@ def test_the_keyboard_moves_one_drawing_alone(page):
     first, second = (page.locator("siglip-attention-map").nth(i) for i in range(2))
     before = readout(second)
     patch = int(readout(first)["patch"])
-    first.locator("svg").focus()
+    first.locator("> svg").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     assert int(readout(first)["patch"]) == patch + 7

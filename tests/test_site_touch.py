@@ -72,7 +72,8 @@ def together(browser, url, elements):
 
 def use(element):
     """Press its last button, move its first slider, or choose another of its radio buttons."""
-    button, slider = element.locator("button"), element.locator("input[type=range]")
+    button = element.locator("button:enabled:not([aria-pressed=true])")
+    slider = element.locator("input[type=range]")
     if button.count():
         button.last.click()
     elif slider.count():
