@@ -48,8 +48,9 @@ def together(browser, url, elements):
 
 
 def use(element):
-    """Press its last button, move its first slider, or choose another of its radio buttons."""
-    button, slider = element.locator("button"), element.locator("input[type=range]")
+    """Press its last free button, move its first slider, or choose another radio button."""
+    button = element.locator("button:not([aria-pressed=true])")
+    slider = element.locator("input[type=range]")
     if button.count():
         button.last.click()
     elif slider.count():
