@@ -386,7 +386,7 @@ def test_areas_are_parameters_and_flops():
     assert found["CLIP"] / found["SigLIP"] == pytest.approx(149_620_737 / 203_155_970, rel=0.01)
     parts = [FLOPS.vision["layer 0"][part].total for part in ("mlp", "attention")]
     drawing = ch11.layer_costs(LAYERS)
-    mlp, attention = (max(areas(drawing, "--image", shade)) for shade in ("0.87", "0.6"))
+    mlp, attention = (max(areas(drawing, "--image", shade)) for shade in ("0.87", "0.33"))
     assert mlp / attention == pytest.approx(parts[0] / parts[1], rel=0.01)
 
 

@@ -43,7 +43,7 @@ BAD_FORMULAS = """() => [
     .filter((text) => /\\$[^$]+\\$|\\\\[a-zA-Z]{2,}|\\\\\\(/.test(text)),
 ]"""
 
-BAD_PICTURES = """() => [...document.querySelectorAll("article img")]
+BAD_PICTURES = """() => [...document.querySelectorAll("article img:not(svg img)")]
   .filter((e) => !e.complete || !e.naturalWidth || !/\\w+\\W+\\w+/.test(e.alt)
     || /[/\\\\]|\\.(png|jpe?g|svg)$/.test(e.alt)).map((e) => e.outerHTML.slice(0, 120))"""
 
