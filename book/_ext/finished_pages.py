@@ -248,7 +248,7 @@ def _picture_to_read(tag: str, source: str, images: Path, folder: str) -> str:
     told = f'new CustomEvent("told", {{ detail: "{source}" }})'
     (images / f"{name}.js").write_text(f"document.currentScript.dispatchEvent({told});\n", "utf-8")
     return tag.replace(
-        f'src="{source}"', f'src="{folder}{name}.webp" data-exact="{folder}{name}.js"'
+        f'data-exact src="{source}"', f'data-exact="{folder}{name}.js" src="{folder}{name}.webp"'
     )
 
 
@@ -265,7 +265,7 @@ def _pictures(html: str, page: Path, images: Path) -> str:
         if source is None or source[1].startswith("http"):
             return tag
         if source[1].startswith("data:"):
-            if len(source[1]) < 20_000:
+            if " data-exact" not in tag:
                 return tag
             tag = _picture_to_read(tag, source[1], images, folder)
         elif (file := page.parent / source[1]).suffix in (".png", ".jpg", ".jpeg", ".webp"):
