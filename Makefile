@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 pytho
 # A .venv that was left half made, or whose Python is gone or too old, is made anew.
 WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help book site serve test fast browser notebooks portable bench tiny gpu repository new-venv clean
+.PHONY: help book site serve test fast browser notebooks portable bench lighthouse tiny gpu repository new-venv clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
@@ -27,6 +27,7 @@ help:
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (eight minutes or more)'
+	@echo 'make lighthouse what Lighthouse says of each page on a phone, build/lighthouse/table.md (node, npx)'
 	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
 	@echo 'make repository URL=https://github.com/OWNER/NAME  say everywhere where the repository lives'
@@ -95,6 +96,11 @@ PEERS := build/peers
 
 bench: $(STAMP) $(PEERS)
 	@set -e; for name in preprocess forward losses loading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+
+# A tool from npm, not part of the tests: their own budgets are in tests/test_site_weight.py.
+lighthouse: $(STAMP) browser
+	@[ -f $(HTML)/index.html ] || $(MAKE) --no-print-directory site
+	$(BIN)/python tests/lighthouse.py $(HTML) build/lighthouse
 
 $(PEERS):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0 hf-processors-rs==0.1.0

@@ -9,13 +9,13 @@ import io
 import sys
 import threading
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 
 COMPRESSED = {".html", ".css", ".js", ".json", ".svg", ".txt", ".ipynb", ".inv"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compressed(path: Path, changed: float) -> bytes:
     return gzip.compress(path.read_bytes(), mtime=0)
 

@@ -43,6 +43,12 @@ BAD_FORMULAS = """() => [
     .filter((text) => /\\$[^$]+\\$|\\\\[a-zA-Z]{2,}|\\\\\\(/.test(text)),
 ]"""
 
+# Those that wait until the reader is near come now.
+SEE_PICTURES = """() => Promise.allSettled([...document.images].map((e) => {
+  e.loading = "eager";
+  return e.decode();
+}))"""
+
 BAD_PICTURES = """() => [...document.querySelectorAll("article img:not(svg img)")]
   .filter((e) => !e.complete || !e.naturalWidth || !/\\w+\\W+\\w+/.test(e.alt)
     || /[/\\\\]|\\.(png|jpe?g|svg)$/.test(e.alt)).map((e) => e.outerHTML.slice(0, 120))"""
@@ -72,6 +78,7 @@ def test_every_page_is_whole(browser, url, pages, width, scheme):
     )
     for name in pages:
         page.goto(f"{url}/{name}", wait_until="load")
+        page.evaluate(SEE_PICTURES)
         theme, across = page.evaluate(
             "[document.documentElement.dataset.theme, document.documentElement.scrollWidth]"
         )

@@ -29,7 +29,9 @@ def handy(browser, url):
 
 
 def theme(page):
-    return page.evaluate("[document.documentElement.dataset.mode, document.documentElement.dataset.theme]")
+    return page.evaluate(
+        "[document.documentElement.dataset.mode, document.documentElement.dataset.theme]"
+    )
 
 
 def test_the_theme_is_chosen_kept_and_there_before_the_first_paint(browser, url):
@@ -48,7 +50,7 @@ def test_auto_follows_the_system(browser, url):
     page = opened(browser, url, color_scheme="dark")
     assert theme(page) == ["auto", "dark"]
     page.emulate_media(color_scheme="light")
-    assert theme(page) == ["auto", "light"]
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
     page.context.close()
 
 
@@ -126,11 +128,13 @@ def test_without_scripts_all_is_there(browser, url, site, width):
         page.goto(f"{url}/{path.relative_to(site)}")
         assert page.locator(".bd-docs-nav a", has_text="Sources").is_visible(), path.name
         for figure in page.locator(".touchable").all():
-            assert figure.is_visible() and figure.inner_text().strip() + figure.inner_html(), path.name
+            assert figure.inner_text().strip() or figure.locator("img").first.is_visible(), (
+                path.name
+            )
         if formulas := page.locator("article p .katex-html").all():
             assert formulas[0].is_visible()
-        # A button that would do nothing is not shown.
-        for button in page.locator("button").all():
+        # A button that would do nothing is not shown; a menu opens under the mouse.
+        for button in page.locator("button:not(.dropdown-toggle)").all():
             assert not button.is_visible(), (path.name, button.inner_html())
         assert page.locator("article").bounding_box()["width"] >= 0.8 * min(width, 600), path.name
     page.close()

@@ -87,14 +87,14 @@ class Explorer(SphinxDirective):
 
 def _embedded(path: Path, alt: str) -> str:
     """The picture is written into the page, without its colour profile: a script may then read its
-    bytes as they are, from a server or from a file."""
+    bytes as they are, from a server or from a file. `finished_pages` takes them out again."""
     with Image.open(path) as picture:
         width, height = picture.size
         file = BytesIO()
         picture.convert("RGB").save(file, "WEBP", lossless=True, method=6, exact=True)
     data = base64.b64encode(file.getvalue()).decode()
     return (
-        f'<img src="data:image/webp;base64,{data}" alt="{escape(alt)}" '
+        f'<img data-exact src="data:image/webp;base64,{data}" alt="{escape(alt)}" '
         f'width="{width}" height="{height}">'
     )
 

@@ -1,7 +1,7 @@
 """What a finished page carries, and nothing else.
 
-- One style sheet for the whole site: of the theme's and our own, in their order, the rules that a
-  page or a script has a use for. Of KaTeX's fonts, the letters that the formulas have.
+- One style sheet for the whole site: our own rules, and of the theme's those that a page or a
+  script has a use for. Of KaTeX's fonts, the letters that the formulas have.
 - No script of the theme or of Sphinx, but on the page of the search; `js/site.js` does their work.
 - Pictures know their size, so that nothing moves when they come, and come when they are near.
 """
@@ -82,7 +82,7 @@ def _mended(html: str, name: str) -> str:
     html = re.sub(r"\s*<link\b[^>]*thebe[^>]*>", "", html)
     html = html.replace('data-theme="auto"', 'data-theme="light"', 1)  # until the script has run
     html = html.replace('<meta charset="utf-8" />', f'<meta charset="utf-8" />{THEME}', 1)
-    html = re.sub(r"\s*(<!--(?!\[).*?-->)?\s*<noscript>\s*<style>.*?</noscript>", "", html, flags=re.DOTALL)
+    html = re.sub(r"<noscript>\s*<style>.*?</noscript>", "", html, count=1, flags=re.DOTALL)
     html = html.replace("</head>", f"{WITHOUT_SCRIPTS}</head>", 1)
     # The first of several is enough.
     viewport = re.compile(r'<meta name="viewport"[^>]*>\n?')
@@ -171,7 +171,10 @@ def _one_sheet(static: Path, sheets: list[Path], used: set[str]) -> str:
 
         texts.append(re.sub(r"""url\(["']?([^)"']*)["']?\)""", address, text))
     text = "\n".join(texts)
-    unused = set(re.findall(r"[.#](-?[A-Za-z_][\w-]*)", text)) - used
+    # Our own rules stay: scripts put the names of some together, `lp-${kind}`.
+    own = "\n".join(_text(sheet) for sheet in sheets if sheet.parent == static / "css")
+    name = re.compile(r"[.#](-?[A-Za-z_][\w-]*)")
+    unused = set(name.findall(text)) - set(name.findall(own)) - used
     while True:
         out = lightningcss.process_stylesheet(text, unused_symbols=unused)
         variables = set(re.findall(r"(--[\w-]+)\s*:", out))
@@ -242,10 +245,10 @@ def _picture_to_read(tag: str, source: str, images: Path, folder: str) -> str:
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     with Image.open(BytesIO(base64.b64decode(data))) as picture:
         (images / f"{name}.webp").write_bytes(_webp(picture, quality=80))
-    told = f'document.currentScript.dispatchEvent(new CustomEvent("told", {{ detail: "{source}" }}));'
-    (images / f"{name}.js").write_text(told + "\n", "utf-8")
+    told = f'new CustomEvent("told", {{ detail: "{source}" }})'
+    (images / f"{name}.js").write_text(f"document.currentScript.dispatchEvent({told});\n", "utf-8")
     return tag.replace(
-        f'src="{source}"', f'src="{folder}{name}.webp" data-exact="{folder}{name}.js"'
+        f'data-exact src="{source}"', f'data-exact="{folder}{name}.js" src="{folder}{name}.webp"'
     )
 
 
@@ -262,7 +265,7 @@ def _pictures(html: str, page: Path, images: Path) -> str:
         if source is None or source[1].startswith("http"):
             return tag
         if source[1].startswith("data:"):
-            if len(source[1]) < 20_000:
+            if " data-exact" not in tag:
                 return tag
             tag = _picture_to_read(tag, source[1], images, folder)
         elif (file := page.parent / source[1]).suffix in (".png", ".jpg", ".jpeg", ".webp"):

@@ -6,7 +6,7 @@ The style sheet names KaTeX's fonts; `finished_pages` keeps of them what the for
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -18,14 +18,14 @@ from sphinx.util.math import get_node_equation_number
 KATEX = Path(__file__).parents[1] / "_static/katex/katex.min.js"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _katex() -> MiniRacer:
     engine = MiniRacer()
     engine.eval(KATEX.read_text("utf-8"))
     return engine
 
 
-@lru_cache(maxsize=None)
+@cache
 def formula(tex: str, display: bool = False) -> str:
     """HTML with MathML of a formula.
 
@@ -36,8 +36,8 @@ def formula(tex: str, display: bool = False) -> str:
     try:
         return _katex().call("katex.renderToString", tex, options)
     except JSEvalException as error:
-        reason = str(error).splitlines()[0].partition("ParseError: ")[2]
-        raise ExtensionError(f"a formula that cannot be drawn: {tex!r}: {reason or error}") from None
+        reason = str(error).splitlines()[0].partition("ParseError: ")[2] or error
+        raise ExtensionError(f"a formula that cannot be drawn: {tex!r}: {reason}") from None
 
 
 def _inline(self, node):
