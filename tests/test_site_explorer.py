@@ -353,6 +353,7 @@ def test_a_layer_and_a_head_can_be_chosen(page):
 def test_pointing_at_a_patch_is_followed_by_all_stations(page):
     for name in ("patches", "tokens", "attention"):
         open_station(page, name)
+    settle(page)
     canvas = page.locator("[data-id=attention] canvas.st-large")
     canvas.focus()
     before = page.evaluate(f"{EXPLORER}.patch")

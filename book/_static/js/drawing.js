@@ -1,8 +1,8 @@
-// A sheet to draw on, with its tools: for any figure that wants the reader's own drawing. `changed` is
-// called after every movement of the hand; `pixels()` are what a model is given.
+// A sheet to draw on, with its tools: for any figure that wants the reader's own drawing. `changed`
+// is called after every movement of the hand; `pixels()` are what a model is given.
 //
-// One rule: pressing on a shape takes it, pressing on the sheet lets go of it, or else puts a new one
-// there. What is taken can be moved, and changes with the colour, the shape and the size.
+// One rule: pressing on a shape takes it, pressing on the sheet lets go of it, or else puts a new
+// one there. What is taken can be moved, and changes with the colour, the shape and the size.
 
 import {
   COLOURS, SHAPES, SIZES, colourName, css, describe, isStamp, outlines, paint, randomScene, raster,
@@ -53,7 +53,8 @@ export class Drawing {
     if (first) Object.assign(this, { tool: first.shape, colour: colourName(first.fill) });
     place.classList.add("drawing");
     place.innerHTML = `
-      <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing"></canvas>
+      <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing">
+      </canvas>
       <div class="dr-tools">
         <div class="dr-row" role="group" aria-label="Shapes to place">
           ${Object.keys(SHAPES).map((name) => button("tool", name, name, shapeIcon(name))).join("")}
@@ -69,7 +70,8 @@ export class Drawing {
             button("size", name, name, `<b class="dr-${name}"></b>`)).join("")}
           <i></i>
           ${["undo", "clear"].map((name) => button("act", name, name, ICONS[name])).join("")}
-          <button type="button" class="dr-shuffle" data-act="shuffle">${ICONS.shuffle} Shuffle</button>
+          <button type="button" class="dr-shuffle" data-act="shuffle">
+            ${ICONS.shuffle} Shuffle</button>
         </div>
       </div>
       <div class="dr-words"><p class="dr-hint"></p>
@@ -149,7 +151,7 @@ export class Drawing {
     this.scene.items[place] = snap({ ...this.scene.items[place], ...change });
   }
 
-  // ---- the hand --------------------------------------------------------------------------------
+  // ---- the hand ---------------------------------------------------------------------------------
 
   listen(sheet) {
     const point = ({ clientX, clientY }) => {
@@ -251,7 +253,7 @@ export class Drawing {
     this.shuffled(this.scene);
   }
 
-  // ---- the keys --------------------------------------------------------------------------------
+  // ---- the keys ---------------------------------------------------------------------------------
 
   key(event) {
     const { key, shiftKey, ctrlKey, metaKey } = event;
@@ -300,7 +302,7 @@ export class Drawing {
     this.after();
   }
 
-  // ---- what is seen ----------------------------------------------------------------------------
+  // ---- what is seen -----------------------------------------------------------------------------
 
   draw() {
     const shown = { tool: this.tool, colour: this.colour, size: this.size };

@@ -1,5 +1,6 @@
-// The small trained model "tiny" in the reader's hands: draw, ask in words, look inside. The first view
-// comes with the page; the model is fetched when the reader first does something that it must answer.
+// The small trained model "tiny" in the reader's hands: draw, ask in words, look inside. The first
+// view comes with the page; the model is fetched when the reader first does something that it must
+// answer.
 
 import { Drawing } from "./drawing.js";
 import { palette } from "./heat.js";
@@ -27,6 +28,7 @@ class Explorer extends Touchable {
   render({ scene, captions, answer, parameters }) {
     const tensors = Object.entries(answer.tensors).map(([name, packed]) => [name, unpack(packed)]);
     this.first = { scene, captions };
+    this.given = captions.join("\n");
     this.answer = { ...answer, tensors: Object.fromEntries(tensors) };
     this.parameters = parameters;
     // What the answer is about; while the model computes, that is what the figure shows.
@@ -51,7 +53,7 @@ class Explorer extends Touchable {
             <button type="button" data-kind="tour" data-i="0">Guided tour</button>
             <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
           </div>
-          <p class="ex-status" role="status">The model, tiny, has ${parameters} numbers and
+          <p class="ex-status">The model, tiny, has ${parameters} numbers and
             learned from drawings like this one.</p>
         </div>
       </div>
@@ -82,11 +84,11 @@ class Explorer extends Touchable {
     this.placeStations();
     this.placeCaptions();
     this.listen();
-    this.readLink();
     this.readAloud();
+    this.readLink();
   }
 
-  // ---- what the reader does ----------------------------------------------------------------------
+  // ---- what the reader does ---------------------------------------------------------------------
 
   listen() {
     this.onPress("add", () => this.add());
@@ -125,7 +127,8 @@ class Explorer extends Touchable {
     });
     globalThis.addEventListener("hashchange", () => this.readLink());
     new ResizeObserver(() => this.drawStations()).observe(this);
-    // Where the sheet is out of sight, and something is open that follows it, a small one is at hand.
+    // Where the sheet is out of sight, and something is open that follows it, a small one is at
+    // hand.
     new IntersectionObserver(([{ isIntersecting: seen, boundingClientRect: { top } }]) => {
       this.classList.toggle("ex-away", !seen && top < 0);
       this.dock();
@@ -171,10 +174,13 @@ class Explorer extends Touchable {
 
   // A new scene brings new captions, unless the reader has written some.
   shuffled(scene) {
-    if (this.own !== undefined && this.own !== this.captions.join("\n")) return;
-    if (this.own === undefined && this.captions.join("\n") !== this.first.captions.join("\n")) return;
-    this.captions = captionsFor(scene);
-    this.own = this.captions.join("\n");
+    if (this.captions.join("\n") === this.given) this.give(captionsFor(scene));
+  }
+
+  // Captions that are not the reader's.
+  give(captions) {
+    this.captions = [...captions];
+    this.given = captions.join("\n");
     this.chosen = 0;
     this.placeCaptions();
     this.change();
@@ -198,7 +204,7 @@ class Explorer extends Touchable {
     this.look();
   }
 
-  // ---- the model ---------------------------------------------------------------------------------
+  // ---- the model --------------------------------------------------------------------------------
 
   // Something that the model must answer has changed; it is asked once a frame at most.
   change() {
@@ -244,14 +250,14 @@ class Explorer extends Touchable {
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
-      this.say(".ex-status", error.message);
+      this.tell(error.message);
       this.classList.add("ex-failed");
       return;
     }
     this.classList.remove("ex-failed");
   }
 
-  // ---- the captions ------------------------------------------------------------------------------
+  // ---- the captions -----------------------------------------------------------------------------
 
   placeCaptions() {
     const row = (text, i) => `
@@ -297,7 +303,7 @@ class Explorer extends Touchable {
     this.say(".ex-note", NOTES[this.shares]);
   }
 
-  // ---- the stations ------------------------------------------------------------------------------
+  // ---- the stations -----------------------------------------------------------------------------
 
   placeStations() {
     this.stations = STATIONS.map((Kind) => new Kind(this));
@@ -351,6 +357,13 @@ class Explorer extends Touchable {
     this.drawing.draw();
   }
 
+  // To see and to hear.
+  tell(text) {
+    clearTimeout(this.aloud);
+    this.say(".ex-status", text);
+    this.say(".ex-aloud", text);
+  }
+
   readAloud(delay = 0) {
     clearTimeout(this.aloud);
     this.aloud = setTimeout(() => {
@@ -360,16 +373,16 @@ class Explorer extends Touchable {
     }, delay);
   }
 
-  // ---- a scene in the address --------------------------------------------------------------------
+  // ---- a scene in the address -------------------------------------------------------------------
 
   async copyLink() {
     const link = toLink(this.drawing.scene, this.captions);
     history.replaceState(history.state, "", link);
     try {
       await navigator.clipboard.writeText(location.href);
-      this.say(".ex-status", "Copied: the link holds this drawing and its captions.");
+      this.tell("Copied: the link holds this drawing and its captions.");
     } catch {
-      this.say(".ex-status", "The link is in the address bar now: copy it from there.");
+      this.tell("The link is in the address bar now: copy it from there.");
     }
   }
 
@@ -377,25 +390,21 @@ class Explorer extends Touchable {
     if (!isLink(location.hash)) return;
     const read = fromLink(location.hash);
     if (!read || read.captions.length > MOST) {
-      this.say(".ex-status", "The link's drawing could not be read, so this is the first one.");
+      this.tell("The link's drawing could not be read, so this is the first one.");
       return;
     }
-    this.captions = read.captions;
-    this.own = "";
-    this.chosen = 0;
-    this.placeCaptions();
+    this.give(read.captions);
+    this.given = null; // somebody wrote them
     this.drawing.show(read.scene);
   }
 
-  // ---- the tour ----------------------------------------------------------------------------------
+  // ---- the tour ---------------------------------------------------------------------------------
 
   go(step) {
     const { title, words, task, open, show } = TOUR[step];
     if (this.tour.hidden) {
       this.drawing.show(this.first.scene);
-      this.captions = [...this.first.captions];
-      this.chosen = 0;
-      this.placeCaptions();
+      this.give(this.first.captions);
       this.tour.hidden = false;
       this.classList.add("ex-touring");
       this.dock();

@@ -1,5 +1,5 @@
-// Tensors as pictures: heat maps, bars, veils over a drawing. Colours are read from the page, so that
-// they follow its theme; a positive number has its side's colour, a negative one is grey.
+// Tensors as pictures: heat maps, bars, veils over a drawing. Colours are read from the page, so
+// that they follow its theme; a positive number has its side's colour, a negative one is grey.
 
 import { paint } from "./scenes.js";
 import { clamp } from "./touch.js";
@@ -69,7 +69,8 @@ export function clean(canvas) {
 }
 
 // Numbers as bars up and down from a middle line; the marked one is framed.
-export function bars(canvas, values, fill, { neutral, base }, { most = largest(values), mark } = {}) {
+export function bars(canvas, values, fill, colours, { most = largest(values), mark } = {}) {
+  const { neutral, base } = colours;
   const { pen, width, height } = clean(canvas);
   const [step, middle] = [width / values.length, height / 2];
   if (mark !== undefined) {

@@ -1,6 +1,6 @@
-// Drawings as lists: a background, and on it stamps and strokes in the order in which they came. The
-// stamps are those of siglip_lab/toy/shapes_world.py. `raster` paints them pixel for pixel as Pillow
-// does there: a drawing gives the same numbers in every browser, and in Python.
+// Drawings as lists: a background, and on it stamps and strokes in the order in which they came.
+// The stamps are those of siglip_lab/toy/shapes_world.py. `raster` paints them pixel for pixel as
+// Pillow does there: a drawing gives the same numbers in every browser, and in Python.
 
 export const CANVAS = 120; // pixels; what the model is given is CANVAS x CANVAS
 export const COLOURS = {
@@ -13,7 +13,7 @@ const MARGIN = 0.06; // of the edge, as shapes_world keeps it
 const GAP = 0.02; // least distance between two objects
 const LONGEST = { items: 200, points: 600, captions: 12, letters: 120 }; // of what a link may hold
 
-// ---- the shapes: outlines in the unit circle, y pointing down ------------------------------------
+// ---- the shapes: outlines in the unit circle, y pointing down -----------------------------------
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 const many = (n, make) => Array.from({ length: n }, (_, i) => make(i));
@@ -71,7 +71,7 @@ export function outlines({ shape, x, y, radius, angle }, size = CANVAS) {
   );
 }
 
-// ---- words and numbers of a scene ----------------------------------------------------------------
+// ---- words and numbers of a scene ---------------------------------------------------------------
 
 const distance = (a, b) => Math.hypot(...a.map((value, i) => value - b[i]));
 export const css = (fill) => `rgb(${fill.join(" ")})`;
@@ -114,7 +114,7 @@ export const snap = (item) =>
     ? { ...item, x: round(item.x), y: round(item.y), radius: round(item.radius) }
     : { ...item, points: item.points.map(round) };
 
-// ---- painting ------------------------------------------------------------------------------------
+// ---- painting -----------------------------------------------------------------------------------
 
 // Smooth, at any size, for the eye; without its sheet where only the items are wanted.
 export function paint(context, { background, items }, size, sheet = true) {
@@ -132,10 +132,11 @@ export function paint(context, { background, items }, size, sheet = true) {
       context.fillStyle = css(item.fill);
       context.fill("evenodd");
     } else {
-      const { points, radius } = item;
+      const { radius } = item;
+      const points = item.points.map((share) => share * size);
       context.beginPath();
-      context.moveTo(points[0] * size, points[1] * size);
-      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * size, points[i + 1] * size);
+      context.moveTo(points[0], points[1]);
+      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i], points[i + 1]);
       context.strokeStyle = css(item.fill ?? background);
       context.lineWidth = 2 * radius * size;
       context.lineCap = context.lineJoin = "round";
@@ -185,8 +186,8 @@ const f32 = Math.fround; // Pillow's edges are in single precision
 const halfUp = (x) => (x >= 0 ? Math.floor(f32(x + 0.5)) : -Math.floor(f32(-x + 0.5)));
 const halfDown = (x) => (x >= 0 ? Math.ceil(f32(x - 0.5)) : -Math.ceil(f32(-x - 0.5)));
 
-// As Pillow fills a polygon: its corners become whole numbers, and each row is filled between pairs of
-// edges, the edges' own pixels too.
+// As Pillow fills a polygon: its corners become whole numbers, and each row is filled between pairs
+// of edges, the edges' own pixels too.
 function fillPolygon(corners, row) {
   const whole = corners.map((corner) => corner.map(Math.trunc));
   const rows = whole.map(([, y]) => y);
@@ -222,7 +223,8 @@ function crossings(edges, y, bottom) {
   return xs;
 }
 
-// Where two flat edges meet in a corner, the corner's row reaches to within a pixel of the next one.
+// Where two flat edges meet in a corner, the corner's row reaches to within a pixel of the next
+// one.
 function joined(x, edge, before, y) {
   const next = y === edge.ends[1] ? y - 1 : y + 1;
   const other = before.find(
@@ -235,7 +237,7 @@ function joined(x, edge, before, y) {
   return x < left - 1 ? halfUp(left) - 1 : x;
 }
 
-// ---- scenes from a seed --------------------------------------------------------------------------
+// ---- scenes from a seed -------------------------------------------------------------------------
 
 // Mulberry32: numbers in [0, 1), the same for a seed everywhere.
 export function random(seed) {
@@ -281,7 +283,7 @@ export function captionsFor({ items }) {
   return [label(n, colour, shape), label(n, "", shape), label((n % 4) + 1, colour, shape), other];
 }
 
-// ---- scenes in an address ------------------------------------------------------------------------
+// ---- scenes in an address -----------------------------------------------------------------------
 
 // #tiny=1/background/item/item//caption/caption: a stamp is shape.fill.x.y.radius.angle, a stroke
 // b.fill.radius.x.y.x.y…; lengths in thousandths of the canvas, colours in hexadecimal digits.
@@ -328,7 +330,8 @@ function toItem(text) {
   const numbers = rest.map((word) => (/^-?\d{1,4}$/.test(word) ? Number(word) : NaN));
   const share = (i) => numbers[i] / 1000;
   if (numbers.some((n) => Number.isNaN(n))) throw new Error(`${text} is no item`);
-  if (kind === "b" && numbers.length >= 3 && numbers.length % 2 && numbers.length < LONGEST.points) {
+  const { length } = numbers;
+  if (kind === "b" && length >= 3 && length % 2 && length < LONGEST.points) {
     const points = numbers.slice(1).map((n) => n / 1000);
     return { fill: fill ? toFill(fill) : null, radius: share(0), points };
   }

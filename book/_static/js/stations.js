@@ -1,6 +1,7 @@
-// The stations of the walk: what each shows small, on its card, and large, once it is opened. `home` is
-// the figure they stand in: it has the answer of the model, the drawing, the caption that is followed,
-// and the patch, the piece and the number that the reader points at, which all stations share.
+// The stations of the walk: what each shows small, on its card, and large, once it is opened.
+// `home` is the figure they stand in: it has the answer of the model, the drawing, the caption that
+// is followed, and the patch, the piece and the number that the reader points at, which all
+// stations share.
 
 import { bars, clean, frame, heat, largest, margin, pixels, tone, veils } from "./heat.js";
 import { clamp, fixed, percent, radios, range, sigmoid, signed, sum } from "./touch.js";
@@ -112,7 +113,7 @@ const heatMap = (kind, label) =>
     <span class="st-row-mark"></span><span class="st-cell-mark"></span></div>
   <p class="st-scale"><span></span><i></i><span></span></p>`;
 
-// ---- the image side --------------------------------------------------------------------------------
+// ---- the image side -----------------------------------------------------------------------------
 
 class Pixels extends Station {
   id = "pixels";
@@ -161,7 +162,8 @@ class Pixels extends Station {
   }
 }
 
-// The 36 patches apart, and the margin that belongs to none. Gives the picture of the 40 x 40 pixels.
+// The 36 patches apart, and the margin that belongs to none. Gives the picture of the 40 x 40
+// pixels.
 function squares(canvas, tensor, { mistake }, mark) {
   const picture = new OffscreenCanvas(40, 40);
   pixels(picture, tensor);
@@ -238,8 +240,7 @@ class Tokens extends Station {
   // Numbers of what is chosen, token by token.
   matrix() {
     const [bare, full] = [this.bare, this.full].map((name) => this.values(name));
-    if (!bare || !full) return undefined;
-    if (this.kind === 1) return full.map((value, i) => value - bare[i]);
+    if (this.kind === 1) return bare && full?.map((value, i) => value - bare[i]);
     return this.kind === 0 ? bare : full;
   }
 
@@ -338,8 +339,8 @@ class ImageAttention extends Station {
   name = "attention";
   shape = "4 × [1, 4, 36, 36]";
   chapter = ["05_encoder_layers", "The encoder, layer by layer"];
-  words = "In each of 4 layers, each of 4 heads asks for every patch: from which patches do I take? "
-    + "The numbers are percent; bright patches give most.";
+  words = "In each of 4 layers, each of 4 heads asks for every patch: from which patches does it "
+    + "take? The numbers are percentages; bright patches give most.";
   layer = 0;
   head = HEADS;
 
@@ -365,7 +366,7 @@ class ImageAttention extends Station {
     this.body.innerHTML = `
       <div class="pills">${this.choices("layer", range(4).map(String))}
         ${this.choices("head", headNames)}</div>
-      <canvas class="st-square st-large" role="img" aria-label="Attention over the drawing"></canvas>
+      <canvas class="st-square st-large" role="img" aria-label="Weights over the drawing"></canvas>
       <p class="st-say"></p>`;
     this.pointsAtPatch(this.find("canvas"));
   }
@@ -455,7 +456,7 @@ class ImageVector extends Vector {
   }
 }
 
-// ---- the text side ---------------------------------------------------------------------------------
+// ---- the text side ------------------------------------------------------------------------------
 
 class Pieces extends Station {
   id = "pieces";
@@ -599,8 +600,8 @@ class LastToken extends Station {
   name = "last token";
   shape = "[n, 16, 72] → [n, 72]";
   chapter = ["06_pooling_heads", "Pooling"];
-  words = "After both layers, only the last of the 16 places is kept, and one linear layer turns it. "
-    + "All that the caption says has to be there by now.";
+  words = "After both layers, only the last of the 16 places is kept and goes through one linear "
+    + "layer. By then, it has to hold all that the caption says.";
   last = `${TEXT}.final_layer_norm`;
   head = `${TEXT}.head`;
 
@@ -626,14 +627,15 @@ class LastToken extends Station {
   }
 
   draw() {
-    if (!this.tensor(this.head)) return;
-    const [values, vector] = [this.ofCaption(this.last), this.ofCaption(this.head)];
-    if (!values || !vector) return;
+    const values = this.tensor(this.last) && this.ofCaption(this.last);
+    const vector = this.tensor(this.head) && this.ofCaption(this.head);
+    if (!values) return;
     const { number, place } = this.home;
     heat(this.find("canvas"), 16, WIDTH, values, this.fill, this.colours);
     showScale(this.body, largest(values));
     this.mark(".st-row-mark", 1, 16, 0, 15);
     this.mark(".st-cell-mark", WIDTH, 16, number, place);
+    if (!vector) return; // the model is still on its way
     bars(this.find(".st-bars"), vector, this.fill, this.colours, { mark: number });
     this.say(`Place ${place}, number ${number}: ${signed(values[place * WIDTH + number], 3)}. `
       + `What becomes of place 15, number ${number}: ${signed(vector[number], 3)}.`);
@@ -654,7 +656,7 @@ class TextVector extends Vector {
   }
 }
 
-// ---- where they meet -------------------------------------------------------------------------------
+// ---- where they meet ----------------------------------------------------------------------------
 
 class Product extends Station {
   id = "product";

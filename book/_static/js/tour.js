@@ -1,18 +1,19 @@
-// Seven steps through the figure: what to look at, and what to try. A step opens the stations that it
-// speaks of.
+// Seven steps through the figure: what to look at, and what to try. A step opens the stations that
+// it speaks of.
 
 export const TOUR = [
   {
     title: "Every caption gets its own answer",
-    words: "The model has looked at the drawing and at each caption, and says how likely they belong "
-      + "together.",
+    words: "The model has looked at the drawing and at each caption, and says how likely it is "
+      + "that they belong together.",
     task: "Drag a circle to another place: the answers hardly move. Then take it and make it blue.",
     open: [],
     show: ".ex-top",
   },
   {
     title: "The drawing becomes patches",
-    words: "40 × 40 pixels are cut into 36 squares. Four rows and columns are left over and dropped.",
+    words: "40 × 40 pixels are cut into 36 squares. Four rows and four columns are left over and "
+      + "dropped.",
     task: "Drag a circle to the right edge, until it lies in the red: the model no longer sees it.",
     open: ["pixels", "patches"],
     show: "patches",
@@ -20,7 +21,7 @@ export const TOUR = [
   {
     title: "Patches become tokens",
     words: "Each patch turns into 72 numbers, and a learned position is added to them.",
-    task: "Press “patch”: patches of bare paper look alike. Press “= token”: now each is different.",
+    task: "Press “patch”: all patches of bare paper are the same. Press “= token”: each differs.",
     open: ["tokens"],
     show: "tokens",
   },
@@ -40,18 +41,18 @@ export const TOUR = [
   },
   {
     title: "The caption goes the same way",
-    words: "It is cut into pieces, each with its id; 16 tokens pass two layers; the last one is kept.",
-    task: "Write “2 scarlet circles” into the caption: a word that the list does not have falls into "
-      + "many pieces.",
+    words: "It is cut into pieces, each with its id. 16 tokens go through two layers, and the last "
+      + "one is kept.",
+    task: "Change it to “2 scarlet circles”: a word that is not in the list falls to pieces.",
     open: ["pieces", "text-attention", "text-vector"],
     show: "pieces",
   },
   {
     title: "Where they meet",
-    words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through the "
-      + "sigmoid: that is p.",
-    task: "Point at the tallest green bar. Then switch to softmax at the top: two captions that are "
-      + "both true must share 100 %.",
+    words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through "
+      + "the sigmoid: that is p.",
+    task: "Point at the tallest green bar. Then switch to softmax at the top: two captions that "
+      + "are both true have to share 100 %.",
     open: ["product", "probability"],
     show: "product",
   },
