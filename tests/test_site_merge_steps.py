@@ -79,7 +79,9 @@ def test_each_step_joins_the_earliest_pair_of_the_list(page, tokenizer):
 def test_a_typed_word_ends_in_the_librarys_pieces_and_ids(page, tokenizer, word):
     page.locator("siglip-merge-steps [type=text]").fill(word)
     first = re.match(r"[^\W\d_]+", word.lower())[0]
-    page.wait_for_function("(w) => document.querySelector('siglip-merge-steps').word === w", arg=first)
+    page.wait_for_function(
+        "(w) => document.querySelector('siglip-merge-steps').word === w", arg=first
+    )
     move_to(page, last_step(page))
     assert shown(page) == tokenizer.pieces(first)[1:-1]
     said = page.locator(".ms-readout").inner_text()

@@ -116,7 +116,9 @@ def test_keyboard_moves_the_ring(page):
 
 
 def test_it_goes_by_itself_by_hand_and_with_motion(page):
-    play, more = (page.locator(f"siglip-ring-steps [data-kind={kind}]") for kind in ("play", "next"))
+    play, more = (
+        page.locator(f"siglip-ring-steps [data-kind={kind}]") for kind in ("play", "next")
+    )
     assert page.locator("svg.rs-travels").count() == 0
     more.click()
     assert holders(page) == [3, 0, 1, 2] and page.locator("svg.rs-travels").count() == 0

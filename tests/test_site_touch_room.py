@@ -20,7 +20,8 @@ LETTERS = """(element) => {
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const place = node.parentElement, word = node.textContent.trim();
     if (!word || !place.checkVisibility() || place.closest("option, optgroup")) continue;
-    const scale = place.getScreenCTM ? Math.hypot(place.getScreenCTM().a, place.getScreenCTM().b) : 1;
+    const drawn = place.getScreenCTM?.(); // of a drawing
+    const scale = drawn ? Math.hypot(drawn.a, drawn.b) : 1;
     found.push([word.slice(0, 40), scale * parseFloat(getComputedStyle(place).fontSize)]);
   }
   return found;

@@ -59,8 +59,8 @@ class touchable(nodes.General, nodes.Element):
 
 
 class Touchable(SphinxDirective):
-    """`{touchable} NAME` with `:caption:` and `:name:`; `:data:` is JSON for the script, or a file of
-    it. The content is what a reader without scripts sees; the script may read the pixels of its
+    """`{touchable} NAME` with `:caption:` and `:name:`; `:data:` is JSON for the script, or a file
+    of it. The content is what a reader without scripts sees; the script may read the pixels of its
     pictures.
     """
 
