@@ -10,7 +10,9 @@ const LOST = "The list of merges could not be loaded. Is the site still there?";
 
 // The 256 bytes in the order of their ids, and how each is written: those that print as themselves
 // come first.
-const PRINTED = [[33, 126], [161, 172], [174, 255]].flatMap(([a, b]) => range(b - a + 1).map((i) => a + i));
+const PRINTED = [[33, 126], [161, 172], [174, 255]].flatMap(([first, last]) =>
+  range(last - first + 1).map((i) => first + i),
+);
 const OTHERS = range(256).filter((byte) => !PRINTED.includes(byte));
 const BYTES = [...PRINTED, ...OTHERS];
 const SIGNS = [...PRINTED, ...OTHERS.map((_, i) => 256 + i)].map((code) => String.fromCodePoint(code));
@@ -33,7 +35,8 @@ class Merges {
     const states = [];
     for (;;) {
       const ranks = ids.slice(1).map((id, i) => this.ranks.get(ids[i] * 2 ** 16 + id));
-      states.push([ids.map((id) => this.pieces[id]), ranks.map((rank) => (rank === undefined ? null : rank + 1))]);
+      const places = ranks.map((rank) => (rank === undefined ? null : rank + 1));
+      states.push([ids.map((id) => this.pieces[id]), places]);
       const known = ranks.filter((rank) => rank !== undefined);
       if (!known.length) return { states, ids };
       const first = Math.min(...known);

@@ -18,7 +18,8 @@ class PatchGrid extends Touchable {
         ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
       </div>
       <div class="pg-stage">
-        <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0" aria-describedby="${this.key}"></canvas>
+        <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
+          aria-describedby="${this.key}"></canvas>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
           ${slider("patch", "patch size", 4, 32, 1, 14)}
@@ -117,7 +118,9 @@ class PatchGrid extends Touchable {
   // The patch under the pointer, in the photo and large beside it.
   show() {
     const { size, patch, side, step } = this.grid;
-    const [column, row] = [this.u, this.v].map((t) => clamp(Math.floor((t * SIDE) / step), 0, side - 1));
+    const [column, row] = [this.u, this.v].map((t) =>
+      clamp(Math.floor((t * SIDE) / step), 0, side - 1),
+    );
     Object.assign(this.grid, { column, row });
     const context = this.view.getContext("2d");
     context.drawImage(this.painted, 0, 0);

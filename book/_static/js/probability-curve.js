@@ -81,7 +81,8 @@ class ProbabilityCurve extends Touchable {
     });
     const [x, y] = [clamp(plot.x(cosine), plot.left, plot.end), plot.y(p)];
     // Above the dot on its left the curve leaves room; at the border only on its right.
-    const [dx, dy, anchor] = x > plot.left + 80 ? [-12, -10, "end"] : [14, p < 0.15 ? -12 : 20, "start"];
+    const [dx, dy, anchor] =
+      x > plot.left + 80 ? [-12, -10, "end"] : [14, p < 0.15 ? -12 : 20, "start"];
     plot.svg.innerHTML = `
       <g class="pc-axes">${plot.axes(
         ticks.map((tick) => [tick, tick]),
@@ -93,7 +94,8 @@ class ProbabilityCurve extends Touchable {
       <path class="pc-foot" d="M${x} ${y}V${plot.foot}" />
       <path class="pc-curve" d="M${points.join("L")}" />
       <circle cx="${x}" cy="${y}" r="9" />
-      <text class="pc-p" x="${x + dx}" y="${Math.max(y + dy, 16)}" text-anchor="${anchor}">${percent(p)}</text>`;
+      <text class="pc-p" x="${x + dx}" y="${Math.max(y + dy, 16)}"
+        text-anchor="${anchor}">${percent(p)}</text>`;
     this.sayAll("output", [fixed(cosine, digits), fixed(t, 1), fixed(b, 2)]);
     this.press("preset", PRESETS.findIndex(([, t0, b0]) => t0 === t && b0 === b));
     this.press("view", this.view);

@@ -84,17 +84,20 @@ class RingSteps extends Touchable {
     const ranks = range(this.world);
     const part = 360 / this.world;
     const arrow = (rank) =>
-      `<path class="rs-arrow" transform="rotate(${(rank + 0.5) * part})" d="M-5 ${-OUTER - 6}L6 ${-OUTER}L-5 ${-OUTER + 6}Z" />`;
+      `<path class="rs-arrow" transform="rotate(${(rank + 0.5) * part}) translate(0 ${-OUTER})"
+        d="M-5 -6L6 0L-5 6Z" />`;
+    const meets = (rank) =>
+      `<path class="rs-meets" transform="rotate(${rank * part})" d="M0 ${-INNER}V${-OUTER}" />`;
     this.find("svg").innerHTML = `
       <circle class="rs-way" r="${OUTER}" />${ranks.map(arrow).join("")}
       <text class="rs-legend rs-stays" y="-8">images stay,</text>
       <text class="rs-legend rs-goes" y="14">texts travel</text>
-      ${ranks.map((rank) => `<path class="rs-meets" d="M0 ${-INNER}V${-OUTER}" transform="rotate(${rank * part})" />`).join("")}
+      ${ranks.map(meets).join("")}
       ${ranks
         .map(
           (rank) =>
-            `<g class="rs-rank" style="${turn(INNER, rank * part)}"><rect x="-17" y="-15" width="34" height="30" rx="6" />
-              <text y="5">${rank}</text></g>`,
+            `<g class="rs-rank" style="${turn(INNER, rank * part)}">
+              <rect x="-17" y="-15" width="34" height="30" rx="6" /><text y="5">${rank}</text></g>`,
         )
         .join("")}
       ${ranks
