@@ -138,7 +138,7 @@ def test_by_finger(phone):
     first.locator("input").fill("0")
     first.get_by_role("button", name="Check").tap()
     assert says(phone, 1).startswith("✓ Right. ")
-    for button in phone.locator(".ex-row button").all():
+    for button in phone.locator(".ex-entry button").all():
         assert button.bounding_box()["height"] >= 32
 
 

@@ -104,6 +104,8 @@ def _mended(html: str, name: str) -> str:
         '<div id="pst-primary-sidebar"',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Contents of the book"',
     )
+    # What scrolls inside itself can be reached by keyboard.
+    html = html.replace('<table class="trace">', '<table class="trace" tabindex="0">')
     # An empty cell is no heading; a list of literature is none of ARIA's lists.
     html = re.sub(r'<th class="head[^>]*>(<p></p>)?</th>', "<td></td>", html)
     html = re.sub(r' role="doc-biblioentry"| role="list"(?= class="citation-list")', "", html)

@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" class="drawn"'
 LINK = re.compile(r'(?<=<a href=")([\w-]+)\.ipynb(?=")')
+BOX = re.compile(r'<a (href="[^"]*")>(?=<path [^>]*/></a>)')  # its words are a link of their own
 # What is shorter than a request stays in the page.
 PHOTO = re.compile(r'<image ([^>]*?) href="data:image/(\w+);base64,([\w+/=]{4000,})"/>')
 
@@ -31,6 +32,7 @@ def inline(app: Sphinx, doctree) -> None:
             continue
         app.env.note_dependency(relative)
         svg = LINK.sub(lambda m: app.builder.get_relative_uri(docname, f"notebooks/{m[1]}"), svg)
+        svg = BOX.sub(r'<a \1 tabindex="-1" aria-hidden="true">', svg)
         role = "group" if "<a " in svg else "img"
         name = f' role="{role}" aria-label="{escape(image["alt"])}"'
         html = f'<div class="drawn-frame">{svg.replace(DRAWING, DRAWING + name, 1)}</div>'

@@ -76,7 +76,7 @@ class Exercise extends Touchable {
     this.innerHTML = `<form novalidate>
       ${ask ? `<p class="ex-ask">${escapeHTML(ask)}</p>` : ""}
       ${boxes ? `<fieldset class="pills" aria-label="${name}">${boxes()}</fieldset>` : ""}
-      <div class="ex-row">
+      <div class="ex-entry">
         ${boxes ? "" : field}${unit ? `<span class="ex-unit">${escapeHTML(unit)}</span>` : ""}
         <button type="submit">Check</button>
       </div>
@@ -140,7 +140,7 @@ class Exercise extends Touchable {
       const hint = known?.[1] ?? hints[Math.min(this.wrong, hints.length) - 1];
       this.answer = { state: "wrong", words: hint };
       if (this.wrong === 2 && this.solution()) {
-        this.find(".ex-row").insertAdjacentHTML("beforeend", buttons("solution", ["Solution"]));
+        this.find(".ex-entry").insertAdjacentHTML("beforeend", buttons("solution", ["Solution"]));
       }
     }
     this.draw();
