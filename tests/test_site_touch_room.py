@@ -45,6 +45,7 @@ def figures(request, browser, url, site):
             page = context.new_page()
             page.goto(f"{url}/notebooks/{path.name}")
             for name in new:
+                page.locator(f"siglip-{name}").first.scroll_into_view_if_needed()  # it may wait
                 page.wait_for_selector(f"siglip-{name} [aria-live]")
                 found[name] = page.locator(f"siglip-{name}").first
     yield found
