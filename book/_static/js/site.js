@@ -137,23 +137,29 @@
       document.body.classList.toggle("scrolled", entry.boundingClientRect.y < 0),
     ).observe(top);
 
-  // The chapter that is open is in sight in the list of chapters.
-  const sidebar = document.getElementById("pst-primary-sidebar");
-  const here = all(".bd-docs-nav .active", sidebar ?? document).pop();
-  if (here && sidebar.scrollHeight > sidebar.clientHeight) {
+  // The chapter that is open is in sight in the list of chapters. The figures come first: to ask for
+  // a place lays the page out.
+  document.addEventListener("DOMContentLoaded", () => {
+    const sidebar = document.getElementById("pst-primary-sidebar");
+    const here = all(".bd-docs-nav .active", sidebar ?? document).pop();
+    if (!here || sidebar.scrollHeight <= sidebar.clientHeight) return;
     const below = here.getBoundingClientRect().y - sidebar.getBoundingClientRect().y;
     if (below > sidebar.clientHeight / 2) sidebar.scrollTop = below - sidebar.clientHeight / 4;
-  }
+  });
 
   // ---- code -------------------------------------------------------------------------------------
 
   // What scrolls can be scrolled by keyboard, too.
-  const SCROLLING = "pre, .formula, .pst-scrollable-table-container, table, .output";
+  const SCROLLING = "pre, code, .formula, .pst-scrollable-table-container, table, .output";
   const stops = () => {
     const boxes = all(SCROLLING, document.getElementById("main-content") ?? document);
-    const wide = boxes.filter((box) => box.scrollWidth > box.clientWidth + 1);
     const scroll = new Set(
-      wide.filter((box) => ["auto", "scroll"].includes(getComputedStyle(box).overflowX)),
+      boxes.filter((box) => {
+        const across = box.scrollWidth > box.clientWidth + 1;
+        if (!across && box.scrollHeight <= box.clientHeight + 1) return false;
+        const { display, overflowX, overflowY } = getComputedStyle(box);
+        return display !== "inline" && /auto|scroll/.test(across ? overflowX : overflowY);
+      }),
     );
     // All is read before anything is written, or the browser lays the page out for each.
     for (const box of boxes) {
@@ -161,8 +167,17 @@
       else if (box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
     }
   };
-  addEventListener("load", stops);
-  addEventListener("resize", stops);
+  let waiting;
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(stops, 300);
+  };
+  addEventListener("load", () => {
+    stops();
+    addEventListener("resize", soon);
+    const article = document.querySelector("article");
+    if (article) new MutationObserver(soon).observe(article, { childList: true, subtree: true });
+  });
 
   // A block of code gets its button when it is near. Prompts and answers are not copied.
   const addButton = (block) => {
