@@ -1,5 +1,5 @@
-// What every page can do beside reading: the theme, the search, the sidebars, copying code. It takes
-// the place of the theme's own scripts and of bootstrap; the marks that it works on are theirs.
+// What every page can do beside reading: theme, search, sidebars, copying code. It takes the place of
+// the theme's own scripts and of bootstrap; the marks that it works on are theirs.
 
 (() => {
   const root = document.documentElement;
@@ -14,7 +14,7 @@
     }
   };
 
-  // ---- dark and light; the page's head has set the first of them -----------------------------------
+  // ---- dark and light; the page's head has set the first of them --------------------------------
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -31,7 +31,7 @@
   });
   dark.addEventListener("change", () => show(root.dataset.mode));
 
-  // ---- what opens and closes -------------------------------------------------------------------------
+  // ---- what opens and closes --------------------------------------------------------------------
 
   const search = document.getElementById("pst-search-dialog");
   const toggleSearch = () => {
@@ -56,7 +56,10 @@
     to.className = from.className;
     from.className = "";
   };
-  const wide = { primary: matchMedia("(min-width: 992px)"), secondary: matchMedia("(min-width: 1200px)") };
+  const wide = {
+    primary: matchMedia("(min-width: 992px)"),
+    secondary: matchMedia("(min-width: 1200px)"),
+  };
   for (const side of ["primary", "secondary"]) {
     const sidebar = document.getElementById(`pst-${side}-sidebar`);
     const dialog = document.getElementById(`pst-${side}-sidebar-modal`);
@@ -70,7 +73,9 @@
       }
     });
     dialog.addEventListener("close", () => move(dialog, sidebar));
-    dialog.addEventListener("click", ({ target }) => target.closest("a[href*='#']") && dialog.close());
+    dialog.addEventListener("click", ({ target }) => {
+      if (target.closest("a[href*='#']")) dialog.close();
+    });
     wide[side].addEventListener("change", () => dialog.open && dialog.close());
   }
 
@@ -101,7 +106,7 @@
   window.toggleFullScreen = () =>
     document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
 
-  // ---- where the reader is ---------------------------------------------------------------------------
+  // ---- where the reader is ----------------------------------------------------------------------
 
   const links = new Map(); // heading or other target -> its line in the contents
   for (const link of all("#pst-page-toc-nav a[href^='#']")) {
@@ -132,31 +137,50 @@
       document.body.classList.toggle("scrolled", entry.boundingClientRect.y < 0),
     ).observe(top);
 
-  // The chapter that is open is in sight in the list of chapters.
-  const sidebar = document.getElementById("pst-primary-sidebar");
-  const here = all(".bd-docs-nav .active", sidebar ?? document).pop();
-  if (here && sidebar.scrollHeight > sidebar.clientHeight) {
+  // The chapter that is open is in sight in the list of chapters. The figures come first: to ask for
+  // a place lays the page out.
+  document.addEventListener("DOMContentLoaded", () => {
+    const sidebar = document.getElementById("pst-primary-sidebar");
+    const here = all(".bd-docs-nav .active", sidebar ?? document).pop();
+    if (!here || sidebar.scrollHeight <= sidebar.clientHeight) return;
     const below = here.getBoundingClientRect().y - sidebar.getBoundingClientRect().y;
     if (below > sidebar.clientHeight / 2) sidebar.scrollTop = below - sidebar.clientHeight / 4;
-  }
+  });
 
-  // ---- code ------------------------------------------------------------------------------------------
+  // ---- code -------------------------------------------------------------------------------------
 
   // What scrolls can be scrolled by keyboard, too.
-  const SCROLLING = "pre, .formula, .pst-scrollable-table-container, table, .output";
+  const SCROLLING = "pre, code, .formula, .pst-scrollable-table-container, table, .output";
   const stops = () => {
-    for (const box of all(SCROLLING, document.getElementById("main-content") ?? document)) {
-      const style = box.scrollWidth > box.clientWidth + 1 ? getComputedStyle(box).overflowX : "";
-      if (["auto", "scroll"].includes(style)) box.tabIndex = 0;
-      else if (box.tabIndex === 0) box.removeAttribute("tabindex");
+    const boxes = all(SCROLLING, document.getElementById("main-content") ?? document);
+    const scroll = new Set(
+      boxes.filter((box) => {
+        const across = box.scrollWidth > box.clientWidth + 1;
+        if (!across && box.scrollHeight <= box.clientHeight + 1) return false;
+        const { display, overflowX, overflowY } = getComputedStyle(box);
+        return display !== "inline" && /auto|scroll/.test(across ? overflowX : overflowY);
+      }),
+    );
+    // All is read before anything is written, or the browser lays the page out for each.
+    for (const box of boxes) {
+      if (scroll.has(box)) box.tabIndex = 0;
+      else if (box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
     }
   };
-  addEventListener("load", stops);
-  addEventListener("resize", stops);
+  let waiting;
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(stops, 300);
+  };
+  addEventListener("load", () => {
+    stops();
+    addEventListener("resize", soon);
+    const article = document.querySelector("article");
+    if (article) new MutationObserver(soon).observe(article, { childList: true, subtree: true });
+  });
 
-  // Prompts and answers of an example are not copied.
-  for (const block of all("div.highlight")) {
-    if (block.closest(".cell_output")) continue;
+  // A block of code gets its button when it is near. Prompts and answers are not copied.
+  const addButton = (block) => {
     const button = document.createElement("button");
     button.className = "copybtn";
     button.type = "button";
@@ -169,5 +193,17 @@
       setTimeout(() => button.classList.remove("success"), 1500);
     });
     block.append(button);
-  }
+  };
+  const blocks = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        blocks.unobserve(target);
+        addButton(target);
+      }
+    },
+    { rootMargin: "50%" },
+  );
+  for (const block of all("div.highlight"))
+    if (!block.closest(".cell_output")) blocks.observe(block);
 })();

@@ -81,7 +81,7 @@ const Element = globalThis.HTMLElement ?? class {}; // node has none, and may re
 let born = 0;
 
 // Resolves when the element is near the screen.
-const near = (element) =>
+const nearScreen = (element) =>
   new Promise((resolve) => {
     const watch = new IntersectionObserver(
       (entries) => {
@@ -92,6 +92,15 @@ const near = (element) =>
       { rootMargin: "25%" },
     );
     watch.observe(element);
+  });
+
+// Resolves then, or when the page is there and the browser has nothing to do.
+const atLeisure = (element) =>
+  new Promise((resolve) => {
+    nearScreen(element).then(resolve);
+    const wait = () => (globalThis.requestIdleCallback ?? setTimeout)(resolve);
+    if (document.readyState === "complete") wait();
+    else addEventListener("load", wait, { once: true });
   });
 
 // The exact pixels of a picture, which the page shows in less than that, come from a script.
@@ -116,7 +125,8 @@ export class Touchable extends Element {
     this.data = JSON.parse(this.dataset.json ?? "{}");
     this.key = `${this.localName}-${born++}`; // begins the ids and the names of its radio buttons
     const pictures = this.all("img[data-exact]");
-    if (pictures.length) await near(this);
+    if (pictures.length) await nearScreen(this);
+    else if (this.getBoundingClientRect().top > 2 * innerHeight) await atLeisure(this);
     await Promise.all(pictures.map(exact));
     await this.render(this.data);
     this.draw();
