@@ -104,8 +104,6 @@ def _mended(html: str, name: str) -> str:
         '<div id="pst-primary-sidebar"',
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Contents of the book"',
     )
-    # What scrolls inside itself can be reached by keyboard.
-    html = html.replace('<table class="trace">', '<table class="trace" tabindex="0">')
     # An empty cell is no heading; a list of literature is none of ARIA's lists.
     html = re.sub(r'<th class="head[^>]*>(<p></p>)?</th>', "<td></td>", html)
     html = re.sub(r' role="doc-biblioentry"| role="list"(?= class="citation-list")', "", html)
@@ -211,6 +209,19 @@ def _formula_fonts(sheet: str, pages: list[str], static: Path) -> str:
     return sheet
 
 
+def _preloads(sheet: str) -> tuple[str, list[str], list[str]]:
+    """The sheet, and what to load with it: our own fonts, and the two that nearly all formulas
+    have. Letters that come after the first painting would move the lines; such ones stay away."""
+    for name in ("KaTeX_Main-Regular", "KaTeX_Math-Italic"):
+        face = re.search(r"@font-face\s*\{[^}]*" + name + r"\.woff2[^}]*\}", sheet)
+        if face:
+            optional = re.sub(r"font-display:[^;}]*;?", "", face[0])
+            optional = optional.replace("{", "{font-display:optional;", 1)
+            sheet = sheet.replace(face[0], optional)
+    formulas = re.findall(r"url\(\"?(katex/fonts/KaTeX_Ma(?:in-Regular|th-Italic)[^)\"]*)", sheet)
+    return sheet, re.findall(r"url\(\"?(fonts/[^)\"]*)", sheet), formulas
+
+
 # ----------------------------------------------------------------------------------- pictures
 
 
@@ -313,17 +324,18 @@ def _finish(app: Sphinx, exception):
         _names_in_use(list(pages.values()), scripts),
     )
     sheet = _formula_fonts(sheet, list(pages.values()), static)
+    sheet, own, formulas = _preloads(sheet)
     (static / "site.css").write_text(sheet, "utf-8")
-    text_font = re.search(r"url\(\"?(fonts/[^)\"]*)", sheet)  # the first of our own is the text's
     version = hashlib.sha256(sheet.encode()).hexdigest()[:8]
     for page, html in pages.items():
         root = re.search(r'data-content_root="([^"]*)"', html)[1]
-        link = f'\n<link rel="stylesheet" href="{root}_static/site.css?v={version}" />'
-        if text_font:
-            link = (
-                f'\n<link rel="preload" href="{root}_static/{text_font[1]}" as="font" '
-                f'type="font/woff2" crossorigin />{link}'
-            )
+        fonts = own + formulas if 'class="katex"' in html else own
+        link = "".join(
+            f'\n<link rel="preload" href="{root}_static/{font}" as="font" type="font/woff2"'
+            " crossorigin />"
+            for font in fonts
+        )
+        link += f'\n<link rel="stylesheet" href="{root}_static/site.css?v={version}" />'
         first = SHEET.search(html)
         html = html[: first.start()] + link + SHEET.sub("", html[first.start() :])
         page.write_text(html, "utf-8")
