@@ -23,17 +23,12 @@ READY = """() => [...document.querySelectorAll(".touchable")]
 
 
 # Until what the model in the page was asked is answered, and shown.
+# All questions to the model are answered, and what came of them is drawn.
 ANSWERED = """async () => {
   const frame = () => new Promise((then) => setTimeout(() => requestAnimationFrame(then), 50));
-  const says = () => document.body.innerText;
   await frame();
-  const asked = (await globalThis.siglipTiny)?.asked;
-  if (asked === globalThis.askedBefore) return;
-  globalThis.askedBefore = asked;
-  for (let before, still = 0; still < 20; still = says() === before ? still + 1 : 0) {
-    before = says();
-    await frame();
-  }
+  const waiting = (await globalThis.siglipTiny)?.waiting;
+  for (let still = 0; still < 3; still = waiting?.size ? 0 : still + 1) await frame();
 }"""
 
 
@@ -57,7 +52,7 @@ def together(browser, url, elements):
     page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(m.text))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     sheets = ["custom", "drawing", *elements]
-    html = "<!doctype html><html data-theme='light'><body class='bd-article'>"
+    html = "<!doctype html><html data-content_root='../' data-theme='light'><body class='bd-article'>"
     html += "".join(f"<link rel='stylesheet' href='../_static/css/{name}.css'>" for name in sheets)
     html += "".join(script for _, script in elements.values())
     html += 2 * "".join(element for element, _ in elements.values())

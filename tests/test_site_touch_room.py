@@ -120,7 +120,7 @@ def test_a_finger_hits_every_control(figures):
 def test_a_choice_among_presets_is_marked(figures):
     for name, element in figures.items():
         for button in element.locator("button:not(.drawing button)").all():
-            acts = button.get_attribute("data-kind") in ("play", "next")
+            acts = button.get_attribute("data-kind") in ("play", "next", "again", "step", "train")
             if acts or button.get_attribute("type") == "submit":
                 continue
             button.click()

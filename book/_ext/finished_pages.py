@@ -30,6 +30,15 @@ THEME = (
     'matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" '
     "})(document.documentElement.dataset)</script>"
 )
+# After the style sheet. Letters that come after the first painting would move the lines, so it
+# waits for them, a moment at most.
+LETTERS = (
+    "<script>(({ style }, show = () => (style.visibility = '')) => { "
+    "style.visibility = 'hidden'; setTimeout(show, 300); "
+    "addEventListener('DOMContentLoaded', () => { "
+    "document.body.offsetHeight; document.fonts.ready.then(show) }) "
+    "})(document.documentElement)</script>"
+)
 
 logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells of each table
 
@@ -209,19 +218,6 @@ def _formula_fonts(sheet: str, pages: list[str], static: Path) -> str:
     return sheet
 
 
-def _preloads(sheet: str) -> tuple[str, list[str], list[str]]:
-    """The sheet, and what to load with it: our own fonts, and the two that nearly all formulas
-    have. Letters that come after the first painting would move the lines; such ones stay away."""
-    for name in ("KaTeX_Main-Regular", "KaTeX_Math-Italic"):
-        face = re.search(r"@font-face\s*\{[^}]*" + name + r"\.woff2[^}]*\}", sheet)
-        if face:
-            optional = re.sub(r"font-display:[^;}]*;?", "", face[0])
-            optional = optional.replace("{", "{font-display:optional;", 1)
-            sheet = sheet.replace(face[0], optional)
-    formulas = re.findall(r"url\(\"?(katex/fonts/KaTeX_Ma(?:in-Regular|th-Italic)[^)\"]*)", sheet)
-    return sheet, re.findall(r"url\(\"?(fonts/[^)\"]*)", sheet), formulas
-
-
 # ----------------------------------------------------------------------------------- pictures
 
 
@@ -324,7 +320,8 @@ def _finish(app: Sphinx, exception):
         _names_in_use(list(pages.values()), scripts),
     )
     sheet = _formula_fonts(sheet, list(pages.values()), static)
-    sheet, own, formulas = _preloads(sheet)
+    own = re.findall(r"url\(\"?(fonts/[^)\"]*)", sheet)
+    formulas = re.findall(r"url\(\"?(katex/fonts/KaTeX_Ma(?:in-Regular|th-Italic)\.woff2)", sheet)
     (static / "site.css").write_text(sheet, "utf-8")
     version = hashlib.sha256(sheet.encode()).hexdigest()[:8]
     for page, html in pages.items():
@@ -335,7 +332,7 @@ def _finish(app: Sphinx, exception):
             " crossorigin />"
             for font in fonts
         )
-        link += f'\n<link rel="stylesheet" href="{root}_static/site.css?v={version}" />'
+        link += f'\n<link rel="stylesheet" href="{root}_static/site.css?v={version}" />{LETTERS}'
         first = SHEET.search(html)
         html = html[: first.start()] + link + SHEET.sub("", html[first.start() :])
         page.write_text(html, "utf-8")
