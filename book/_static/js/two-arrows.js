@@ -127,7 +127,7 @@ class TwoArrows extends Touchable {
     handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     handle.addEventListener("pointerdown", (event) => {
       event.preventDefault(); // or the words around are selected
-      handle.focus();
+      handle.focus({ preventScroll: true });
       handle.setPointerCapture(event.pointerId);
     });
     handle.addEventListener("pointermove", ({ pointerId, clientX, clientY }) => {
