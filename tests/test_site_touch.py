@@ -52,7 +52,8 @@ def together(browser, url, elements):
     page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(m.text))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     sheets = ["custom", "drawing", *elements]
-    html = "<!doctype html><html data-content_root='../' data-theme='light'><body class='bd-article'>"
+    html = "<!doctype html><html data-content_root='../' data-theme='light'>"
+    html += "<body class='bd-article'>"
     html += "".join(f"<link rel='stylesheet' href='../_static/css/{name}.css'>" for name in sheets)
     html += "".join(script for _, script in elements.values())
     html += 2 * "".join(element for element, _ in elements.values())
