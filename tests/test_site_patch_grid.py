@@ -146,6 +146,50 @@ def test_a_patch_tells_its_number_its_place_and_its_pixels(grid, size, patch, ro
     assert shown[0] == shown[1] and shown[2] == patch
 
 
+def test_the_row_has_the_order_of_patchify(grid):
+    slide(grid, size=100, patch=32)
+    point(grid, 100, 32, 1, 2)
+    row, pixels = grid.evaluate(
+        """() => { const { line, small } = document.querySelector("siglip-patch-grid");
+        const all = (canvas) => { const { width, height } = canvas;
+          return [...canvas.getContext("2d").getImageData(0, 0, width, height).data]; };
+        return [all(line), all(small)]; }"""
+    )
+    picture = torch.tensor(pixels).reshape(1, 100, 100, 4).permute(0, 3, 1, 2)[:, :3]
+    wanted = patchify(picture, 32)[0, 1 * 3 + 2]
+    shown = torch.tensor(row).reshape(-1, 4)[:, :3]
+    assert torch.equal(shown.sum(1), wanted)  # in one channel only
+    assert torch.equal(shown[:1024, 0], wanted[:1024])
+    assert torch.equal(shown[2048:, 2], wanted[2048:])
+
+
+def test_the_readers_drawing_takes_the_place_of_the_photo(grid):
+    def corner():
+        return grid.evaluate(
+            """() => { const { small } = document.querySelector("siglip-patch-grid");
+            return [...small.getContext("2d").getImageData(2, 2, 1, 1).data]; }"""
+        )
+
+    photo = corner()
+    grid.locator(".pg-own summary").click()
+    grid.locator("siglip-patch-grid .dr-sheet").wait_for()
+    grid.wait_for_function("document.querySelector('siglip-patch-grid').own")
+    grid.locator("siglip-patch-grid [data-act=clear]").click()
+    background = grid.evaluate(
+        "document.querySelector('siglip-patch-grid').drawing.scene.background"
+    )
+    assert corner() == [*background, 255] != photo
+    grid.get_by_role("button", name="512 / 16").click()
+    check(grid, 512, 16)
+    assert corner() == [*background, 255]
+    name = grid.locator("siglip-patch-grid canvas").first.get_attribute("aria-label")
+    assert name.startswith("The drawing under 32 by 32 patches")
+    grid.locator(".pg-own summary").click()
+    grid.wait_for_function("!document.querySelector('siglip-patch-grid').own")
+    slide(grid, size=384)
+    assert corner()[:3] != background
+
+
 def test_the_keyboard_moves_the_patch(grid):
     grid.locator("siglip-patch-grid canvas").first.focus()
     row, column = (int(word.split()[1]) for word in said(grid, "place").split(", "))

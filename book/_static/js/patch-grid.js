@@ -1,13 +1,16 @@
-// A photo under its grid of patches. The reader moves the image's size and the patch's; the page
-// counts tokens, dropped pixels, and what they cost in so400m's image tower, and shows the pixels of
-// one patch.
+// A picture under its grid of patches: the page's photo, or what the reader draws. The reader moves
+// the image's size and the patch's; the page counts tokens, dropped pixels, and what they cost in
+// so400m's image tower, and shows the pixels of one patch, as a square and as a row of numbers.
 
 import { total, visionFlops } from "./counting.js";
+import { Drawing } from "./drawing.js";
+import { paint, randomScene } from "./scenes.js";
 import { Touchable, buttons, clamp, count, define, grouped, percent, slider } from "./touch.js";
 
 const SO400M = { width: 1152, depth: 27, mlp_dim: 4304 };
 const PUBLISHED = [[224, 14], [384, 14], [378, 14], [256, 16], [384, 16], [512, 16]];
 const SIDE = 768; // of the canvas, in its own pixels
+const FIRST = 11; // the scene that the reader's own drawing begins with
 
 class PatchGrid extends Touchable {
   async render() {
@@ -34,12 +37,18 @@ class PatchGrid extends Touchable {
         </div>
       </div>
       <div class="pg-patch">
-        <canvas aria-hidden="true"></canvas>
+        <canvas class="pg-lens" aria-hidden="true"></canvas>
         <p id="${this.key}" aria-live="polite"><b class="pg-number"></b><span class="pg-place"></span>
           <span class="pg-pixels"></span><span class="pg-count"></span></p>
       </div>
-      <p class="pg-help">Point at a patch, or focus the photo and use the arrow keys.</p>`;
-    [this.view, this.lens] = this.all("canvas");
+      <canvas class="pg-row" role="img" aria-label="The patch’s numbers as a row: all its
+        red, all its green, all its blue, each from the first row of pixels to the last"></canvas>
+      <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Below it, the
+        patch as the model takes it: its red, its green, its blue, row by row.</p>
+      <details class="pg-own"><summary>Draw a picture of your own</summary><div></div></details>`;
+    [this.view, this.lens, this.line] = this.all("canvas");
+    this.drawing = new Drawing(this.find(".pg-own div"), randomScene(FIRST), () => this.draw());
+    this.find(".pg-own").addEventListener("toggle", () => this.draw());
     [this.u, this.v] = [0.41, 0.41]; // where in the picture: kept when the sizes change
     this.onPoint(this.view, ({ clientX, clientY }) => {
       const box = this.view.getBoundingClientRect();
@@ -59,6 +68,11 @@ class PatchGrid extends Touchable {
       this.draw();
     });
     await this.photo.decode();
+  }
+
+  // Open, the reader's sheet takes the place of the photo.
+  get own() {
+    return this.find(".pg-own").open;
   }
 
   draw() {
@@ -82,15 +96,17 @@ class PatchGrid extends Touchable {
     this.show();
     this.view.setAttribute(
       "aria-label",
-      `The photo under ${side} by ${side} patches; dropped at the bottom and at the right: ${dropped}`,
+      `The ${this.own ? "drawing" : "photo"} under ${side} by ${side} patches; dropped at the bottom and at the right: ${dropped}`,
     );
   }
 
   // Kept, so that only the marked patch has to be drawn anew.
   paint() {
     const { size, side, step } = this.grid;
-    this.small = new OffscreenCanvas(size, size); // the squashed photo, pixel by pixel
-    this.small.getContext("2d").drawImage(this.photo, 0, 0, size, size);
+    this.small = new OffscreenCanvas(size, size); // the squashed picture, pixel by pixel
+    const pen = this.small.getContext("2d", { willReadFrequently: true });
+    if (this.own) paint(pen, this.drawing.scene, size);
+    else pen.drawImage(this.photo, 0, 0, size, size);
     this.painted = new OffscreenCanvas(SIDE, SIDE);
     const context = this.painted.getContext("2d");
     context.imageSmoothingEnabled = false;
@@ -132,11 +148,26 @@ class PatchGrid extends Touchable {
     }
     this.lens.width = this.lens.height = patch;
     this.lens.getContext("2d").drawImage(this.small, -column * patch, -row * patch);
+    this.spread(column * patch, row * patch, patch);
     const last = (i) => `${i * patch} to ${(i + 1) * patch - 1}`;
     this.say(".pg-number", `patch ${grouped(row * side + column)}`);
     this.say(".pg-place", `row ${row}, column ${column}`);
     this.say(".pg-pixels", `pixels ${last(column)} across, ${last(row)} down`);
     this.say(".pg-count", `${patch} × ${patch} × 3 colours = ${grouped(3 * patch ** 2)} numbers`);
+  }
+
+  // The patch in the order of `patchify`: channel, row, column; each number in its colour.
+  spread(x, y, patch) {
+    const { data } = this.small.getContext("2d").getImageData(x, y, patch, patch);
+    const each = patch ** 2;
+    const row = new ImageData(3 * each, 1);
+    for (let i = 0; i < 3 * each; i++) {
+      const colour = Math.floor(i / each);
+      row.data[4 * i + colour] = data[4 * (i % each) + colour];
+      row.data[4 * i + 3] = 255;
+    }
+    [this.line.width, this.line.height] = [row.width, 1];
+    this.line.getContext("2d").putImageData(row, 0, 0);
   }
 }
 
