@@ -1,7 +1,7 @@
 """What Lighthouse says of the built site on a phone: `make lighthouse`, with node 20 and npx.
 
-`python tests/lighthouse.py FOLDER OUT [PAGE ...]`: without pages, the landing page and what stands
-in the table of contents. Writes OUT/PAGE.json, prints a table and writes it to OUT/table.md.
+`python tests/lighthouse.py FOLDER OUT [PAGE ...]`: without pages, the landing page and every
+chapter. Writes OUT/PAGE.json, prints a table and writes it to OUT/table.md.
 """
 
 import json
@@ -57,8 +57,8 @@ def row(page: str, report: dict) -> list[str]:
 def main(folder: Path, out: Path, pages: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if not pages:
-        found = [*folder.glob("notebooks/*.html"), *folder.glob("book/**/*.html")]
-        pages = ["index.html", *sorted(p.relative_to(folder).as_posix() for p in found)]
+        chapters = sorted(folder.glob("notebooks/*.html"))
+        pages = ["index.html", *(f"notebooks/{path.name}" for path in chapters)]
     lines = [HEAD, ["---"] * len(HEAD)]
     with served(folder) as address:
         for page in pages:

@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/08_losses.html"
 READY = "siglip-exercise form"
+ALL_READY = """[...document.querySelectorAll("siglip-exercise")]
+  .every((e) => e.querySelector("form"))"""
 
 
 def box(page, number):
@@ -159,7 +161,7 @@ def chapters(request, browser, url, site):
     def visit():
         for path in sorted(site.glob("notebooks/*.html")):
             page.goto(f"{url}/notebooks/{path.name}")
-            page.wait_for_selector(READY)
+            page.wait_for_function(ALL_READY)
             yield page, [number for number in EXERCISES if number[:2] == path.name[:2]]
 
     yield visit

@@ -22,7 +22,6 @@ READY = """() => [...document.querySelectorAll(".touchable")]
   .every((e) => e.querySelector("[aria-live]")?.innerText.trim())"""
 
 
-# Until what the model in the page was asked is answered, and shown.
 # All questions to the model are answered, and what came of them is drawn.
 ANSWERED = """async () => {
   const frame = () => new Promise((then) => setTimeout(() => requestAnimationFrame(then), 50));
