@@ -11,7 +11,7 @@ from benchmarks.common import RESULTS
 
 @pytest.fixture(scope="module")
 def cells(root):
-    return nbformat.read(root / "notebooks" / "13_clip_siglip.ipynb", 4).cells
+    return nbformat.read(root / "notebooks" / "14_clip_siglip.ipynb", 4).cells
 
 
 def test_no_row_of_the_table_is_without_a_cell(cells):

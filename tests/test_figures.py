@@ -28,11 +28,11 @@ from siglip_lab.figures import (
     ch07,
     ch08,
     ch09,
-    ch10,
     ch11,
     ch12,
     ch13,
     ch14,
+    ch15,
     style,
     svg,
 )
@@ -42,7 +42,7 @@ from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
-MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, style]
+MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch11, ch12, ch13, ch14, ch15, style]
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -96,17 +96,17 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch09.ring_steps, 4),
     (ch09.memory_curves, ROWS),
     (ch09.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
-    (ch10.parameter_areas, {"base": count_parameters(BASE)}),
-    (ch10.parameter_areas, {n: count_clip(clip.get_config("ViT-B/16")) for n in "ab"}),
-    (ch11.layer_costs, LAYERS),
-    (ch11.cost_curves, [140, 1036], {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}, {384: "here"}),
-    (ch11.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
-    (ch11.training_memory, MEMORY),
-    (ch11.star_sweep, {"width": SWEEP, "depth": SWEEP}),
-    (ch12.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
-    (ch13.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
-    (ch13.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
-    (ch14.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
+    (ch11.parameter_areas, {"base": count_parameters(BASE)}),
+    (ch11.parameter_areas, {n: count_clip(clip.get_config("ViT-B/16")) for n in "ab"}),
+    (ch12.layer_costs, LAYERS),
+    (ch12.cost_curves, [140, 1036], {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}, {384: "here"}),
+    (ch12.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
+    (ch12.training_memory, MEMORY),
+    (ch12.star_sweep, {"width": SWEEP, "depth": SWEEP}),
+    (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
+    (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
+    (ch15.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
@@ -170,12 +170,12 @@ def test_every_picture_needs_a_title():
 
 def test_a_walk_through_a_resnet_is_refused():
     with pytest.raises(ValueError, match="ResNet"):
-        ch12.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
+        ch13.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
 
 
 def test_reliability_needs_no_float64_on_the_device():
     with NoFloat64():
-        ch14.reliability_diagrams({"one": BINS.clone().requires_grad_()})
+        ch15.reliability_diagrams({"one": BINS.clone().requires_grad_()})
 
 
 # ------------------------------------------------------------------- what is shown is what is given
@@ -194,7 +194,7 @@ def words(drawing) -> list[str]:
             {"[1, 3, 224, 224]", "[1, 256, 1152]", "[2, 16]", "[2, 16, 1152]", "[1, 2]", "“cat”"},
         ),
         (
-            lambda: ch12.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
+            lambda: ch13.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
             {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
         ),
         (
@@ -237,12 +237,12 @@ def words(drawing) -> list[str]:
             {"all logits\n32,768 × 32,768\n4.3 GB", "texts  32,768 × 1,152  0.15 GB"},
         ),
         (
-            lambda: ch10.parameter_areas({"base": count_parameters(BASE)}),
+            lambda: ch11.parameter_areas({"base": count_parameters(BASE)}),
             {"image tower\n92.9 M", "text tower\n110.3 M", "token table", "MAP head"},
         ),
-        (lambda: ch11.layer_costs(LAYERS), {"projections  31%", "text\n64 tokens\n2.0 GFLOPs"}),
+        (lambda: ch12.layer_costs(LAYERS), {"projections  31%", "text\n64 tokens\n2.0 GFLOPs"}),
         (
-            lambda: ch13.fair_race({"seen": LOSSES}, {16: 256, 64: 64}),
+            lambda: ch14.fair_race({"seen": LOSSES}, {16: 256, 64: 64}),
             {"16\n256", "64\n64", "seen", "sigmoid", "softmax"},
         ),
         (
@@ -376,7 +376,7 @@ def test_the_walk_beside_the_readme_is_the_first_chapters(root):
 
 def test_areas_are_parameters_and_flops():
     counts = {"CLIP": count_clip(clip.get_config("ViT-B/16")), "SigLIP": count_parameters(BASE)}
-    drawing = ch10.parameter_areas(counts)
+    drawing = ch11.parameter_areas(counts)
     found = {"CLIP": 0.0, "SigLIP": 0.0}
     middle = drawing.size[0] / 2
     for path in elements(drawing, "path"):
@@ -385,7 +385,7 @@ def test_areas_are_parameters_and_flops():
             found["CLIP" if high[0] < middle else "SigLIP"] += np.prod(high - low)
     assert found["CLIP"] / found["SigLIP"] == pytest.approx(149_620_737 / 203_155_970, rel=0.01)
     parts = [FLOPS.vision["layer 0"][part].total for part in ("mlp", "attention")]
-    drawing = ch11.layer_costs(LAYERS)
+    drawing = ch12.layer_costs(LAYERS)
     mlp, attention = (max(areas(drawing, "--image", shade)) for shade in ("0.87", "0.33"))
     assert mlp / attention == pytest.approx(parts[0] / parts[1], rel=0.01)
 
@@ -399,7 +399,7 @@ def test_the_ring_scores_every_block_once(world):
 
 
 def test_bars_of_memory_end_at_the_total():
-    drawing = ch11.training_memory(MEMORY)
+    drawing = ch12.training_memory(MEMORY)
     ends = {}
     for path in elements(drawing, "path"):
         low, high = corners(path).min(0), corners(path).max(0)
@@ -424,7 +424,7 @@ def test_what_was_not_measured_is_left_out():
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():
-    drawing = ch14.reliability_diagrams({"one": BINS})
+    drawing = ch15.reliability_diagrams({"one": BINS})
     paths = elements(drawing, "path")
     dots = [p for p in paths if "--joint" in p.get("fill", "") and "C" in p.get("d")]
     centres = np.array([(corners(p).min(0) + corners(p).max(0)) / 2 for p in dots])

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 
 # Chapters that read tables of measurements, and one that reads the package's other data.
-ALONE = ["10_parameters", "14_real_model", "15_mistakes"]
+ALONE = ["11_parameters", "15_real_model", "18_mistakes"]
 UNWANTED = {"torchvision", "timm", "open-clip-torch"}  # see the comment in pyproject.toml
 
 

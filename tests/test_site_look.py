@@ -329,8 +329,8 @@ PALE = """() => {
   return [...found].slice(0, 10);
 }"""
 
-PAGES = ["index.html", "notebooks/08_losses.html", "notebooks/14_real_model.html",
-         "notebooks/15_mistakes.html", "book/api/model.html", "book/notation.html"]  # fmt: skip
+PAGES = ["index.html", "notebooks/08_losses.html", "notebooks/15_real_model.html",
+         "notebooks/18_mistakes.html", "book/api/model.html", "book/notation.html"]  # fmt: skip
 
 
 @site_test

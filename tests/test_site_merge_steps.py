@@ -9,7 +9,7 @@ from siglip_lab.clip import Tokenizer
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/12_clip.html"
+PAGE = "notebooks/13_clip.html"
 READY = "siglip-merge-steps .ms-pieces b"
 
 

@@ -11,7 +11,7 @@ from siglip_lab.published import get_config, list_models
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/10_parameters.html"
+PAGE = "notebooks/11_parameters.html"
 READY = "siglip-parameter-map .pm-map i"
 SIGLIP = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
 CLIP = [name for name in clip.list_models() if name.startswith("ViT")]

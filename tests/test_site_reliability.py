@@ -10,7 +10,7 @@ from benchmarks import reliability
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/14_real_model.html"
+PAGE = "notebooks/15_real_model.html"
 READY = "siglip-reliability-sliders .rd-dots circle"
 
 

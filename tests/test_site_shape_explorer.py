@@ -12,7 +12,7 @@ from siglip_lab.published import get_config, list_models
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/11_compute.html"
+PAGE = "notebooks/12_compute.html"
 READY = "siglip-shape-explorer .se-readout table"
 PUBLISHED = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
 PARTS = ("attention", "attention map", "mlp")

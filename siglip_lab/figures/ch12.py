@@ -1,31 +1,165 @@
-"""The figure of the chapter "CLIP, line by line"."""
+"""The figures of the chapter "Compute, memory and shape"."""
 
-from siglip_lab.clip.configs import CLIPConfig
-from siglip_lab.configs import VisionConfig
-from siglip_lab.figures.ch01 import walk_map
-from siglip_lab.figures.svg import Drawing
+import numpy as np
+from matplotlib import pyplot as plt
 
-__all__ = ["clip_walk"]
+from siglip_lab.counts import Count
+from siglip_lab.figures import style
+from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
+
+__all__ = ["layer_costs", "cost_curves", "rooflines", "training_memory", "star_sweep"]
 
 
-def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
-    """Draw the walk through a CLIP whose image tower is a ViT, with the shape of every station."""
-    vision, text, n = config.vision, config.text, len(captions)
-    if not isinstance(vision, VisionConfig):
-        raise ValueError("this CLIP has a ResNet; the map shows the stations of a ViT")
-    tokens = [1, 1 + vision.num_patches, vision.width]
-    words = [n, text.context_length, text.width]
-    left = [
-        ("resize, cut, scale", [1, 3, vision.image_size, vision.image_size]),
-        (f"class token + {vision.num_patches} patches", tokens),
-        (f"{vision.depth} encoder layers", tokens),
-        ("class token × matrix", [1, config.embed_dim]),
-    ]
-    right = [
-        ("byte pairs, start, end", words[:2]),
-        ("look up, add positions", words),
-        (f"{text.depth} layers with a mask", words),
-        ("end token × matrix", [n, config.embed_dim]),
-    ]
-    end = ("cosine × t, then softmax", "shares of one: which caption is it?")
-    return walk_map(photo, captions, left, right, *end)
+@styled
+def layer_costs(layers: dict[str, tuple[Count, int]]) -> plt.Figure:
+    """Draw a layer of each tower as a rectangle: tokens times FLOPs a token, so area is FLOPs.
+
+    Args:
+        layers: "image" and "text" to a layer's part of what `count_flops` gave, and its tokens.
+    """
+    names = {"mlp": "MLP", "attention": "projections", "attention map": "attention maps"}
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    left, gap = 0.0, 0.1 * sum(tokens for _, tokens in layers.values())
+    for name, (count, tokens) in layers.items():
+        bottom, colour = 0.0, {"image": IMAGE, "text": TEXT}[name]
+        faces = (colour + "DD", colour + "55", JOINT + "66")  # pale under dark words
+        middle = left + tokens / 2
+        for part, face in zip(names, faces, strict=True):
+            height = count[part].total / tokens / 1e6
+            frame = {"facecolor": face, "linewidth": 1, "edgecolor": "white"}
+            axes.add_patch(plt.Rectangle((left, bottom), tokens, height, **frame))
+            if name == "image":
+                words = f"{names[part]}  {count[part].total / count.total:.0%}"
+                ink = "white" if part == "mlp" else INK
+                axes.text(middle, bottom + height / 2, words, color=ink, **CENTRED)
+            bottom += height
+        words = f"{name}\n{tokens} tokens\n{count.total / 1e9:.1f} GFLOPs"
+        axes.text(middle, bottom + 0.5, words, ha="center", va="bottom", color=colour)
+        left += tokens + gap
+    axes.set(xlim=(-5, left - gap + 55), ylim=(0, 46), xticks=[], ylabel="MFLOPs for one token")
+    axes.spines["bottom"].set_visible(False)
+    return figure
+
+
+@styled
+def cost_curves(sizes: list[int], parts: dict[str, list], marks: dict[int, str]) -> plt.Figure:
+    """Draw GFLOPs of the image tower's parts, stacked, against the side of the image.
+
+    Args:
+        sizes: Sides in pixels.
+        parts: Name of a part to GFLOPs at each size; the first lies at the bottom.
+        marks: Side to words at a vertical line there.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4))
+    colours = (IMAGE + "DD", IMAGE + "77", JOINT + "CC", NEUTRAL)
+    axes.stackplot(sizes, *parts.values(), labels=parts, colors=colours)
+    top = 1.4 * sum(values[-1] for values in parts.values())
+    for side, words in marks.items():
+        axes.axvline(side, color=INK, linewidth=0.8, linestyle=":")
+        axes.text(side - 8, top, words, rotation=90, ha="right", va="top")
+    axes.set(xlim=(sizes[0], sizes[-1]), ylim=(0, top))
+    axes.set(xlabel="side of the image, pixels", ylabel="GFLOPs for one image")
+    axes.legend(**style.ABOVE | {"bbox_to_anchor": (0.45, 1)}, ncols=len(parts))
+    return figure
+
+
+@styled
+def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str]]]]) -> plt.Figure:
+    """Draw what each machine can reach against FLOPs a byte; a panel for each.
+
+    Args:
+        machines: Title to (FLOP/s, bytes/s, parts); a part's name to (FLOPs a byte, colour).
+    """
+    n = len(machines)
+    figure, panels = plt.subplots(n, 1, figsize=(WIDTH, 3.6 * n), sharex=True, squeeze=False)
+    for axes, (title, machine) in zip(panels[:, 0], machines.items(), strict=True):
+        _roofline(axes, *machine)
+        axes.set_title(title, loc="left")
+    axes.set_xlabel("FLOPs for each byte moved")
+    axes.xaxis.set_major_formatter("{x:g}")
+    figure.align_ylabels()
+    return figure
+
+
+def _roofline(axes, flops, bandwidth, parts) -> None:
+    """One machine's roof, and each part's dot under it with its name."""
+    x = np.geomspace(0.05, 2000, 200)
+    peak, ridge = flops / 1e9, flops / bandwidth
+    floor = 2e-5 * peak  # where the axis begins
+    axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color=INK, linewidth=1.5)
+    axes.axvline(ridge, color=NEUTRAL, linewidth=0.8, linestyle=":")
+    axes.text(ridge * 0.9, 1.2 * peak, "ridge", ha="right", color=NEUTRAL)
+    order = sorted(parts.items(), key=lambda each: each[1][0])
+    for i, (name, (intensity, colour)) in enumerate(order):
+        reach = min(flops, intensity * bandwidth) / 1e9
+        axes.plot(intensity, reach, "o", color=colour)
+        place = "center"  # two that lie close together lean away from each other
+        if i + 1 < len(order) and order[i + 1][1][0] < 1.3 * intensity:
+            place = "right"
+        elif i > 0 and intensity < 1.3 * order[i - 1][1][0]:
+            place = "left"
+        up = peak / reach > reach / floor  # where more room is
+        axes.text(
+            intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
+            va="bottom" if up else "top", color=colour,
+        )  # fmt: skip
+    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(plt.NullLocator())
+
+
+@styled
+def training_memory(counts: dict[str, Count]) -> plt.Figure:
+    """Draw bars of a training step's memory, what is always there first, then the activations.
+
+    Args:
+        counts: Label to what `count_bytes` gave with ``training=True``.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.62 * len(counts) + 1.9))
+    for row, count in enumerate(counts.values()):
+        saved, left = count["activations"], 0.0
+        for name, number, colour in (
+            ("weights", count["weights"].total, INK),
+            ("gradients", count["gradients"].total, NEUTRAL),
+            ("AdamW", count["AdamW"].total, NEUTRAL + "80"),
+            ("activations, image", saved.total - saved["text"].total, IMAGE),
+            ("activations, text", saved["text"].total, TEXT),
+        ):
+            label = None if row else name
+            axes.barh(row, number / 1e9, left=left, color=colour, label=label, height=0.62)
+            left += number / 1e9
+        total = count.total / 1e9
+        label = None if row else "working memory"
+        look = {"facecolor": "none", "edgecolor": NEUTRAL, "linestyle": ":", "linewidth": 1}
+        axes.barh(row, total - left, left=left, height=0.62, label=label, **look)
+        axes.text(total, row, f"  {total:.0f}", va="center")
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.tick_params(axis="y", colors=INK)
+    axes.invert_yaxis()
+    axes.set(xmargin=0.08, xlabel="GB")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.0)
+    return figure
+
+
+@styled
+def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> plt.Figure:
+    """Draw the arms of a star sweep: error against one dimension, a curve for each budget.
+
+    Args:
+        arms: Name of the dimension to (its values `[n]`, errors `[budgets, n]`, the best value
+            at each budget `[budgets]`).
+    """
+    figure, panels = plt.subplots(1, len(arms), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
+    for axes, (name, (values, errors, best)) in zip(panels[0], arms.items(), strict=True):
+        for i, (curve, x) in enumerate(zip(errors, best, strict=True)):
+            strength = 0.3 + 0.7 * i / max(len(errors) - 1, 1)
+            axes.plot(values, curve, color=IMAGE, alpha=strength, linewidth=1.5)
+            y = np.interp(np.log(x), np.log(values), curve)
+            axes.plot(x, y, "o", color=INK, markersize=5)
+        axes.set(xscale="log", xlabel=name)
+        axes.set_xticks(values[[0, -1]], [f"{tick:.0f}" for tick in values[[0, -1]]])
+        axes.xaxis.set_minor_locator(plt.NullLocator())
+    panels[0, 0].set_ylabel("error of the toy")
+    figure.tight_layout(w_pad=1.4)
+    return figure

@@ -1,61 +1,31 @@
-"""The figures of the chapter "CLIP against SigLIP"."""
+"""The figure of the chapter "CLIP, line by line"."""
 
-from matplotlib import pyplot as plt
+from siglip_lab.clip.configs import CLIPConfig
+from siglip_lab.configs import VisionConfig
+from siglip_lab.figures.ch01 import walk_map
+from siglip_lab.figures.svg import Drawing
 
-from siglip_lab.figures.style import CENTRED, INK, JOINT, NEUTRAL, WIDTH, blank, box, styled
-
-__all__ = ["step_by_step", "fair_race"]
-
-
-@styled
-def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
-    """Draw two models beside each other; one wide box where they do the same.
-
-    Args:
-        steps: Step to what CLIP does, what SigLIP does (the same words if they agree), and the
-            colour of the side that the step belongs to.
-    """
-    n = len(steps)
-    figure, axes = blank(WIDTH, 0.4 * n + 0.4, (0, 100), (-10 * n, 6))
-    for x, name in ((42, "CLIP"), (81, "SigLIP")):
-        axes.text(x, 2, name, weight="bold", **CENTRED)
-    for row, (step, (left, right, colour)) in enumerate(steps.items()):
-        y = -10 * row - 5
-        axes.text(0, y, step, va="center", color=INK)
-        same = left == right
-        boxes = [(61.5, 76, left)] if same else [(42, 37, left), (81, 37, right)]
-        for centre, width, words in boxes:
-            box(axes, (centre, y), width, 8, NEUTRAL if same else colour, bright=False)
-            axes.text(centre, y, words, **CENTRED)
-    return figure
+__all__ = ["clip_walk"]
 
 
-@styled
-def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.Figure:
-    """Draw accuracy against the batch size with error bars, of either loss; panel by panel.
-
-    Args:
-        panels: Title to loss to batch size to mean and standard deviation, as shares.
-        steps: Batch size to the number of training steps, written below it.
-    """
-    looks = {"sigmoid": ("o-", JOINT, 1.04), "softmax": ("s--", NEUTRAL, 0.96)}
-    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
-    for axes, (title, losses) in zip(grid[0], panels.items(), strict=True):
-        for loss, values in losses.items():
-            line, colour, aside = looks[loss]
-            axes.errorbar(
-                [n * aside for n in values],  # side by side, so that no bar hides another
-                [100 * mean for mean, _ in values.values()],
-                [100 * sd for _, sd in values.values()],
-                fmt=line, color=colour, label=loss, markersize=4, capsize=3,
-            )  # fmt: skip
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(list(steps), [f"{n}\n{count}" for n, count in steps.items()])
-        axes.xaxis.set_minor_locator(plt.NullLocator())
-        axes.set_ylim(bottom=0)
-        axes.set_title(title)
-    grid[0, 0].set_ylabel("accuracy, %")
-    figure.supxlabel("pairs in a batch; below it, training steps")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=2)
-    figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
-    return figure
+def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
+    """Draw the walk through a CLIP whose image tower is a ViT, with the shape of every station."""
+    vision, text, n = config.vision, config.text, len(captions)
+    if not isinstance(vision, VisionConfig):
+        raise ValueError("this CLIP has a ResNet; the map shows the stations of a ViT")
+    tokens = [1, 1 + vision.num_patches, vision.width]
+    words = [n, text.context_length, text.width]
+    left = [
+        ("resize, cut, scale", [1, 3, vision.image_size, vision.image_size]),
+        (f"class token + {vision.num_patches} patches", tokens),
+        (f"{vision.depth} encoder layers", tokens),
+        ("class token × matrix", [1, config.embed_dim]),
+    ]
+    right = [
+        ("byte pairs, start, end", words[:2]),
+        ("look up, add positions", words),
+        (f"{text.depth} layers with a mask", words),
+        ("end token × matrix", [n, config.embed_dim]),
+    ]
+    end = ("cosine × t, then softmax", "shares of one: which caption is it?")
+    return walk_map(photo, captions, left, right, *end)

@@ -1,36 +1,61 @@
-"""The figure of the chapter "The real model"."""
+"""The figures of the chapter "CLIP against SigLIP"."""
 
-import numpy as np
 from matplotlib import pyplot as plt
-from torch import Tensor
 
-from siglip_lab.figures.style import JOINT, NEUTRAL, PERCENT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, INK, JOINT, NEUTRAL, WIDTH, blank, box, styled
 
-__all__ = ["reliability_diagrams"]
+__all__ = ["step_by_step", "fair_race"]
 
 
 @styled
-def reliability_diagrams(panels: dict[str, Tensor]) -> plt.Figure:
-    """Draw how often what gets a score is true; on the diagonal, scores mean what they say.
+def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
+    """Draw two models beside each other; one wide box where they do the same.
 
     Args:
-        panels: Title to `[bins, 3]`: how many answers are in the bin, their mean score, and the
-            share of them that is true. A dot's area is the root of the first, at most of 1000.
+        steps: Step to what CLIP does, what SigLIP does (the same words if they agree), and the
+            colour of the side that the step belongs to.
     """
-    rows = -(-len(panels) // 2)
-    look = {"figsize": (WIDTH, 2.7 * rows + 0.1), "sharex": True, "sharey": True}
-    figure, grid = plt.subplots(rows, 2, layout="constrained", squeeze=False, **look)
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
-    for axes, (title, bins) in zip(grid.flat, panels.items(), strict=False):
-        counts, scores, true = bins.numpy(force=True).astype(float).T
-        axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=1)
-        axes.vlines(scores, scores, true, color=JOINT, linewidth=1, alpha=0.5)
-        axes.scatter(scores, true, 5 * np.sqrt(np.minimum(counts, 1000)), color=JOINT, zorder=3)
-        axes.set(title=title, aspect="equal", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
-        axes.set_xticks(*PERCENT)
-        axes.set_yticks(*PERCENT)
-    figure.supxlabel("score")
-    figure.supylabel("share that is true")
-    figure.get_layout_engine().set(wspace=0.08)
+    n = len(steps)
+    figure, axes = blank(WIDTH, 0.4 * n + 0.4, (0, 100), (-10 * n, 6))
+    for x, name in ((42, "CLIP"), (81, "SigLIP")):
+        axes.text(x, 2, name, weight="bold", **CENTRED)
+    for row, (step, (left, right, colour)) in enumerate(steps.items()):
+        y = -10 * row - 5
+        axes.text(0, y, step, va="center", color=INK)
+        same = left == right
+        boxes = [(61.5, 76, left)] if same else [(42, 37, left), (81, 37, right)]
+        for centre, width, words in boxes:
+            box(axes, (centre, y), width, 8, NEUTRAL if same else colour, bright=False)
+            axes.text(centre, y, words, **CENTRED)
+    return figure
+
+
+@styled
+def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.Figure:
+    """Draw accuracy against the batch size with error bars, of either loss; panel by panel.
+
+    Args:
+        panels: Title to loss to batch size to mean and standard deviation, as shares.
+        steps: Batch size to the number of training steps, written below it.
+    """
+    looks = {"sigmoid": ("o-", JOINT, 1.04), "softmax": ("s--", NEUTRAL, 0.96)}
+    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+    for axes, (title, losses) in zip(grid[0], panels.items(), strict=True):
+        for loss, values in losses.items():
+            line, colour, aside = looks[loss]
+            axes.errorbar(
+                [n * aside for n in values],  # side by side, so that no bar hides another
+                [100 * mean for mean, _ in values.values()],
+                [100 * sd for _, sd in values.values()],
+                fmt=line, color=colour, label=loss, markersize=4, capsize=3,
+            )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(list(steps), [f"{n}\n{count}" for n, count in steps.items()])
+        axes.xaxis.set_minor_locator(plt.NullLocator())
+        axes.set_ylim(bottom=0)
+        axes.set_title(title)
+    grid[0, 0].set_ylabel("accuracy, %")
+    figure.supxlabel("pairs in a batch; below it, training steps")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=2)
+    figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
     return figure
