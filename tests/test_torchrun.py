@@ -10,7 +10,7 @@ import torch
 from test_house import definitions
 
 from siglip_lab import SigLIP
-from siglip_lab.toy import french
+from siglip_lab.toy import french_lesson
 from siglip_lab.toy.processes import on_ranks, torchrun
 
 NOTEBOOK = "notebooks/10_many_devices.ipynb"
@@ -19,7 +19,7 @@ NOTEBOOK = "notebooks/10_many_devices.ipynb"
 @pytest.mark.slow
 def test_the_script_trains_and_its_ranks_stay_equal(tmp_path):
     options = "--epochs", "3", "--batch-size", "8"
-    said = torchrun("-m", "siglip_lab.toy.french", *options, world=2, folder=tmp_path)
+    said = torchrun("-m", "siglip_lab.toy.french_lesson", *options, world=2, folder=tmp_path)
     losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", said)]
     assert len(losses) == 3 and losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.7 * losses[0]
@@ -32,15 +32,15 @@ def test_the_script_trains_and_its_ranks_stay_equal(tmp_path):
 
 
 def test_the_script_does_nothing_without_torchrun():
-    command = [sys.executable, "-m", "siglip_lab.toy.french"]
+    command = [sys.executable, "-m", "siglip_lab.toy.french_lesson"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and "torchrun starts this script" in done.stderr
 
 
 def test_every_combination_has_its_own_french_name():
-    names = {french.french(each) for each in french.shapes_world.all_combinations()}
+    names = {french_lesson.french(each) for each in french_lesson.shapes_world.all_combinations()}
     assert len(names) == 320 and "2 cercle rouge" in names
-    drawings = french.Drawings()
+    drawings = french_lesson.Drawings()
     first, caption = drawings[0]
     drawings.epoch = 1
     other, same = drawings[0]
@@ -48,7 +48,7 @@ def test_every_combination_has_its_own_french_name():
 
 
 def test_the_chapter_shows_the_scripts_own_code(root):
-    library = definitions((root / "siglip_lab/toy/french.py").read_text(encoding="utf-8"))
+    library = definitions((root / "siglip_lab/toy/french_lesson.py").read_text(encoding="utf-8"))
     cells = nbformat.read(root / NOTEBOOK, 4).cells
     shown: dict[str, str] = {}
     for cell in cells:

@@ -1,6 +1,6 @@
 """Teach tiny French on several processes: the script of the chapter "Many devices".
 
-    torchrun --nproc-per-node 2 -m siglip_lab.toy.french --out tiny_french
+    torchrun --nproc-per-node 2 -m siglip_lab.toy.french_lesson --out tiny_french
 
 The image tower knows the drawings and stays locked, as in the paper's SigLiT. The text tower learns
 that "2 cercle rouge" is what it used to call "2 red circles" (no accents, no plurals).
@@ -133,7 +133,7 @@ def train(out: str, epochs: int, batch_size: int, seed: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, and train."""
-    parser = Parser(prog="torchrun --nproc-per-node 2 -m siglip_lab.toy.french")
+    parser = Parser(prog="torchrun --nproc-per-node 2 -m siglip_lab.toy.french_lesson")
     parser.add_argument("--out", default="tiny_french", help="folder of the new model")
     parser.add_argument("--epochs", type=whole_number(1, 1000), default=8)
     most = len(shapes_world.training_combinations())
