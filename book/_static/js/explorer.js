@@ -8,7 +8,7 @@ import { captionsFor, describe, fromLink, isLink, isUsual, toLink } from "./scen
 import { STATIONS } from "./stations.js";
 import { tiny } from "./tiny.js";
 import { TOUR } from "./tour.js";
-import { Touchable, define, escapeHTML, percent, radios, sum } from "./touch.js";
+import { Touchable, define, escapeHTML, percent, radios, still, sum } from "./touch.js";
 
 const MOST = 8; // captions
 const QUIET = 700; // milliseconds without a change, before the answers are read aloud
@@ -424,8 +424,7 @@ class Explorer extends Touchable {
     for (const id of open) this.toggle(id, true);
     this.tour.focus({ preventScroll: true });
     const place = this.find(show.startsWith(".") ? show : `[data-id="${show}"]`);
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    place.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+    place.scrollIntoView({ block: "start", behavior: still() ? "auto" : "smooth" });
   }
 
   endTour() {
