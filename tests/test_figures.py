@@ -123,6 +123,9 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch12.training_memory, MEMORY),
     (ch12.star_sweep, {"width": SWEEP, "depth": SWEEP}),
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
+    (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
+    (ch13.made_of_text, SQUARE, random(8), {"a cat": random(8), "a dog": random(8)}),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
     (ch15.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
@@ -215,6 +218,23 @@ def words(drawing) -> list[str]:
         (
             lambda: ch13.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
             {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
+        ),
+        (
+            lambda: ch13.two_ways_to_pool(clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
+            {
+                "196 patches and a class token",
+                "197 tokens of 768",
+                "matrix: [1, 512]",
+                "a map of 9 × 9, and its mean",
+                "1 vector of 2560",
+                "matrix: [1, 640]",
+            },
+        ),
+        (
+            lambda: ch13.made_of_text(
+                SQUARE, torch.tensor([0.6, 0.8]), dict(zip(PAIR, torch.eye(2), strict=True))
+            ),
+            {"cat", "dog", "+0.60", "+0.80"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),
@@ -423,6 +443,13 @@ def test_bars_of_gradients_are_as_long_as_their_errors():
     for colour, errors in (("--image", [0.25, 3.0]), ("--text", [0.84, 3.0])):
         found = sorted(high[0] - low[0] for low, high in boxes(drawing, colour))
         assert found[-2] / found[-1] == pytest.approx(errors[0] / errors[1], rel=0.02)
+
+
+def test_a_causal_mask_shows_what_each_token_sees():
+    drawing = ch13.causal_mask(["start", "a", "cat", "end", "0", "0"], end=3)
+    text, padding = len(boxes(drawing, "--text", "0.8")), len(boxes(drawing, "--neutral", "0.47"))
+    assert text == (1 + 2 + 3 + 4 + 4 + 4) + 6 * 4
+    assert padding == (1 + 2) + 6 * 2
 
 
 def test_bars_of_memory_end_at_the_total():
