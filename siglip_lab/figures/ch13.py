@@ -78,6 +78,7 @@ def causal_mask(tokens: list[str], end: int) -> plt.Figure:
 def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
     """Draw how the ViT and the ResNet of CLIP turn many vectors into one; green is what is read."""
     figure, axes = blank(WIDTH, 4.1, (0, 100), (0, 100))
+    assert isinstance(vit.vision, VisionConfig)
     depth, patches = vit.vision.depth, vit.vision.num_patches
     wide, out = _ends(vit)
     side = resnet.vision.image_size // 32
@@ -154,9 +155,13 @@ def made_of_text(picture, vector, rows: dict) -> plt.Figure:
     vector = np.asarray(vector, dtype=float)
     weights = np.stack([np.asarray(row, dtype=float) for row in rows.values()])
     products = weights @ vector
-    look = {"height_ratios": [1.5, count], "width_ratios": [1.25, 2.6, 0.75]}
-    look["figsize"] = (WIDTH, 0.3 * count + 1.1)
-    figure, ((photo, top, corner), (left, middle, right)) = plt.subplots(2, 3, **look)
+    figure, ((photo, top, corner), (left, middle, right)) = plt.subplots(
+        2,
+        3,
+        height_ratios=[1.5, count],
+        width_ratios=[1.25, 2.6, 0.75],
+        figsize=(WIDTH, 0.3 * count + 1.1),
+    )
     photo.imshow(picture)
     corner.text(0, 0.5, "product", ha="left", va="center", transform=corner.transAxes)
     for axes in (photo, corner, left, right):

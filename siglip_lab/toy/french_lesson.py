@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -114,7 +115,9 @@ def train(out: str, epochs: int, batch_size: int, seed: int) -> None:
     loader = batches(drawings, batch_size, seed)
     for epoch in range(epochs):
         drawings.epoch = epoch
-        loader.sampler.set_epoch(epoch)  # or every epoch has the same order
+        cast(DistributedSampler, loader.sampler).set_epoch(
+            epoch
+        )  # or every epoch has the same order
         loss = one_epoch(ddp, loader, processor, optimizer, device)
         if dist.get_rank() == 0:
             print(f"epoch {epoch + 1}  loss {loss:.1f}", flush=True)
