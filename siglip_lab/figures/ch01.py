@@ -1,13 +1,14 @@
 """The figures of the chapter "Start here"."""
 
 from matplotlib import pyplot as plt
+from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
 from siglip_lab.figures.svg import LIGHT, Drawing
 
-__all__ = ["siglip_walk", "walk_map", "patch_grid"]
+__all__ = ["siglip_walk", "walk_map", "patch_grid", "mixed_tokens"]
 
 
 def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -91,4 +92,26 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
     axes.set(xlabel="pixels", ylabel="pixels")
     axes.set_title(f"left over: {width - right}", loc="right", color=MISTAKE)
     axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
+    """Draw tokens of two numbers, `[n, 2]`, as arrows, before and after attention mixes them.
+
+    Tokens that are equal share an arrow; `names` says whose it is.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.7))
+    for axes, tokens, title in zip(panels, (before, after), ("before", "after"), strict=True):
+        shared: dict[tuple, list[str]] = {}
+        for name, token in zip(names, tokens.tolist(), strict=True):
+            shared.setdefault(tuple(round(x, 6) for x in token), []).append(name)
+        for tip, owners in shared.items():
+            look = {"arrowstyle": "-|>", "color": IMAGE, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", tip, (0, 0), arrowprops=look)
+            axes.annotate(" and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE)
+        axes.set(title=title, xlim=(-0.05, 1.3), ylim=(-0.05, 1.2), aspect="equal")
+        axes.set(xticks=[0, 1], yticks=[0, 1])
+    figure.supxlabel("first number", color=NEUTRAL)
+    panels[0].set_ylabel("second number")
     return figure

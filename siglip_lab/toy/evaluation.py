@@ -116,7 +116,7 @@ def naming_test(
 
     >>> test = naming_test(n=3)
     >>> test.texts[0], [scene.combination.label for scene in test.scenes][:2]
-    ('This is a photo of a red circle.', ['a red circle', '2 red circles'])
+    ('This is a photo of a red circle.', ['a red circle', 'a red square'])
     """
     combinations = training_combinations() if combinations is None else combinations
     every = all_combinations()
