@@ -5,7 +5,7 @@ from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, WIDTH, styled
 from siglip_lab.figures.svg import LIGHT, Drawing
 
 __all__ = ["siglip_walk", "walk_map", "patch_grid", "mixed_tokens"]
@@ -101,7 +101,7 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
 
     Tokens that are equal share an arrow; `names` says whose it is.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.7))
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.5))
     for axes, tokens, title in zip(panels, (before, after), ("before", "after"), strict=True):
         shared: dict[tuple, list[str]] = {}
         for name, token in zip(names, tokens.tolist(), strict=True):
@@ -110,8 +110,7 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
             look = {"arrowstyle": "-|>", "color": IMAGE, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", tip, (0, 0), arrowprops=look)
             axes.annotate(" and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE)
-        axes.set(title=title, xlim=(-0.05, 1.3), ylim=(-0.05, 1.2), aspect="equal")
-        axes.set(xticks=[0, 1], yticks=[0, 1])
-    figure.supxlabel("first number", color=NEUTRAL)
+        axes.set(title=title, xlim=(-0.05, 1.9), ylim=(-0.05, 1.25), aspect="equal")
+        axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number")
     panels[0].set_ylabel("second number")
     return figure
