@@ -204,7 +204,7 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16),
-            {"“a cat”", "▁cat", "232", "16 places"},
+            {"“a cat”", "▁cat", "232", "16 positions"},
         ),
         (lambda: ch03.accuracy_columns([9, 16], [0.2, 0.96], 16, "places"), {"20", "96"}),
         (

@@ -109,7 +109,9 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
         for tip, owners in shared.items():
             look = {"arrowstyle": "-|>", "color": IMAGE, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", tip, (0, 0), arrowprops=look)
-            axes.annotate(" and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE)
+            axes.annotate(
+                " and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE
+            )
         axes.set(title=title, xlim=(-0.05, 1.9), ylim=(-0.05, 1.25), aspect="equal")
         axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number")
     panels[0].set_ylabel("second number")

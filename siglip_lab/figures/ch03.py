@@ -13,13 +13,13 @@ __all__ = ["token_row", "cosine_map", "accuracy_columns"]
 
 @styled
 def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.Figure:
-    """Draw a text, its pieces with their ids, and the places of the row that they take.
+    """Draw a text, its pieces with their ids, and the positions of the row that they take.
 
     Args:
         text: The text.
         pieces: Its pieces, the end token among them.
         ids: Their ids.
-        length: Places L in the row.
+        length: Positions L in the row.
     """
     figure, axes = style.blank(WIDTH, 2.3, (-0.5, length + 0.5), (-13, 100))
     axes.text(length / 2, 92, f"“{text}”", color=TEXT, fontsize=13, **CENTRED)
@@ -36,8 +36,8 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
         face = TEXT if i < len(pieces) and pieces[i] != "</s>" else TEXT + "18"
         place = plt.Rectangle((i + 0.08, 8), 0.84, 12, linewidth=0.6)
         axes.add_patch(place).set(facecolor=face, edgecolor=TEXT)
-    axes.text(0, -6, f"{length} places", va="center", color=NEUTRAL)
-    axes.text((len(pieces) + length) / 2, -6, "filled up with id 1", color=NEUTRAL, **CENTRED)
+    axes.text(0, -6, f"{length} positions", va="center", color=NEUTRAL)
+    axes.text((len(pieces) + length) / 2, -6, "padding, id 1", color=NEUTRAL, **CENTRED)
     axes.text(length, -6, "read here", ha="right", va="center", color=JOINT)
     last = plt.Rectangle((length - 1, 5.5), 1, 17, linewidth=2, facecolor="none", edgecolor=JOINT)
     axes.add_patch(last)
