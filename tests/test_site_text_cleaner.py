@@ -94,7 +94,9 @@ def test_three_cleanings(page, path, text):
 
 
 def test_the_readout_counts(page):
-    assert "5 pieces in 16 positions; 11 padded with id 1" in show(page, "a photo of a cat")["readout"]
+    assert (
+        "5 pieces in 16 positions; 11 padded with id 1" in show(page, "a photo of a cat")["readout"]
+    )
     assert "59 padded" in show(page, "a photo of a cat", places=64)["readout"]
     assert "the last 75 are cut off" in show(page, "a red circle " * 30)["readout"]
 

@@ -5,10 +5,20 @@ from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, WIDTH, styled
+from siglip_lab.figures.style import (
+    CENTRED,
+    IMAGE,
+    INK,
+    JOINT,
+    MISTAKE,
+    NEUTRAL,
+    TEXT,
+    WIDTH,
+    styled,
+)
 from siglip_lab.figures.svg import LIGHT, Drawing
 
-__all__ = ["siglip_walk", "walk_map", "patch_grid", "mixed_tokens"]
+__all__ = ["siglip_walk", "walk_map", "odds_before_and_after", "patch_grid", "mixed_tokens"]
 
 
 def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -72,6 +82,30 @@ def _station(axes, centre, width, colour, label, shape, chapter="") -> None:
     style.box(axes, centre, width, 10.4, colour, bright=True, **link)
     axes.text(x, y + 2.3, label, color="white", **CENTRED, **link)
     axes.text(x, y - 2.5, str(shape), color="white", family="monospace", **CENTRED, **link)
+
+
+@styled
+def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Figure:
+    """Draw how far a photo moves the odds of each caption, on a logarithmic axis.
+
+    Args:
+        prior: Odds before looking, the same for all.
+        posteriors: Caption to odds after looking.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(posteriors) + 1.2))
+    for y, odds in enumerate(posteriors.values()):
+        axes.plot([prior, odds], [y, y], color=JOINT, linewidth=1.5)
+        axes.plot([prior], [y], "|", color=NEUTRAL, markersize=14)
+        axes.plot([odds], [y], "o", color=JOINT)
+        look = {"textcoords": "offset points", "ha": "right", "color": JOINT}
+        axes.annotate(f"× {odds / prior:,.0f}", (odds, y), (4, 8), **look)
+    axes.axvline(1, color=NEUTRAL, linewidth=0.6, linestyle="--")
+    axes.set(xscale="log", xlim=(prior / 4, 20), ylim=(len(posteriors) - 0.5, -0.6))
+    axes.set_yticks(range(len(posteriors)), list(posteriors))
+    axes.tick_params(axis="y", length=0, colors=INK)
+    axes.minorticks_off()
+    axes.set_xticks([prior, 0.01, 1], ["prior", "1 to 100", "even odds"])
+    return figure
 
 
 @styled
