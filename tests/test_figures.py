@@ -92,10 +92,13 @@ PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500
 EXAMPLES = [  # one call at least of every function that draws
     (ch01.siglip_walk, SO400M, PHOTO, ["a cat", "a dog", "a boat"]),
     (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
+    (ch01.odds_before_and_after, 1e-4, {"one": 0.5, "two": 1e-4}),
     (ch01.patch_grid, SQUARE, 14),
+    (ch01.mixed_tokens, torch.tensor([[1.0, 0], [1, 0], [0, 1]]), random(3, 2), [*"abc"]),
     (ch02.channel_histograms, {name: random(3, 8, 8) for name in "ab"}, ["x", "y"], [(0, 1)] * 2),
     (ch02.triangle_filter, [0, 0, 0, 80, 160, 240, 240, 240], 3, 2),
     (ch03.token_row, "a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], 16),
+    (ch03.cuts, [["a", "b"], ["ab"]], {"a": -1.0, "b": -2.0, "ab": -2.5}),
     (ch03.cosine_map, random(16, 8), "place"),
     (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
@@ -242,7 +245,7 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch03.token_row("a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], length=16),
-            {"“a cat”", "▁cat", "232", "16 places"},
+            {"“a cat”", "▁cat", "232", "16 positions"},
         ),
         (lambda: ch03.accuracy_columns([9, 16], [0.2, 0.96], 16, "places"), {"20", "96"}),
         (

@@ -54,7 +54,7 @@ def page(browser, url):
 
 
 def show(page, text, cleaning=0, places=16):
-    page.locator("siglip-text-cleaner .tc-places label", has_text=f"{places} places").click()
+    page.locator("siglip-text-cleaner .tc-places label", has_text=f"{places} positions").click()
     page.locator(f"siglip-text-cleaner input[name$='-cleaning'][value='{cleaning}']").check()
     page.locator("siglip-text-cleaner .tc-field input").evaluate(
         "(e, t) => { e.value = t; e.dispatchEvent(new Event('input', {bubbles: true})); }", text
@@ -94,8 +94,10 @@ def test_three_cleanings(page, path, text):
 
 
 def test_the_readout_counts(page):
-    assert "5 pieces in 16 places; 11 filled with id 1" in show(page, "a photo of a cat")["readout"]
-    assert "59 filled" in show(page, "a photo of a cat", places=64)["readout"]
+    assert (
+        "5 pieces in 16 positions; 11 padded with id 1" in show(page, "a photo of a cat")["readout"]
+    )
+    assert "59 padded" in show(page, "a photo of a cat", places=64)["readout"]
     assert "the last 75 are cut off" in show(page, "a red circle " * 30)["readout"]
 
 

@@ -1,13 +1,24 @@
 """The figures of the chapter "Start here"."""
 
 from matplotlib import pyplot as plt
+from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, TEXT, styled
+from siglip_lab.figures.style import (
+    CENTRED,
+    IMAGE,
+    INK,
+    JOINT,
+    MISTAKE,
+    NEUTRAL,
+    TEXT,
+    WIDTH,
+    styled,
+)
 from siglip_lab.figures.svg import LIGHT, Drawing
 
-__all__ = ["siglip_walk", "walk_map", "patch_grid"]
+__all__ = ["siglip_walk", "walk_map", "odds_before_and_after", "patch_grid", "mixed_tokens"]
 
 
 def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -74,6 +85,30 @@ def _station(axes, centre, width, colour, label, shape, chapter="") -> None:
 
 
 @styled
+def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Figure:
+    """Draw how far a photo moves the odds of each caption, on a logarithmic axis.
+
+    Args:
+        prior: Odds before looking, the same for all.
+        posteriors: Caption to odds after looking.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(posteriors) + 1.2))
+    for y, odds in enumerate(posteriors.values()):
+        axes.plot([prior, odds], [y, y], color=JOINT, linewidth=1.5)
+        axes.plot([prior], [y], "|", color=NEUTRAL, markersize=14)
+        axes.plot([odds], [y], "o", color=JOINT)
+        look = {"textcoords": "offset points", "ha": "right", "color": JOINT}
+        axes.annotate(f"× {odds / prior:,.0f}", (odds, y), (4, 8), **look)
+    axes.axvline(1, color=NEUTRAL, linewidth=0.6, linestyle="--")
+    axes.set(xscale="log", xlim=(prior / 4, 20), ylim=(len(posteriors) - 0.5, -0.6))
+    axes.set_yticks(range(len(posteriors)), list(posteriors))
+    axes.tick_params(axis="y", length=0, colors=INK)
+    axes.minorticks_off()
+    axes.set_xticks([prior, 0.01, 1], ["prior", "1 to 100", "even odds"])
+    return figure
+
+
+@styled
 def patch_grid(picture, patch_size: int) -> plt.Figure:
     """Draw the grid of patches on a square PIL image; the margin that no patch covers is red."""
     width, height = picture.size
@@ -91,4 +126,27 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
     axes.set(xlabel="pixels", ylabel="pixels")
     axes.set_title(f"left over: {width - right}", loc="right", color=MISTAKE)
     axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
+    """Draw tokens of two numbers, `[n, 2]`, as arrows, before and after attention mixes them.
+
+    Tokens that are equal share an arrow; `names` says whose it is.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.5))
+    for axes, tokens, title in zip(panels, (before, after), ("before", "after"), strict=True):
+        shared: dict[tuple, list[str]] = {}
+        for name, token in zip(names, tokens.tolist(), strict=True):
+            shared.setdefault(tuple(round(x, 6) for x in token), []).append(name)
+        for tip, owners in shared.items():
+            look = {"arrowstyle": "-|>", "color": IMAGE, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", tip, (0, 0), arrowprops=look)
+            axes.annotate(
+                " and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE
+            )
+        axes.set(title=title, xlim=(-0.05, 1.9), ylim=(-0.05, 1.25), aspect="equal")
+        axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number")
+    panels[0].set_ylabel("second number")
     return figure

@@ -8,8 +8,8 @@ import { Touchable, buttons, count, define, escapeHTML, percent, radios } from "
 
 const CLEANINGS = [
   ["transformers, siglip_lab", canonicalize],
-  ["big_vision's evaluator", (text) => canonicalize(text.replaceAll("_", " "))],
-  ["big_vision's demo", (text) => text.toLowerCase()],
+  ["big_vision, class names", (text) => canonicalize(text.replaceAll("_", " "))],
+  ["big_vision, captions", (text) => text.toLowerCase()],
 ];
 const EXAMPLES = ["This is a photo of 2 red circles.", "hot_dog", "the evening hearth", "ÜBER cafés ½",
   "three blue stars"];
@@ -41,11 +41,11 @@ class TextCleaner extends Touchable {
       <p class="tc-title">Pieces and ids</p>
       <ol class="tc-pieces"></ol>
       <fieldset class="tc-places"><legend>The row of ids</legend>
-        ${radios(`${this.key}-places`, PLACES.map((n) => `${n} places`))}</fieldset>
+        ${radios(`${this.key}-places`, PLACES.map((n) => `${n} positions`))}</fieldset>
       <p class="tc-readout" aria-live="polite"></p>
       <div class="tc-row" role="img"></div>
       <p class="tc-help">Orange: a piece. Red: unknown, id 2. Pale: the end token, id 1. Green frame:
-        the place that is read.</p>
+        the position that is read.</p>
       <p class="tc-title">Does your caption fit these drawings? The small model answers</p>
       <ul class="tc-scores">
         ${DRAWINGS.map(([name]) => `<li><canvas width="192" height="192" role="img"
@@ -103,8 +103,8 @@ class TextCleaner extends Touchable {
     this.say(
       ".tc-readout",
       words <= places - 1
-        ? `${count(words, "piece")} in ${places} places; ${places - words} filled with id 1. The model reads the last one.`
-        : `${words} pieces: the last ${words - (places - 1)} are cut off, and an end token takes the last place.`,
+        ? `${count(words, "piece")} in ${places} positions; ${places - words} padded with id 1. The model reads the last one.`
+        : `${words} pieces: the last ${words - (places - 1)} are cut off, and an end token takes the last position.`,
     );
   }
 
