@@ -106,7 +106,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch04.cosine_maps, {"one": random(36, 8)}, 6),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
     (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
-    (ch07.cosine_histogram, random(9) / 2, random(9, 9) - 1, 0.09, 0.25),
+    (ch07.cosine_groups, {"a": (random(9) / 3, random(9, 9) - 0.7, 0.09), "b": (BINS, BINS, 0.1)}),
     (ch07.two_answers, [PHOTO, SQUARE], PAIR, random(2, 2), random(2, 2)),
     (ch07.tower_outputs, SO400M.vision),
     (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
@@ -253,8 +253,8 @@ def words(drawing) -> list[str]:
             {"60%"},
         ),
         (
-            lambda: ch07.cosine_histogram(random(4), random(9), half=0.09, foreign=0.25),
-            {"one half\nat 0.090", "0.25, made for\nanother model"},
+            lambda: ch07.cosine_groups({"large": (random(4) / 3, random(9) / 3, 0.107)}),
+            {"large", "½ at 0.107", "matching pairs", "unrelated pairs"},
         ),
         (
             lambda: ch07.two_answers([PHOTO], PAIR, BINS[1:2, 1:], BINS[1:2, 1:] / 5),
@@ -262,7 +262,14 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch07.tower_outputs(SO400M.vision),
-            {"layer 27", "hidden_states[-2]", "[B, 729, 1152]", "pooler_output", "[B, 1152]"},
+            {
+                "layers 0 … 24",
+                "layer 26",
+                "hidden_states[-2]",
+                "[B, 729, 1152]",
+                "pooler_output",
+                "[B, 1152]",
+            },
         ),
         (
             lambda: ch08.pair_gradients(

@@ -86,7 +86,7 @@ def test_words_are_chosen(page):
 
 def test_what_was_solved_is_there_on_the_next_visit(page):
     assert count(page) == "0 of 4 solved"
-    give(page, 1, "1", "0,000")
+    give(page, 1, "1", "−0,350")
     give(page, 2, "7")
     box(page, 3).locator("label", has_text="+3 to all").click()
     box(page, 3).get_by_role("button", name="Check").click()
@@ -95,7 +95,7 @@ def test_what_was_solved_is_there_on_the_next_visit(page):
     page.wait_for_selector(READY)
     assert count(page) == "2 of 4 solved"
     assert says(page, 1) == f"✓ Right. {EXERCISES['08.1']['right']}"
-    assert box(page, 1).locator("input").input_value() == "0,000"
+    assert box(page, 1).locator("input").input_value() == "−0,350"
     assert box(page, 3).locator("input:checked").count() == 1 and "Right" in says(page, 3)
     assert says(page, 2) == "A number, give or take 0.01."
     give(page, 1, "1")  # which takes nothing away

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from siglip_lab.configs import VisionConfig
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["unit_vectors", "cosine_histogram", "two_answers", "tower_outputs"]
+__all__ = ["unit_vectors", "cosine_groups", "two_answers", "tower_outputs"]
 
 
 @styled
@@ -57,31 +57,32 @@ def _vector(axes, vector, name, colour) -> None:
 
 
 @styled
-def cosine_histogram(true: Tensor, false: Tensor, half: float, foreign=None) -> plt.Figure:
-    """Draw how often each cosine occurs, for pairs that belong together and for the others.
+def cosine_groups(groups: dict[str, tuple]) -> plt.Figure:
+    """Draw the cosines of matching and of unrelated pairs, one model above the other.
 
     Args:
-        true: Cosines of pairs that belong together, any shape.
-        false: Cosines of the other pairs, any shape.
-        half: The cosine at which the probability is one half, -b/t.
-        foreign: A threshold that was made for another model, or None.
+        groups: Name of a model to the cosines of matching pairs, those of unrelated pairs, and the
+            cosine at which its probability is one half, -b/t.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
-    bins = np.linspace(-1, 0.5, 61)
-    for cosines, colour, name in [(false, NEUTRAL, "other"), (true, JOINT, "own")]:
-        values = cosines.flatten().numpy()
-        shares = np.full(len(values), 1 / len(values))
-        axes.hist(values, bins, weights=shares, color=colour, alpha=0.6, label=f"{name} caption")
-    top = axes.get_ylim()[1]
-    axes.axvline(half, color=JOINT, linewidth=1.2)
-    axes.text(half - 0.02, top, f"one half\nat {half:.3f}", color=JOINT, ha="right", va="top")
-    if foreign is not None:
-        axes.axvline(foreign, color=MISTAKE, linewidth=1.2, linestyle="--")
-        words = f"{foreign:.2f}, made for\nanother model"
-        axes.text(foreign + 0.02, top, words, color=MISTAKE, va="top")
-    axes.set(xlabel="cosine", ylabel="share of pairs", xlim=(-1, 0.65))
-    axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
-    axes.legend(loc="center left", bbox_to_anchor=(0, 0.5))
+    look = {"figsize": (WIDTH, 1.45 * len(groups) + 0.6), "sharex": True, "squeeze": False}
+    figure, panels = plt.subplots(len(groups), 1, **look)
+    bins = np.arange(-0.8, 0.42, 0.02)
+    for axes, (name, (matching, unrelated, half)) in zip(panels.flat, groups.items(), strict=True):
+        for cosines, colour, kind in (
+            (unrelated, NEUTRAL, "unrelated"), (matching, JOINT, "matching")
+        ):  # fmt: skip
+            values = np.asarray(cosines, dtype=float).flatten()
+            counts, _ = np.histogram(values, bins)
+            heights = counts / counts.max()  # each kind as high as the other
+            axes.stairs(heights, bins, fill=True, color=colour, alpha=0.6, label=f"{kind} pairs")
+        axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle=":")
+        axes.axvline(half, color=JOINT, linewidth=1.2)
+        axes.text(half + 0.01, 1.04, f"½ at {half:.3f}", color=JOINT, va="bottom")
+        axes.text(-0.79, 1.04, name, color=style.INK, va="bottom")
+        axes.set(xlim=(-0.8, 0.4), ylim=(0, 1.3), yticks=[])
+        axes.spines["left"].set_visible(False)
+    panels[-1, 0].set_xlabel("cosine")
+    panels[0, 0].legend(**style.ABOVE, ncols=2)
     return figure
 
 
@@ -115,9 +116,9 @@ def tower_outputs(config: VisionConfig) -> plt.Figure:
     tokens, vector = f"[B, {config.num_patches}, {config.width}]", f"[B, {config.width}]"
     rows = [
         ("embeddings", "hidden_states[0]", tokens),
-        (f"layers 1 … {n - 2}", "…", ""),
-        (f"layer {n - 1}", "hidden_states[-2]", tokens),
-        (f"layer {n}", "hidden_states[-1]", tokens),
+        (f"layers 0 … {n - 3}", "…", ""),
+        (f"layer {n - 2}", "hidden_states[-2]", tokens),
+        (f"layer {n - 1}", "hidden_states[-1]", tokens),
         ("post_layernorm", "last_hidden_state", tokens),
         ("head", "pooler_output", vector),
     ]

@@ -44,7 +44,8 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
     for axes, values in zip(panels, gradients.values(), strict=True):
         axes.imshow(values.numpy(), cmap=colours, vmin=-1.4, vmax=1.4)  # pale under words
         for (i, j), value in np.ndenumerate(values.numpy()):
-            axes.text(j, i, style.minus(f"{value:+.2f}"), **CENTRED)
+            words = style.minus(f"{value:+.2f}") if abs(value) >= 0.005 else "0.00"
+            axes.text(j, i, words, **CENTRED)
         axes.spines[:].set(visible=True, color=FRAME)
     return figure
 
