@@ -35,6 +35,7 @@ from siglip_lab.figures import (
     ch14,
     ch15,
     ch16,
+    ch18,
     style,
     svg,
 )
@@ -45,7 +46,7 @@ from siglip_lab.published import get_config
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch11, ch12, ch13, ch14, ch15, ch16,
-           style]  # fmt: skip
+           ch18, style]  # fmt: skip
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -110,6 +111,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
     *[(ch15.apple_answers, panels) for panels in ("caption", "photo")],
+    (ch18.eight_answers,),
+    (ch18.two_measures, {"no mistake": (0.96, 0.92), "exp forgotten": (0.96, 0.04)}),
     (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
