@@ -1,7 +1,8 @@
 """How many of tiny's answers are right, by their cosine: the data of reliability-sliders.js.
 
 400 drawings that tiny has not seen, clean and with grain; for each the caption that is true and the
-19 that differ from it in one word: 8,000 questions, as the chapter "The real model" asks them.
+19 that differ from it in one word: 8,000 questions, as the chapter "Scores that you can
+trust" asks them.
 
 Run ``python -m benchmarks.reliability``; it writes ``siglip_lab/data/results/reliability.json``.
 """

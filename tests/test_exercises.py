@@ -143,7 +143,7 @@ def test_all_kinds_of_python_answers(capsys):
         assert exercise("02.1", answer=answer) is None
         assert capsys.readouterr().out.startswith("Right. "), answer
     for number, answer in (("04.1", torch.tensor(8)), ("05.4", 96), ("07.3", ["bias", "sigmoid",
-                           "scale"]), ("18.3", {9, 1}), ("15.1", "153,6 MB")):  # fmt: skip
+                           "scale"]), ("18.3", {9, 1}), ("17.1", "153,6 MB")):  # fmt: skip
         exercise(number, answer=answer)
         assert capsys.readouterr().out.startswith("Right. "), answer
     for answer in ("many", object(), [8, 9], {}, ""):
@@ -199,9 +199,9 @@ def test_a_function_is_tried():
     assert asked.reply(lambda v: rounds(v).numpy()).startswith("Right. ")
     for wrong in (cuts, lambda values: None, lambda values: values, lambda values: 3):
         assert asked.reply(wrong).startswith("Not yet. It gives "), wrong
-    two = Exercise("18.2")
-    assert two.reply(lambda n, k, p: (round(n**0.5) * k, round(n**0.5) * p)).startswith("Right. ")
-    assert two.reply(lambda n, k, p: [432]) == "Not yet. It gives [432] for 729, 16, 14."
+    two = Exercise("16.4")
+    assert two.reply(lambda p, n: 100 * p / (p + n * (100 - p))).startswith("Right. ")
+    assert two.reply(lambda p, n: [432]) == "Not yet. It gives [432] for 80, 10."
     assert "cannot be read here: expected a whole number." in Exercise("05.2").reply(rounds)
 
 

@@ -4,6 +4,7 @@ import base64
 import importlib
 import inspect
 import io
+import json
 import re
 import sys
 import xml.etree.ElementTree as xml
@@ -34,6 +35,8 @@ from siglip_lab.figures import (
     ch13,
     ch14,
     ch15,
+    ch16,
+    ch18,
     style,
     svg,
 )
@@ -58,6 +61,8 @@ MODULES = [
     ch13,
     ch14,
     ch15,
+    ch16,
+    ch18,
     style,
 ]
 DRAW = torch.Generator().manual_seed(0)
@@ -131,7 +136,10 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.made_of_text, SQUARE, random(8), {"a cat": random(8), "a dog": random(8)}),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
-    (ch15.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
+    *[(ch15.apple_answers, panels) for panels in ("caption", "photo")],
+    (ch18.eight_answers,),
+    (ch18.two_measures, {"no mistake": (0.96, 0.92), "exp forgotten": (0.96, 0.04)}),
+    (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
@@ -198,9 +206,22 @@ def test_a_walk_through_a_resnet_is_refused():
         ch13.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
 
 
+def test_the_apples_are_the_published_ones(root):
+    rows = json.loads((root / "tests/published.json").read_text("utf-8"))["rows"]
+    found = {row["id"][7:]: row["value"] for row in rows if row["id"].startswith("apples_")}
+    assert list(found) == list(ch15.APPLES)
+    for name, (first, second) in found.items():
+        np.testing.assert_allclose(ch15.APPLES[name], first + second, atol=5e-5)
+
+
+def test_apples_have_panels_for_captions_or_for_photos():
+    with pytest.raises(ValueError, match='"caption" or "photo"'):
+        ch15.apple_answers("model")
+
+
 def test_reliability_needs_no_float64_on_the_device():
     with NoFloat64():
-        ch15.reliability_diagrams({"one": BINS.clone().requires_grad_()})
+        ch16.reliability_diagrams({"one": BINS.clone().requires_grad_()})
 
 
 # ------------------------------------------------------------------- what is shown is what is given
@@ -488,7 +509,7 @@ def test_what_was_not_measured_is_left_out():
 
 
 def test_reliability_puts_each_bin_at_its_score_and_share():
-    drawing = ch15.reliability_diagrams({"one": BINS})
+    drawing = ch16.reliability_diagrams({"one": BINS})
     paths = elements(drawing, "path")
     dots = [p for p in paths if "--joint" in p.get("fill", "") and "C" in p.get("d")]
     centres = np.array([(corners(p).min(0) + corners(p).max(0)) / 2 for p in dots])

@@ -330,7 +330,8 @@ PALE = """() => {
 }"""
 
 PAGES = ["index.html", "notebooks/08_losses.html", "notebooks/15_real_model.html",
-         "notebooks/18_mistakes.html", "book/api/model.html", "book/notation.html"]  # fmt: skip
+         "notebooks/16_scores.html", "notebooks/18_mistakes.html", "book/api/model.html",
+         "book/notation.html"]  # fmt: skip
 
 
 @site_test

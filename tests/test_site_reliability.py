@@ -1,4 +1,4 @@
-"""The figure to touch of the chapter "The real model": reliability for any scale and bias."""
+"""The figure to touch of "Scores that you can trust": reliability for any scale and bias."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from benchmarks import reliability
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/15_real_model.html"
+PAGE = "notebooks/16_scores.html"
 READY = "siglip-reliability-sliders .rd-dots circle"
 
 

@@ -1,36 +1,93 @@
-"""The figure of the chapter "The real model"."""
+"""What the chapters "The real model" and "Scores that you can trust" show of published weights."""
 
-import numpy as np
+import os
+from pathlib import Path
+
 from matplotlib import pyplot as plt
-from torch import Tensor
 
-from siglip_lab.figures.style import JOINT, NEUTRAL, PERCENT, WIDTH, styled
+import siglip_lab as sl
+from siglip_lab.figures.style import INK, JOINT, NEUTRAL, PERCENT, WIDTH, sigmoid, styled
 
-__all__ = ["reliability_diagrams"]
+__all__ = ["APPLES", "apple_answers", "compare", "short"]
+
+# Logits of two photos, an apple with a note that says "iPod" and the same without the note, with
+# the captions "an apple" and "a picture of an apple": all for the first photo, then the second.
+# Source: transformers, models/siglip/convert_siglip_to_hf.py.
+APPLES = {
+    "base-patch16-224": [-2.9621, -2.1672, -0.2713, 0.2910],
+    "base-patch16-256": [-3.1146, -1.9894, -0.7312, 0.6387],
+    "base-patch16-384": [-2.8098, -2.1891, -0.4242, 0.4102],
+    "base-patch16-512": [-2.7899, -2.2668, -0.4295, -0.0735],
+    "large-patch16-256": [-1.5827, -0.5801, -0.9153, 0.1363],
+    "large-patch16-384": [-2.1523, -0.2899, -0.2959, 0.7884],
+    "so400m-patch14-384": [-1.2441, -0.6649, -0.7060, 0.7374],
+    "base-patch16-256-multilingual": [-0.9064, 0.1073, -0.0299, 0.5304],
+    "so400m-patch14-224": [-1.0865, 1.1704, -0.7178, 1.4355],
+    "so400m-patch16-256-i18n": [-1.9433, -0.0543, 0.6222, 2.2883],
+}
+PHOTOS = "apple with a note", "apple alone"
+CAPTIONS = "“an apple”", "“a picture of an apple”"
 
 
 @styled
-def reliability_diagrams(panels: dict[str, Tensor]) -> plt.Figure:
-    """Draw how often what gets a score is true; on the diagonal, scores mean what they say.
+def apple_answers(panels: str) -> plt.Figure:
+    """Draw ten models' published probabilities for two photos and two captions.
 
     Args:
-        panels: Title to `[bins, 3]`: how many answers are in the bin, their mean score, and the
-            share of them that is true. A dot's area is the root of the first, at most of 1000.
+        panels: What has a panel of its own, "caption" or "photo"; the other is the two ends of
+            each line, the first hollow.
+
+    Raises:
+        ValueError: If it is neither.
     """
-    rows = -(-len(panels) // 2)
-    look = {"figsize": (WIDTH, 2.7 * rows + 0.1), "sharex": True, "sharey": True}
-    figure, grid = plt.subplots(rows, 2, layout="constrained", squeeze=False, **look)
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
-    for axes, (title, bins) in zip(grid.flat, panels.items(), strict=False):
-        counts, scores, true = bins.numpy(force=True).astype(float).T
-        axes.plot([0, 1], [0, 1], color=NEUTRAL, linewidth=1)
-        axes.vlines(scores, scores, true, color=JOINT, linewidth=1, alpha=0.5)
-        axes.scatter(scores, true, 5 * np.sqrt(np.minimum(counts, 1000)), color=JOINT, zorder=3)
-        axes.set(title=title, aspect="equal", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+    if panels not in ("caption", "photo"):
+        raise ValueError(f'panels is {panels!r}; expected "caption" or "photo"')
+    titles, ends = (CAPTIONS, PHOTOS) if panels == "caption" else (PHOTOS, CAPTIONS)
+    figure, both = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True, layout="constrained")
+    for i, (axes, title) in enumerate(zip(both, titles, strict=True)):
+        places = [i, i + 2] if panels == "caption" else [2 * i, 2 * i + 1]
+        first, second = ([sigmoid(each[j]) for each in APPLES.values()] for j in places)
+        rows = range(len(APPLES))
+        axes.hlines(rows, first, second, color=NEUTRAL, linewidth=1)
+        for x, face, words in ((first, "white", ends[0]), (second, JOINT, ends[1])):
+            axes.scatter(x, rows, 30, facecolor=face, edgecolor=JOINT, label=words, zorder=3)
+        axes.set(xlim=(0, 1), title=title)
         axes.set_xticks(*PERCENT)
-        axes.set_yticks(*PERCENT)
-    figure.supxlabel("score")
-    figure.supylabel("share that is true")
-    figure.get_layout_engine().set(wspace=0.08)
+        axes.tick_params(axis="y", length=0, colors=INK)
+    both[0].set_yticks(rows, [short(name) for name in APPLES])
+    both[0].invert_yaxis()
+    figure.supxlabel("published probability")
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.get_layout_engine().set(wspace=0.1)
     return figure
+
+
+def short(name: str) -> str:
+    """A model's name, short enough to stand beside a figure.
+
+    Example:
+        >>> short("base-patch16-256-multilingual")
+        'base/16-256 multi.'
+    """
+    return name.replace("-patch", "/").replace("-multilingual", " multi.").replace("-i18n", " i18n")
+
+
+def compare(model: str, texts: list[str], published: list[float]) -> None:
+    """Print published probabilities of the two cats, and below them those of your weights.
+
+    The second line is there where the environment names weights, SIGLIP_CHECKPOINT, of this model,
+    and the folder SIGLIP_IMAGES with 000000039769.jpg.
+
+    Args:
+        model: The model that the published numbers belong to.
+        texts: Whole sentences.
+        published: A probability for each.
+    """
+    print("published   ", *(f"{p:8.3%}" for p in published))
+    weights = os.environ.get("SIGLIP_CHECKPOINT")
+    photo = Path(os.environ.get("SIGLIP_IMAGES", "."), "000000039769.jpg")
+    if weights and photo.exists():
+        yours = sl.SigLIP.from_pretrained(weights, device=sl.default_device())
+        if yours.config == sl.get_config(model):
+            p = sl.zero_shot(yours, sl.Processor.from_pretrained(weights), photo, texts, "{}")
+            print("your weights", *(f"{p:8.3%}" for p in p[0].tolist()))
