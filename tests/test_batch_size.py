@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 import torch
@@ -26,9 +27,9 @@ def measured(tmp_path_factory):
 @pytest.mark.slow
 def test_each_loss_and_size_is_chosen_for_then_measured(measured):
     result = json.loads(measured.read_text())
-    assert len(result["runs"]) == 2 * 2 * (2 + 2)
+    assert len(result["runs"]) == 2 * 3 * (2 + 2)
     assert [(r["n"], r["loss"]) for r in result["rows"]] == [
-        (n, loss) for n in (16, 256) for loss in ("softmax", "sigmoid")
+        (n, loss) for n in (16, 256) for loss in ("softmax", "sigmoid", "sigmoid, b = -10")
     ]
     for row in result["rows"]:
         runs = [r for r in result["runs"] if (r["n"], r["loss"]) == (row["n"], row["loss"])]
@@ -70,9 +71,9 @@ def test_a_stopped_grid_goes_on_where_it_was(measured, tmp_path, monkeypatch):
     assert len(json.loads(path.read_text())["runs"]) == 2
     monkeypatch.setattr(batch_size, "measure", lambda *run: calls.append(run[:4]) or real(*run))
     batch_size.main(few)
-    assert len(calls) == len(set(calls)) == 2 * (1 + 2)
+    assert len(calls) == len(set(calls)) == 3 * (1 + 2)
     result, other = (json.loads(p.read_text()) for p in (path, measured))
-    assert len(result["runs"]) == 6 and len(result["rows"]) == 2
+    assert len(result["runs"]) == 9 and len(result["rows"]) == 3
     for run in result["runs"]:  # and a run gives the same, whatever ran before it
         asked = [run[key] for key in ("loss", "n", "learning_rate", "seed")]
         same = [
@@ -82,6 +83,45 @@ def test_a_stopped_grid_goes_on_where_it_was(measured, tmp_path, monkeypatch):
         ]
         assert same in ([], [run])
     assert any(run in other["runs"] for run in result["runs"])
+
+
+def test_each_loss_starts_as_it_says():
+    (images, ids), n = next(batch_size.batches(1, 1024, 64)), 64
+    for loss in batch_size.LOSSES:
+        model = batch_size.start(loss, 1, images, ids)
+        t, b = model.logit_scale.exp().item(), model.logit_bias.item()
+        assert t == pytest.approx(1 / 0.07 if loss == "softmax" else 10, rel=1e-5)
+        if loss == "sigmoid":  # the mean logit is that of one true pair in n
+            with torch.no_grad():
+                cosines = model.encode_image(images) @ model.encode_text(ids).T
+            assert t * cosines.mean().item() + b == pytest.approx(-math.log(n - 1), 1e-4)
+        elif loss == batch_size.FIXED:
+            assert b == -10
+    same = [dict(batch_size.start(loss, 1, images, ids).named_parameters())
+            for loss in batch_size.LOSSES]  # fmt: skip
+    for name, weight in same[0].items():
+        if not name.startswith("logit"):
+            assert all(torch.equal(weight, other[name]) for other in same[1:])
+
+
+def test_runs_stored_before_an_arm_was_added_stay_valid(measured, tmp_path, monkeypatch):
+    result = json.loads(measured.read_text())
+    result["runs"] = [r for r in result["runs"] if r["loss"] != batch_size.FIXED]
+    path = tmp_path / "batch_size.json"
+    path.write_text(json.dumps(result))
+    asked = []
+
+    keys = ("loss", "n", "learning_rate", "seed")
+    known = {tuple(r[k] for k in keys): r for r in json.loads(measured.read_text())["runs"]}
+
+    def stored(*run):
+        asked.append(run[0])
+        return known[run[:4]]
+
+    monkeypatch.setattr(batch_size, "measure", stored)
+    batch_size.main([*SMALL, "--output", str(path)])
+    assert set(asked) == {batch_size.FIXED} and len(asked) == 2 * (2 + 2)
+    assert json.loads(path.read_text())["rows"] == json.loads(measured.read_text())["rows"]
 
 
 def test_other_settings_do_not_go_into_the_same_file(measured):

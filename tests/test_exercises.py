@@ -178,7 +178,7 @@ def test_a_function_is_asked_for_and_the_page_asks_its_first_case(number):
         said = Exercise(number).reply(lambda *given: cases[0][1])
         assert re.match(r"Not yet\. It gives .+ for .+\.", said)
     table = {repr(given): expected for given, expected in cases}
-    if number != "02.3":
+    if not any(isinstance(argument, list) for given, _ in cases for argument in given):
         right = Exercise(number).reply(lambda *given: table[repr(list(given))])
         assert right == f"Right. {EXERCISES[number]['right']}"
 

@@ -28,6 +28,7 @@ from siglip_lab.figures import (
     ch07,
     ch08,
     ch09,
+    ch10,
     ch11,
     ch12,
     ch13,
@@ -42,7 +43,23 @@ from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
-MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch11, ch12, ch13, ch14, ch15, style]
+MODULES = [
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+    ch12,
+    ch13,
+    ch14,
+    ch15,
+    style,
+]
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -69,6 +86,7 @@ ROWS = [
     {"n": 1024, "extra_gb": {"siglip_lab": 0.01, "other": 0.1}},
     {"n": 2048, "extra_gb": {"siglip_lab": 0.02, "other": None}},
 ]
+WAYS = {"right": (1.5, 0.0, 0.0), "no text": (1.5, 0.25, 0.84), "all_wrong": (6.0, 3.0, 3.0)}
 PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500.0, style.IMAGE)}
 
 EXAMPLES = [  # one call at least of every function that draws
@@ -93,9 +111,10 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch08.first_losses, [128, 16_384], [-10, 0]),
     (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
     (ch09.loss_to_scale, 32_768, 1152, 2048),
-    (ch09.ring_steps, 4),
     (ch09.memory_curves, ROWS),
-    (ch09.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
+    (ch10.gradient_errors, WAYS),
+    (ch10.step_cost, 661, 159, {"n = 32,768": 0.23, "n = 1,048,576": 7.2}),
+    (ch10.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
     (ch11.parameter_areas, {"base": count_parameters(BASE)}),
     (ch11.parameter_areas, {n: count_clip(clip.get_config("ViT-B/16")) for n in "ab"}),
     (ch12.layer_costs, LAYERS),
@@ -104,6 +123,9 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch12.training_memory, MEMORY),
     (ch12.star_sweep, {"width": SWEEP, "depth": SWEEP}),
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
+    (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
+    (ch13.made_of_text, SQUARE, random(8), {"a cat": random(8), "a dog": random(8)}),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
     (ch15.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
@@ -196,6 +218,23 @@ def words(drawing) -> list[str]:
         (
             lambda: ch13.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
             {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
+        ),
+        (
+            lambda: ch13.two_ways_to_pool(clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
+            {
+                "196 patches and a class token",
+                "197 tokens of 768",
+                "matrix: [1, 512]",
+                "a map of 9 × 9, and its mean",
+                "1 vector of 2560",
+                "matrix: [1, 640]",
+            },
+        ),
+        (
+            lambda: ch13.made_of_text(
+                SQUARE, torch.tensor([0.6, 0.8]), dict(zip(PAIR, torch.eye(2), strict=True))
+            ),
+            {"cat", "dog", "+0.60", "+0.80"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),
@@ -390,12 +429,27 @@ def test_areas_are_parameters_and_flops():
     assert mlp / attention == pytest.approx(parts[0] / parts[1], rel=0.01)
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_the_ring_scores_every_block_once(world):
-    found = boxes(ch09.ring_steps(world), "--joint")
-    lefts, tops = (sorted({round(low[i]) for low, _ in found}) for i in range(2))
-    cells = [(tops.index(round(y)), lefts.index(round(x)) % world) for (x, y), _ in found]
-    assert sorted(cells) == [(i, j) for i in range(world) for j in range(world)]
+def test_areas_of_a_step_are_operations():
+    drawing = ch10.step_cost(661, 159, {"a": 0.5, "b": 8.0})
+    image, text = (max(areas(drawing, name)) for name in ("--image", "--text"))
+    losses = sorted(areas(drawing, "--joint"))
+    assert image / text == pytest.approx(661 / 159, rel=0.01)
+    assert image / losses[1] == pytest.approx(661 / 8, rel=0.02)
+    assert losses[1] / losses[0] == pytest.approx(16, rel=0.03)
+
+
+def test_bars_of_gradients_are_as_long_as_their_errors():
+    drawing = ch10.gradient_errors(WAYS)
+    for colour, errors in (("--image", [0.25, 3.0]), ("--text", [0.84, 3.0])):
+        found = sorted(high[0] - low[0] for low, high in boxes(drawing, colour))
+        assert found[-2] / found[-1] == pytest.approx(errors[0] / errors[1], rel=0.02)
+
+
+def test_a_causal_mask_shows_what_each_token_sees():
+    drawing = ch13.causal_mask(["start", "a", "cat", "end", "0", "0"], end=3)
+    text, padding = len(boxes(drawing, "--text", "0.8")), len(boxes(drawing, "--neutral", "0.47"))
+    assert text == (1 + 2 + 3 + 4 + 4 + 4) + 6 * 4
+    assert padding == (1 + 2) + 6 * 2
 
 
 def test_bars_of_memory_end_at_the_total():
@@ -417,7 +471,7 @@ def marks(drawing, colour: str) -> int:
 
 
 def test_what_was_not_measured_is_left_out():
-    drawing = ch09.batch_size_curves({"a": SIZES, "b": SIZES})
+    drawing = ch10.batch_size_curves({"a": SIZES, "b": SIZES})
     assert (marks(drawing, "--joint"), marks(drawing, "--neutral")) == (3 + 3 + 1, 2 + 2 + 1)
     drawing = ch09.memory_curves(ROWS)  # each with its mark in the legend
     assert (marks(drawing, "--joint"), marks(drawing, "--neutral")) == (2 + 1, 1 + 1)

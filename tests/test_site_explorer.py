@@ -387,12 +387,53 @@ def test_the_tour_has_seven_steps_that_open_what_they_speak_of(page):
         page.get_by_role("button", name="Done" if step == 6 else "Next").click()
     assert len(set(titles)) == 7 and len(opened) >= 10
     assert page.locator(".ex-tour").is_hidden()
+    page.wait_for_function("document.querySelector('.ex-top').getBoundingClientRect().top > 0")
     page.get_by_role("button", name="Guided tour").click()
     page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Back").click()
     assert page.locator(".ex-tour-title").inner_text().startswith("1/7")
     page.keyboard.press("Escape")
     assert page.locator(".ex-tour").is_hidden()
+
+
+def test_each_step_of_the_tour_begins_with_the_first_scene(page, model):
+    before = sheet(page).tobytes()
+    page.get_by_role("button", name="Guided tour").click()
+    page.locator(".ex-top [data-act=clear]").click()
+    page.locator(".ex-caption input[type=text]").first.fill("a cat")
+    page.get_by_role("button", name="Next").click()
+    settle(page)
+    assert captions(page) == [*touch.Explorer().captions] and sheet(page).tobytes() == before
+
+
+def test_a_station_opens_where_the_reader_is(page):
+    ids = page.locator(".ex-walk [data-id]").evaluate_all("all => all.map(e => e.dataset.id)")
+    for name in ids:
+        page.evaluate("scrollTo(0, 760)")
+        for _ in range(2):  # opened and closed
+            page.locator(f'[data-id="{name}"] .ex-card').dispatch_event("click")
+            assert page.evaluate("scrollY") == 760, name
+
+
+def test_what_was_dragged_is_let_go_of_and_what_was_pressed_is_held(page):
+    drag(page, (0.6, 0.5), (0.3, 0.7))
+    assert page.evaluate(f"{EXPLORER}.drawing.taken") is None
+    press(page, 0.3, 0.7)
+    assert page.evaluate(f"{EXPLORER}.drawing.taken") == 0
+    page.locator(".ex-top [data-colour=blue]").click()
+    assert page.evaluate(f"{EXPLORER}.drawing.scene.items[0].fill") == [30, 70, 215]
+
+
+def test_it_says_where_its_answers_mean_little(page, model):
+    page.locator(".ex-caption input[type=text]").first.fill("2 red zebras")
+    settle(page)
+    assert "never learned the word “zebras”" in page.locator(".ex-status").inner_text()
+    page.locator(".ex-caption input[type=text]").first.fill("Two RED circles!")
+    settle(page)
+    assert "little" not in page.locator(".ex-status").inner_text()
+    page.locator(".ex-top [data-act=clear]").click()
+    settle(page)
+    assert "answers mean little" in page.locator(".ex-status").inner_text()
 
 
 def test_a_link_brings_the_scene_and_its_captions_back(browser, page, url):

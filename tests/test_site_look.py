@@ -213,8 +213,8 @@ def test_a_module_has_a_page_with_its_names(site):
 # ----------------------------------------------------------------------------- in a browser
 
 
-def opened(browser, url, name, **options):
-    context = browser.new_context(reduced_motion="reduce", **options)
+def opened(browser, url, name, reduced_motion="reduce", **options):
+    context = browser.new_context(reduced_motion=reduced_motion, **options)
     page = context.new_page()
     page.goto(f"{url}/{name}")
     return page
@@ -402,3 +402,19 @@ def test_palette_of_the_mark_is_that_of_the_site(root):
     colours = dict(re.findall(r"--(\w+): (#\w{6});", css.split("html[data-theme")[0]))
     drawn = re.findall(r"\.(\w+) \{ stroke: (#\w+)", mark.split("@media")[0])
     assert drawn == [(name, colours[name]) for name in ("image", "text", "joint")]
+
+
+@site_test
+@browser_test
+def test_nothing_moves_for_readers_who_want_no_motion(browser, url, names):
+    moving = """() => [...document.querySelectorAll("*")].filter((element) => {
+      const { transitionDuration, animationName } = getComputedStyle(element);
+      return parseFloat(transitionDuration) > 0 || animationName !== "none";
+    }).length"""
+    for name in ("index", names[2], names[8]):
+        page = opened(browser, url, f"{name}.html")
+        assert page.evaluate(moving) == 0
+        page.context.close()
+    page = opened(browser, url, "index.html", reduced_motion="no-preference")
+    assert page.evaluate(moving) > 0  # so the test would see it
+    page.context.close()

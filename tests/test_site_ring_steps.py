@@ -1,4 +1,4 @@
-"""The figure to touch of the chapter "The loss at scale", against texts that the library moves."""
+"""The figure to touch of the chapter "Many devices", against texts that the library moves."""
 
 import pytest
 import ranks
@@ -9,7 +9,7 @@ import siglip_lab as sl
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
-PAGE = "notebooks/09_loss_at_scale.html"
+PAGE = "notebooks/10_many_devices.html"
 READY = "siglip-ring-steps td.rs-now"
 
 

@@ -1,13 +1,11 @@
 """The figures of the chapter "The loss at scale"."""
 
-import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyArrowPatch
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["loss_to_scale", "ring_steps", "memory_curves", "batch_size_curves"]
+__all__ = ["loss_to_scale", "memory_curves"]
 
 
 @styled
@@ -38,53 +36,6 @@ def loss_to_scale(n: int, width: int, chunk: int) -> plt.Figure:
 
 
 @styled
-def ring_steps(world: int) -> plt.Figure:
-    """Draw texts on their way around a ring of `world` ranks, and each step's blocks of logits."""
-    figure, grid = plt.subplots(2, world, figsize=(WIDTH, 3.4))
-    for step, (top, bottom) in enumerate(grid.T):
-        _ring(top, world, step)
-        _blocks(bottom, world, step)
-    grid[1, 0].set_ylabel("images of rank", color=IMAGE)
-    figure.tight_layout(w_pad=0.6, h_pad=0.4)
-    return figure
-
-
-def _ring(axes, world, step) -> None:
-    """The ranks in a circle, each with the texts that have reached it."""
-    turns = np.pi / 4 - 2 * np.pi * np.arange(world + 1) / world
-    places = np.stack([-np.cos(turns), np.sin(turns)], axis=1)
-    way = {"arrowstyle": "-|>", "mutation_scale": 9, "color": TEXT, "linewidth": 1.4}
-    way |= {"shrinkA": 11, "shrinkB": 11}
-    for rank, (x, y) in enumerate(places[:-1]):
-        axes.add_patch(FancyArrowPatch((x, y), places[rank + 1], **way))
-        axes.add_patch(plt.Rectangle((x - 0.3, y - 0.3), 0.6, 0.6, facecolor=IMAGE))
-        axes.text(x, y, str(rank), color="white", **CENTRED)
-        outside = (1.62 * x, 1.62 * y)
-        axes.add_patch(plt.Circle(outside, 0.31, facecolor=TEXT))
-        axes.text(*outside, str((rank - step) % world), color="white", **CENTRED)
-    limits = (-1.5, 1.5)
-    axes.set(xlim=limits, ylim=limits, aspect="equal", title=f"step {step}")
-    axes.axis("off")
-
-
-def _blocks(axes, world, step) -> None:
-    """The blocks of the batch's logits: those of this step, and pale those of the steps before."""
-    for rank in range(world):
-        for before in range(step + 1):
-            corner = ((rank - before) % world - 0.45, rank - 0.45)
-            face = JOINT if before == step else JOINT + "40"
-            axes.add_patch(plt.Rectangle(corner, 0.9, 0.9, facecolor=face))
-    limits = (-0.5, world - 0.5)
-    axes.set(xlim=limits, ylim=limits[::-1], xticks=range(world), yticks=range(world))
-    axes.set_aspect("equal")
-    axes.set_xlabel("texts", color=TEXT)
-    axes.tick_params(length=0)
-    axes.tick_params(axis="x", colors=TEXT)
-    axes.tick_params(axis="y", colors=IMAGE)
-    axes.spines[:].set(visible=True, color=FRAME)
-
-
-@styled
 def memory_curves(rows: list[dict]) -> plt.Figure:
     """Draw measured memory of the losses against the batch size, on two logarithmic axes.
 
@@ -106,32 +57,4 @@ def memory_curves(rows: list[dict]) -> plt.Figure:
     axes.xaxis.set_minor_locator(plt.NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(**style.ABOVE, ncols=2)
-    return figure
-
-
-@styled
-def batch_size_curves(tables: dict[str, dict[int, tuple]]) -> plt.Figure:
-    """Draw accuracy against the batch size for the sigmoid and the softmax loss; panel by panel.
-
-    Args:
-        tables: Title to batch size to the two accuracies in per cent; None where there is none.
-    """
-    ticks = {2**9: "512", 2**12: "4k", 2**15: "32k", 2**20: "1M"}
-    looks = (("sigmoid", "o-", JOINT), ("softmax", "s--", NEUTRAL))
-    figure, panels = plt.subplots(1, len(tables), figsize=(WIDTH, 2.9))
-    for axes, (title, table) in zip(panels, tables.items(), strict=True):
-        axes.axvline(2**15, color=FRAME, linewidth=1)
-        for i, (name, line, colour) in enumerate(looks):
-            found = [(n, pair[i]) for n, pair in table.items() if pair[i] is not None]
-            axes.plot(*zip(*found, strict=True), line, color=colour, label=name, markersize=4)
-        axes.set_xscale("log", base=2)
-        shown = [n for n in ticks if min(table) <= n <= 1.2 * max(table)]
-        axes.set_xticks(shown, [ticks[n] for n in shown])
-        axes.xaxis.set_minor_locator(plt.NullLocator())
-        axes.yaxis.set_major_locator(plt.MaxNLocator(integer=True, nbins=5))
-        axes.set_title(title)
-    panels[0].set_ylabel("ImageNet accuracy, %")
-    panels[len(tables) // 2].set_xlabel("pairs in the batch")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=2)
-    figure.tight_layout(w_pad=0.6, rect=(0, 0, 1, 0.93))
     return figure

@@ -1,11 +1,28 @@
-"""The figure of the chapter "CLIP, line by line"."""
+"""The figures of the chapter "CLIP, line by line"."""
+
+import numpy as np
+from matplotlib import pyplot as plt
 
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import VisionConfig
+from siglip_lab.figures import style
 from siglip_lab.figures.ch01 import walk_map
+from siglip_lab.figures.style import (
+    CENTRED,
+    FRAME,
+    IMAGE,
+    INK,
+    JOINT,
+    NEUTRAL,
+    TEXT,
+    WIDTH,
+    blank,
+    box,
+    styled,
+)
 from siglip_lab.figures.svg import Drawing
 
-__all__ = ["clip_walk"]
+__all__ = ["causal_mask", "clip_walk", "made_of_text", "two_ways_to_pool"]
 
 
 def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -16,7 +33,7 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
     tokens = [1, 1 + vision.num_patches, vision.width]
     words = [n, text.context_length, text.width]
     left = [
-        ("resize, cut, scale", [1, 3, vision.image_size, vision.image_size]),
+        ("resize, crop, scale", [1, 3, vision.image_size, vision.image_size]),
         (f"class token + {vision.num_patches} patches", tokens),
         (f"{vision.depth} encoder layers", tokens),
         ("class token × matrix", [1, config.embed_dim]),
@@ -27,5 +44,139 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
         (f"{text.depth} layers with a mask", words),
         ("end token × matrix", [n, config.embed_dim]),
     ]
-    end = ("cosine × t, then softmax", "shares of one: which caption is it?")
-    return walk_map(photo, captions, left, right, *end)
+    return walk_map(photo, captions, left, right, "cosine × t, then softmax", "which caption?")
+
+
+@styled
+def causal_mask(tokens: list[str], end: int) -> plt.Figure:
+    """Draw which token sees which, with a causal mask and without one.
+
+    Args:
+        tokens: Words for the tokens of one text, the padding included.
+        end: Place at which the text is read; what stands behind it is padding.
+    """
+    n = len(tokens)
+    figure, axes = blank(WIDTH, 3.1, (-3.6, 2 * n + 1.6), (-0.7, n + 3.4))
+    for left, title, masked in ((0, "causal mask", True), (n + 1.4, "no mask", False)):
+        axes.text(left + n / 2, n + 2.8, title, weight="bold", **CENTRED)
+        for place, word in enumerate(tokens):
+            look = {"ha": "center", "va": "bottom", "rotation": 90}
+            axes.text(left + place + 0.5, n + 0.25, word, **look)
+            if left == 0:
+                axes.text(-0.3, n - place - 0.5, word, ha="right", va="center")
+            for seen in range(n):
+                hidden = masked and seen > place
+                face = "none" if hidden else NEUTRAL + "77" if seen > end else TEXT + "CC"
+                frame = {"facecolor": face, "edgecolor": FRAME, "linewidth": 0.8}
+                axes.add_patch(plt.Rectangle((left + seen, n - place - 1), 1, 1, **frame))
+        row = {"facecolor": "none", "edgecolor": JOINT, "linewidth": 2.4}
+        axes.add_patch(plt.Rectangle((left, n - end - 1), n, 1, **row))
+    return figure
+
+
+@styled
+def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
+    """Draw how the ViT and the ResNet of CLIP turn many vectors into one; green is what is read."""
+    figure, axes = blank(WIDTH, 4.1, (0, 100), (0, 100))
+    depth, patches = vit.vision.depth, vit.vision.num_patches
+    wide, out = _ends(vit)
+    side = resnet.vision.image_size // 32
+    channels, other = _ends(resnet)
+    for x, title in ((24, "ViT: a class token"), (76, "ResNet: attention pooling")):
+        axes.text(x, 96, title, weight="bold", color=IMAGE, **CENTRED)
+    _tokens(axes, 24, 82, f"{patches} patches and a class token", bright=True)
+    style.arrow(axes, (24, 71), (24, 65))
+    box(axes, (24, 57), 46, 15, IMAGE, bright=False)
+    axes.text(24, 57, f"{depth} layers\nall {patches + 1} tokens ask", **CENTRED)
+    style.arrow(axes, (24, 49), (24, 43))
+    _tokens(axes, 24, 38, f"{patches + 1} tokens of {wide}", bright=False)
+    style.arrow(axes, (10.4, 27.5), (16, 16))
+    _map(axes, 76, 82, side, f"a map of {side} × {side}, and its mean")
+    style.arrow(axes, (76, 71), (76, 65))
+    box(axes, (76, 57), 46, 15, IMAGE, bright=False)
+    axes.text(76, 57, "1 layer\nonly the mean asks", **CENTRED)
+    style.arrow(axes, (76, 49), (76, 43))
+    _tokens(axes, 76, 38, f"1 vector of {channels}", bright=False, count=1)
+    style.arrow(axes, (76, 27.5), (76, 16))
+    for x, size in ((24, out), (76, other)):
+        box(axes, (x, 9), 46, 12, JOINT, bright=True)
+        axes.text(x, 9, f"matrix: [1, {size}]", color="white", **CENTRED)
+    return figure
+
+
+def _ends(config: CLIPConfig) -> tuple[int, int]:
+    """Width of what is read, and of the embedding."""
+    vision = config.vision
+    wide = vision.width if isinstance(vision, VisionConfig) else vision.width * 32
+    return wide, config.embed_dim
+
+
+def _square(axes, x, y, colour, bright) -> None:
+    look = {"facecolor": colour if bright else "none", "edgecolor": colour, "linewidth": 1}
+    axes.add_patch(plt.Rectangle((x - 1.7, y - 2.3), 3.4, 4.6, **look))
+
+
+def _tokens(axes, centre, y, words, bright, count=8) -> None:
+    """A row of tokens, the first of them green, with words below."""
+    for i in range(count):
+        first = i == 0
+        x = centre + 4.4 * (i - (count - 1) / 2)
+        if i == count - 2:
+            axes.text(x, y, "…", color=INK, **CENTRED)
+        else:
+            _square(axes, x, y, JOINT if first else IMAGE, bright or first)
+    axes.text(centre, y - 6.8, words, **CENTRED)
+
+
+def _map(axes, centre, y, side, words) -> None:
+    """A map of squares with its mean beside it, and words below."""
+    step = 13 / side
+    for i in range(side):
+        for j in range(side):
+            corner = (centre - 14 + 0.78 * step * j, y + 9.6 - step * (i + 1))
+            look = {"facecolor": IMAGE, "edgecolor": "white", "linewidth": 0.6}
+            axes.add_patch(plt.Rectangle(corner, 0.78 * step, step, **look))
+    style.arrow(axes, (centre - 2.5, y + 3), (centre + 7, y + 3))
+    _square(axes, centre + 10, y + 3, JOINT, True)
+    axes.text(centre, y - 6.8, words, **CENTRED)
+
+
+@styled
+def made_of_text(picture, vector, rows: dict) -> plt.Figure:
+    """Draw a classifier whose rows come from texts, and what a picture's vector gives with each.
+
+    Args:
+        picture: A PIL image.
+        vector: Its embedding `[D]`, of length 1.
+        rows: Label to its text's embedding `[D]`, of length 1.
+    """
+    count = len(rows)
+    vector = np.asarray(vector, dtype=float)
+    weights = np.stack([np.asarray(row, dtype=float) for row in rows.values()])
+    products = weights @ vector
+    look = {"height_ratios": [1.5, count], "width_ratios": [1.25, 2.6, 0.75]}
+    look["figsize"] = (WIDTH, 0.3 * count + 1.1)
+    figure, ((photo, top, corner), (left, middle, right)) = plt.subplots(2, 3, **look)
+    photo.imshow(picture)
+    corner.text(0, 0.5, "product", ha="left", va="center", transform=corner.transAxes)
+    for axes in (photo, corner, left, right):
+        axes.axis("off")
+    limit = np.abs(weights).max()
+    for axes, values, colour in ((top, vector[None], IMAGE), (middle, weights, TEXT)):
+        shades = {"cmap": style.tints(NEUTRAL, colour), "vmin": -limit, "vmax": limit}
+        axes.imshow(values, aspect="auto", **shades)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=FRAME)
+    middle.set_yticks(np.arange(0.5, count - 1), [""] * (count - 1))
+    middle.tick_params(length=0)
+    middle.grid(axis="y", color=FRAME, linewidth=0.8)
+    best = int(products.argmax())
+    for axes in (left, right):
+        axes.set(ylim=(count - 0.5, -0.5), xlim=(0, 1))
+    for i, label in enumerate(rows):
+        left.text(1, i, label, ha="right", va="center", color=TEXT)
+        colour, weight = (JOINT, "bold") if i == best else (INK, "normal")
+        number = style.minus(f"{products[i]:+.2f}")
+        right.text(0, i, number, ha="left", va="center", color=colour, weight=weight)
+    figure.tight_layout(w_pad=0.8, h_pad=0.8)
+    return figure

@@ -32,17 +32,17 @@ def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
 
 @styled
 def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.Figure:
-    """Draw accuracy against the batch size with error bars, of either loss; panel by panel.
+    """Draw accuracy against the batch size with error bars, of three runs; panel by panel.
 
     Args:
-        panels: Title to loss to batch size to mean and standard deviation, as shares.
+        panels: Title to run ("softmax" first) to batch size to mean and standard deviation, as
+            shares.
         steps: Batch size to the number of training steps, written below it.
     """
-    looks = {"sigmoid": ("o-", JOINT, 1.04), "softmax": ("s--", NEUTRAL, 0.96)}
+    looks = [("s--", NEUTRAL, 0.93), ("o-", JOINT, 1.0), ("^:", JOINT, 1.07)]
     figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
     for axes, (title, losses) in zip(grid[0], panels.items(), strict=True):
-        for loss, values in losses.items():
-            line, colour, aside = looks[loss]
+        for (loss, values), (line, colour, aside) in zip(losses.items(), looks, strict=False):
             axes.errorbar(
                 [n * aside for n in values],  # side by side, so that no bar hides another
                 [100 * mean for mean, _ in values.values()],
@@ -56,6 +56,6 @@ def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.
         axes.set_title(title)
     grid[0, 0].set_ylabel("accuracy, %")
     figure.supxlabel("pairs in a batch; below it, training steps")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=2)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3)
     figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
     return figure

@@ -21,6 +21,7 @@ from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.figures.style import IMAGE, MISTAKE
 from siglip_lab.model import SigLIP
 from siglip_lab.processor import Processor
+from siglip_lab.toy.data import training_batch
 from siglip_lab.toy.shapes_world import Combination, Scene, draw, random_scene
 
 __all__ = [
@@ -343,11 +344,14 @@ class Explorer(Touchable):
         }
         parameters = f"{sum(p.numel() for p in self.model.parameters()):,}"
         scene = {"background": self.scene.background, "items": _stamps(self.scene)}
+        texts = (text for step in range(10) for text in training_batch(0, step, 100).texts)
+        words = {word for text in texts for word in text.split()}
         return {
             "scene": scene,
             "captions": self.captions,
             "answer": answer,
             "parameters": parameters,
+            "words": " ".join(sorted(words)),
         }
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 // A sheet to draw on, with its tools: for any figure that wants the reader's own drawing. `changed`
 // is called after every movement of the hand; `pixels()` are what a model is given.
 //
-// One rule: pressing on a shape takes it, pressing on the sheet lets go of it, or else puts a new
-// one there. What is taken can be moved, and changes with the colour, the shape and the size.
+// One rule: a shape can be dragged, or pressed to take it; pressing on the sheet lets go of what is
+// taken, or else puts a new one there. What is taken changes with the colour, the shape and the size.
 
 import {
   COLOURS, SHAPES, SIZES, colourName, css, describe, isStamp, outlines, paint, randomScene, raster,
@@ -171,7 +171,7 @@ export class Drawing {
       else if (event.pointerType === "mouse") this.hover(sheet, x, y);
     });
     for (const end of ["pointerup", "pointercancel"]) {
-      sheet.addEventListener(end, () => (this.hand = null));
+      sheet.addEventListener(end, () => this.release());
     }
     sheet.addEventListener("pointerleave", () => this.hover(sheet));
     sheet.addEventListener("keydown", (event) => this.key(event));
@@ -183,6 +183,14 @@ export class Drawing {
       this.cursor = null;
       this.draw();
     });
+  }
+
+  // What was dragged is let go of, what was only pressed stays taken.
+  release() {
+    this.hand = null;
+    if (this.dragged) this.taken = null;
+    this.dragged = false;
+    this.draw();
   }
 
   down(x, y) {
@@ -207,12 +215,13 @@ export class Drawing {
     }
     if (place === null) this.keep();
     let kept = place === null;
+    this.dragged = false;
     this.taken = place;
     const moved = place ?? this.scene.items.push(this.stamp(x, y)) - 1;
     const { x: startX, y: startY } = this.scene.items[moved];
     this.hand = (u, v) => {
       if (!kept) this.keep();
-      kept = true;
+      kept = this.dragged = true;
       this.replace(moved, { x: clamp(startX + u - x, 0, 1), y: clamp(startY + v - y, 0, 1) });
       this.after();
     };
@@ -359,10 +368,10 @@ export class Drawing {
 
   hint({ tool, colour }) {
     if (this.taken !== null) {
-      return `You hold the ${colour} ${tool}: drag it, or change its colour, shape or size.`;
+      return `You hold the ${colour} ${tool}: change its colour, shape or size, or drag it.`;
     }
     if (tool === "brush") return `Draw in ${colour}.`;
     if (tool === "eraser") return "Rub out what is too much.";
-    return `Press on the sheet to add a ${colour} ${tool}, or on a shape to take hold of it.`;
+    return `Press on the sheet to add a ${colour} ${tool}. Drag a shape, or press it to change it.`;
   }
 }

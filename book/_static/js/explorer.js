@@ -8,9 +8,10 @@ import { captionsFor, describe, fromLink, isLink, isUsual, toLink } from "./scen
 import { STATIONS } from "./stations.js";
 import { tiny } from "./tiny.js";
 import { TOUR } from "./tour.js";
-import { Touchable, define, escapeHTML, percent, radios, sum } from "./touch.js";
+import { Touchable, define, escapeHTML, percent, radios, still, sum } from "./touch.js";
 
 const MOST = 8; // captions
+const HIDDEN = 0.4; // of the captions must be seen, or they are out of sight
 const QUIET = 700; // milliseconds without a change, before the answers are read aloud
 const SIDES = { image: "The drawing", text: "The caption", joint: "Where they meet" };
 const NOTES = [
@@ -25,12 +26,13 @@ function unpack({ shape, least, step, bytes }) {
 }
 
 class Explorer extends Touchable {
-  render({ scene, captions, answer, parameters }) {
+  render({ scene, captions, answer, parameters, words }) {
     const tensors = Object.entries(answer.tensors).map(([name, packed]) => [name, unpack(packed)]);
     this.first = { scene, captions };
     this.given = captions.join("\n");
     this.answer = { ...answer, tensors: Object.fromEntries(tensors) };
     this.parameters = parameters;
+    this.words = new Set(words.split(" ")); // that tiny learned
     // What the answer is about; while the model computes, that is what the figure shows.
     Object.assign(this, { captions: [...captions], answered: [...captions], shown: scene });
     Object.assign(this, { chosen: 0, shares: 0, patch: 21, place: 1, number: 0, open: new Set() });
@@ -53,8 +55,8 @@ class Explorer extends Touchable {
             <button type="button" data-kind="tour" data-i="0">Guided tour</button>
             <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
           </div>
-          <p class="ex-status">The model, tiny, has ${parameters} numbers and
-            learned from drawings like this one.</p>
+          <p class="ex-status">The model here, tiny, has ${parameters} numbers and learned from drawings
+            like this one. The book’s so400m has 878 million, and learned from photos.</p>
         </div>
       </div>
       <p class="ex-title ex-inside"><b>3</b> Look inside
@@ -97,6 +99,10 @@ class Explorer extends Touchable {
     this.onPress("tour", () => this.go(0));
     this.onPress("step", (step) => this.go(step));
     this.onPress("end", () => this.endTour());
+    this.onPress("done", () => {
+      this.endTour();
+      this.comeTo(this.find(".ex-top"));
+    });
     this.addEventListener("input", ({ target }) => {
       if (target.type !== "text") return;
       const row = target.closest(".ex-caption") ? this.rowOf(target) : this.chosen;
@@ -129,10 +135,11 @@ class Explorer extends Touchable {
     new ResizeObserver(() => this.drawStations()).observe(this);
     // Where the sheet is out of sight, and something is open that follows it, a small one is at
     // hand.
-    new IntersectionObserver(([{ isIntersecting: seen, boundingClientRect: { top } }]) => {
-      this.classList.toggle("ex-away", !seen && top < 0);
+    const watch = ([{ intersectionRatio, boundingClientRect: { top } }]) => {
+      this.classList.toggle("ex-away", intersectionRatio < HIDDEN && top < 0);
       this.dock();
-    }).observe(this.find(".ex-captions"));
+    };
+    new IntersectionObserver(watch, { threshold: [0, HIDDEN] }).observe(this.find(".ex-captions"));
   }
 
   dock() {
@@ -243,10 +250,9 @@ class Explorer extends Touchable {
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
       const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      const words = isUsual(shown)
-        ? `, with ${this.parameters} numbers, here in this page.`
-        : ". It learned from one to four shapes of a kind: this is new to it.";
-      this.say(".ex-status", `tiny answered in ${speed}${words}`);
+      const doubt = this.doubt();
+      this.say(".ex-status", `tiny answered in ${speed}, here in this page. ${doubt}`);
+      this.classList.toggle("ex-new", doubt !== "");
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
@@ -255,6 +261,15 @@ class Explorer extends Touchable {
       return;
     }
     this.classList.remove("ex-failed");
+  }
+
+  // Why the answer may mean little.
+  doubt() {
+    const said = this.answered[this.chosen].toLowerCase().match(/\p{L}+|\d+/gu) ?? [];
+    const strange = said.find((word) => !this.words.has(word));
+    if (strange) return `It never learned the word “${strange}”, so its answer means little.`;
+    if (isUsual(this.shown)) return "";
+    return "It learned from one to four shapes of one kind and colour. Here its answers mean little.";
   }
 
   // ---- the captions -----------------------------------------------------------------------------
@@ -266,7 +281,7 @@ class Explorer extends Touchable {
           <input type="radio" name="${this.key}-followed" value="${i}"
             aria-label="Follow caption ${i + 1}"></label>
         <input type="text" value="${escapeHTML(text)}" maxlength="120" spellcheck="false"
-          autocomplete="off" placeholder="type a caption" aria-label="Caption ${i + 1}">
+          autocomplete="off" placeholder="such as 3 blue hearts" aria-label="Caption ${i + 1}">
         <output></output>
         <button type="button" data-kind="remove" data-i="${i}" aria-label="Remove caption ${i + 1}"
           ${this.captions.length === 1 ? "disabled" : ""}>×</button>
@@ -400,32 +415,34 @@ class Explorer extends Touchable {
 
   // ---- the tour ---------------------------------------------------------------------------------
 
+  // Each step speaks of the first scene, whatever the reader made of it in the step before.
   go(step) {
     const { title, words, task, open, show } = TOUR[step];
-    if (this.tour.hidden) {
-      this.drawing.show(this.first.scene);
-      this.give(this.first.captions);
-      this.tour.hidden = false;
-      this.classList.add("ex-touring");
-      this.dock();
-    }
+    this.drawing.show(this.first.scene);
+    this.give(this.first.captions);
+    this.tour.hidden = false;
+    this.classList.add("ex-touring");
+    this.dock();
     const last = step === TOUR.length - 1;
     this.tour.innerHTML = `
-      <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}
-        <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button></p>
-      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>
-      <div class="ex-row">
-        <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
-          Back</button>
-        <button type="button" data-kind="${last ? "end" : "step"}" data-i="${step + 1}"
-          class="ex-next">${last ? "Done" : "Next"}</button>
-      </div>`;
+      <div class="ex-tour-head">
+        <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}</p>
+        <div class="ex-row">
+          <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
+            Back</button>
+          <button type="button" data-kind="${last ? "done" : "step"}" data-i="${step + 1}"
+            class="ex-next">${last ? "Done" : "Next"}</button>
+          <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button>
+        </div></div>
+      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>`;
     for (const id of [...this.open]) if (!open.includes(id)) this.toggle(id, false);
     for (const id of open) this.toggle(id, true);
     this.tour.focus({ preventScroll: true });
-    const place = this.find(show.startsWith(".") ? show : `[data-id="${show}"]`);
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    place.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+    this.comeTo(this.find(show.startsWith(".") ? show : `[data-id="${show}"]`));
+  }
+
+  comeTo(place) {
+    place.scrollIntoView({ block: "start", behavior: still() ? "auto" : "smooth" });
   }
 
   endTour() {

@@ -3,7 +3,7 @@
 
 import { Training, randomNumbers } from "./small-world-training.js";
 import {
-  Touchable, buttons, clamp, count, define, fixed, percent, range, sigmoid,
+  Touchable, buttons, clamp, count, define, fixed, percent, range, sigmoid, still,
 } from "./touch.js";
 
 const CHOICES = {
@@ -15,7 +15,6 @@ const WORDS = { loss: "loss", bias: "b starts at", seed: "seed" };
 const [STEPS, PAIRS] = [100, 256];
 const SHOWN = 3; // of the 255 other captions of each photo
 const [SLOW, FAST] = [260, 45]; // milliseconds for a step: the first few decide
-const CALM = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)");
 
 // The drawing of the pairs: cosines from −1 to 1, p from 0 to 1; own pairs above the middle.
 const [LEFT, RIGHT, TOP, BOTTOM] = [34, 372, 24, 262];
@@ -157,11 +156,11 @@ class SmallWorld extends Touchable {
     let last = -Infinity;
     const next = (now) => {
       if (!this.running || !this.isConnected || this.training !== training) return;
-      const pause = CALM?.matches ? 0 : training.steps < 8 ? SLOW : FAST;
+      const pause = still() ? 0 : training.steps < 8 ? SLOW : FAST;
       if (now - last >= pause) {
         this.step();
         last = now;
-        if (!CALM?.matches || !this.running) this.draw();
+        if (!still() || !this.running) this.draw();
       }
       requestAnimationFrame(next);
     };
@@ -172,7 +171,7 @@ class SmallWorld extends Touchable {
 
   // The dots go to where they belong, a part of the way in each frame.
   glide() {
-    if (CALM?.matches || !this.places) this.places = this.aims.map((aims) => [...aims]);
+    if (still() || !this.places) this.places = this.aims.map((aims) => [...aims]);
     let far = 0;
     this.places.forEach((places, side) => {
       const aims = this.aims[side];

@@ -438,7 +438,7 @@ class Vector extends Station {
     const { number } = this.home;
     bars(this.find("canvas"), values, this.fill, this.colours, { mark: number });
     const length = Math.sqrt(sum(values.map((value) => value * value)));
-    this.say(`Number ${number} of 0 … 71: ${signed(values[number], 4)}. Length of the vector: `
+    this.say(`Number ${number + 1} of 72: ${signed(values[number], 4)}. Length of the vector: `
       + `${fixed(length, 3)}.`);
   }
 }
@@ -714,7 +714,7 @@ class Product extends Station {
     let total = 0;
     const sums = products.map((product) => (total += product));
     bars(canvases[3], sums, this.fill, this.colours, { mark: number });
-    this.say(`Number ${number}: ${fixed(image[number], 3)} × ${fixed(text[number], 3)} = `
+    this.say(`Number ${number + 1} of 72: ${fixed(image[number], 3)} × ${fixed(text[number], 3)} = `
       + `${signed(products[number], 4)}; sum up to here: ${signed(sums[number], 3)}`);
     this.find(".st-equation").innerHTML =
       `sum of all 72 = <b class="c-joint">cosine ${signed(sums.at(-1), 3)}</b>`;

@@ -6,7 +6,8 @@ export const TOUR = [
     title: "Every caption gets its own answer",
     words: "The model has looked at the drawing and at each caption, and says how likely it is "
       + "that they belong together.",
-    task: "Drag a circle to another place: the answers hardly move. Then take it and make it blue.",
+    task: "Drag a circle to another place: the first two answers hardly move. Then press the circle "
+      + "and make it blue.",
     open: [],
     show: ".ex-top",
   },
@@ -35,7 +36,7 @@ export const TOUR = [
   {
     title: "One vector for the whole drawing",
     words: "The probe weighs the 36 tokens, and 72 numbers remain: the arrow of the drawing.",
-    task: "Move a circle and watch the weights follow it while the vector changes little.",
+    task: "Move a circle and watch the weights follow it. The vector below changes little.",
     open: ["probe", "image-vector"],
     show: "probe",
   },
@@ -51,8 +52,8 @@ export const TOUR = [
     title: "Where they meet",
     words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through "
       + "the sigmoid: that is p.",
-    task: "Point at the tallest green bar. Then switch to softmax at the top: two captions that "
-      + "are both true have to share 100 %.",
+    task: "Point at the tallest green bar. Then press Done and choose softmax: two captions that are "
+      + "both true have to share 100 %.",
     open: ["product", "probability"],
     show: "product",
   },
