@@ -107,7 +107,8 @@ def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
         axes.set(title=title, xlabel="column of the position")
     figure.axes[0].set_ylabel("row of the position")
     look = {"location": "bottom", "shrink": 0.5, "aspect": 30}
-    style.key(figure, shown, panels, [-1, 0, 1], label="cosine with the position at the dot", **look)
+    label = "cosine with the position at the dot"
+    style.key(figure, shown, panels, [-1, 0, 1], label=label, **look)
     return figure
 
 
