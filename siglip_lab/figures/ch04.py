@@ -75,13 +75,13 @@ def _strip(figure, bottom, numbers, title, **look) -> None:
 
 @styled
 def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
-    """Draw, for some places, how like theirs every position embedding of the grid is.
+    """Draw, for some positions, the cosine of their embeddings with all others of the grid.
 
-    A dot in each map marks the place that it belongs to.
+    A dot in each map marks the position that it belongs to.
 
     Args:
         tables: Title to a table of position embeddings `[N, D]` of a square grid.
-        tiles: How many places along a side get their own map; they are spread evenly.
+        tiles: How many positions along a side get their own map; they are spread evenly.
     """
     colours = style.tints(NEUTRAL, IMAGE)
     figsize = (WIDTH, (WIDTH - 0.7) / len(tables) + 1.65)
@@ -104,10 +104,11 @@ def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
         axes.set_yticks(middles, places)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set(title=title, xlabel="column of the place")
-    figure.axes[0].set_ylabel("row of the place")
+        axes.set(title=title, xlabel="column of the position")
+    figure.axes[0].set_ylabel("row of the position")
     look = {"location": "bottom", "shrink": 0.5, "aspect": 30}
-    style.key(figure, shown, panels, [-1, 0, 1], label="cosine with the place of the dot", **look)
+    label = "cosine with the position at the dot"
+    style.key(figure, shown, panels, [-1, 0, 1], label=label, **look)
     return figure
 
 
