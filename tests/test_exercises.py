@@ -39,6 +39,13 @@ def cells():
     return found
 
 
+def test_every_printed_solution_is_right():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if (match := CALL.search(cell.source)) and match[2] != "None":
+                assert "Right. " in str(cell.outputs), match[1]
+
+
 # ---- what stands in the chapters -----------------------------------------------------------------
 
 

@@ -150,6 +150,42 @@ def test_the_page_paints_as_pillow_does(page):
         assert sheet(page).tobytes() == draw(scene).tobytes(), scene
 
 
+def test_every_seed_gives_a_scene(page):
+    counts = page.evaluate(
+        """async () => {
+          const { randomScene } = await import("./_static/js/scenes.js");
+          return [...Array(20000).keys()].map((seed) => randomScene(seed).items.length);
+        }"""
+    )
+    assert set(counts) == {1, 2, 3, 4}
+
+
+def test_a_finger_on_bare_paper_scrolls_and_on_a_shape_drags(browser, url):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(f"{url}/{PAGE}")
+    page.wait_for_selector(READY)
+    finger = context.new_cdp_session(page)
+    box = page.locator(".ex-drawing .dr-sheet").bounding_box()
+
+    def swipe(u, v):
+        x, y = box["x"] + u * box["width"], box["y"] + v * box["height"]
+        for i, kind in enumerate(["touchStart", *10 * ["touchMove"], "touchEnd"]):
+            points = [] if kind == "touchEnd" else [{"x": x, "y": y - 12 * i}]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            page.wait_for_timeout(20)
+
+    items = f"{EXPLORER}.drawing.scene.items"
+    before = page.evaluate(items)
+    swipe(0.6, 0.5)  # the lower circle
+    after = page.evaluate(items)
+    assert page.evaluate("scrollY") == 0
+    assert after[0]["y"] < before[0]["y"] and after[1:] == before[1:]
+    swipe(0.15, 0.9)
+    assert page.evaluate("scrollY") > 50 and page.evaluate(items) == after
+    context.close()
+
+
 def test_moving_a_circle_says_little_and_its_colour_says_much(page, model):
     drag(page, (0.6, 0.5), (0.25, 0.7))
     settle(page)
@@ -404,6 +440,17 @@ def test_each_step_of_the_tour_begins_with_the_first_scene(page, model):
     page.get_by_role("button", name="Next").click()
     settle(page)
     assert captions(page) == [*touch.Explorer().captions] and sheet(page).tobytes() == before
+
+
+def test_after_the_tour_the_reader_has_their_own_scene_again(page, model):
+    drag(page, (0.6, 0.5), (0.3, 0.7))
+    page.locator(".ex-caption input[type=text]").first.fill("a cat")
+    mine = sheet(page).tobytes()
+    page.get_by_role("button", name="Guided tour").click()
+    page.get_by_role("button", name="Next").click()
+    assert sheet(page).tobytes() != mine
+    page.keyboard.press("Escape")
+    assert sheet(page).tobytes() == mine and captions(page)[0] == "a cat"
 
 
 def test_a_station_opens_where_the_reader_is(page):

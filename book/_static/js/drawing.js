@@ -163,16 +163,23 @@ export class Drawing {
       if (event.button > 0) return;
       sheet.setPointerCapture(event.pointerId);
       this.cursor = null;
-      this.down(...point(event));
+      const [x, y] = point(event);
+      this.grips = this.paints || this.at(x, y) !== null;
+      this.down(x, y);
     });
+    // A finger that comes down on bare paper may be about to scroll the page.
+    const hold = (event) => this.grips && event.preventDefault();
+    sheet.addEventListener("touchstart", hold, { passive: false });
     sheet.addEventListener("pointermove", (event) => {
       const [x, y] = point(event);
       if (this.hand) this.hand(x, y);
       else if (event.pointerType === "mouse") this.hover(sheet, x, y);
     });
-    for (const end of ["pointerup", "pointercancel"]) {
-      sheet.addEventListener(end, () => this.release());
-    }
+    sheet.addEventListener("pointerup", () => this.release());
+    sheet.addEventListener("pointercancel", () => {
+      this.release();
+      if (!this.grips) this.undo(); // it did scroll
+    });
     sheet.addEventListener("pointerleave", () => this.hover(sheet));
     sheet.addEventListener("keydown", (event) => this.key(event));
     sheet.addEventListener("focus", () => {

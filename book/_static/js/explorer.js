@@ -40,23 +40,22 @@ class Explorer extends Touchable {
 
     this.innerHTML = `
       <div class="ex-top">
-        <div class="ex-draw"><p class="ex-title"><b>1</b> Draw
-          <span>Drag the circles. Add more.</span></p><div class="ex-drawing"></div></div>
+        <div class="ex-draw"><div class="ex-title"><b>1</b> Draw <span>Drag or add shapes.</span>
+          <button type="button" data-kind="tour" data-i="0">Guided tour</button></div>
+          <div class="ex-drawing"></div></div>
         <div class="ex-ask">
           <p class="ex-title"><b>2</b> Ask <span>Does the caption fit?</span></p>
           <ol class="ex-captions"></ol>
+          <p class="ex-status">The model here, tiny, has ${parameters} numbers and learned from
+            drawings. The book’s so400m has 878 million, and learned from photos.</p>
           <div class="ex-row">
             <button type="button" data-kind="add" data-i="0">+ Add a caption</button>
             <fieldset class="pills ex-shares"><legend>Probabilities by</legend>
               ${radios(`${this.key}-shares`, ["sigmoid", "softmax"])}</fieldset>
           </div>
           <p class="ex-note"></p>
-          <div class="ex-row ex-actions">
-            <button type="button" data-kind="tour" data-i="0">Guided tour</button>
-            <button type="button" data-kind="link" data-i="0">Copy link to this scene</button>
-          </div>
-          <p class="ex-status">The model here, tiny, has ${parameters} numbers and learned from drawings
-            like this one. The book’s so400m has 878 million, and learned from photos.</p>
+          <div class="ex-row"><button type="button" data-kind="link" data-i="0">
+            Copy link to this scene</button></div>
         </div>
       </div>
       <p class="ex-title ex-inside"><b>3</b> Look inside
@@ -251,7 +250,7 @@ class Explorer extends Touchable {
       Object.assign(this, { answer, answered: captions, shown });
       const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
       const doubt = this.doubt();
-      this.say(".ex-status", `tiny answered in ${speed}, here in this page. ${doubt}`);
+      this.say(".ex-status", `tiny answered in ${speed}. ${doubt}`);
       this.classList.toggle("ex-new", doubt !== "");
       this.draw();
       this.readAloud(QUIET);
@@ -269,7 +268,7 @@ class Explorer extends Touchable {
     const strange = said.find((word) => !this.words.has(word));
     if (strange) return `It never learned the word “${strange}”, so its answer means little.`;
     if (isUsual(this.shown)) return "";
-    return "It learned from one to four shapes of one kind and colour. Here its answers mean little.";
+    return "It learned from one to four shapes of a kind, so here its answers mean little.";
   }
 
   // ---- the captions -----------------------------------------------------------------------------
@@ -415,9 +414,14 @@ class Explorer extends Touchable {
 
   // ---- the tour ---------------------------------------------------------------------------------
 
-  // Each step speaks of the first scene, whatever the reader made of it in the step before.
+  // Each step speaks of the first scene, whatever the reader made of it in the step before; their own
+  // comes back in the end.
   go(step) {
     const { title, words, task, open, show } = TOUR[step];
+    if (this.tour.hidden) {
+      const { captions, given, drawing } = this;
+      this.own = { captions, given, scene: drawing.scene };
+    }
     this.drawing.show(this.first.scene);
     this.give(this.first.captions);
     this.tour.hidden = false;
@@ -450,6 +454,9 @@ class Explorer extends Touchable {
     this.tour.innerHTML = "";
     this.classList.remove("ex-touring");
     this.dock();
+    this.drawing.show(this.own.scene);
+    this.give(this.own.captions);
+    this.given = this.own.given;
     this.find("[data-kind=tour]").focus({ preventScroll: true });
   }
 }

@@ -263,7 +263,8 @@ export function randomScene(seed) {
   const fill = shade(COLOURS[choice(Object.keys(COLOURS))], 14);
   const background = shade([235, 235, 235], 16);
   const items = [];
-  while (items.length < count) {
+  for (let tries = 1; items.length < count; tries++) {
+    if (tries % 100 === 0) items.length = 0; // no room may be left: begin anew
     const radius = between(...SIZES[size]);
     const edge = MARGIN + 1.12 * radius;
     const [x, y, angle] = [between(edge, 1 - edge), between(edge, 1 - edge), between(-15, 15)];

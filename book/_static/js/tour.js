@@ -6,8 +6,8 @@ export const TOUR = [
     title: "Every caption gets its own answer",
     words: "The model has looked at the drawing and at each caption, and says how likely it is "
       + "that they belong together.",
-    task: "Drag a circle to another place: the first two answers hardly move. Then press the circle "
-      + "and make it blue.",
+    task: "Drag a circle to another place: “2 red circles” hardly moves. Then press the circle and "
+      + "make it blue.",
     open: [],
     show: ".ex-top",
   },
@@ -22,7 +22,8 @@ export const TOUR = [
   {
     title: "Patches become tokens",
     words: "Each patch turns into 72 numbers, and a learned position is added to them.",
-    task: "Press “patch”: all patches of bare paper are the same. Press “= token”: each differs.",
+    task: "Press “patch”: all patches of bare paper are the same. Press “+ position”: these numbers "
+      + "say where a patch is. Their sum is the token.",
     open: ["tokens"],
     show: "tokens",
   },
@@ -36,7 +37,7 @@ export const TOUR = [
   {
     title: "One vector for the whole drawing",
     words: "The probe weighs the 36 tokens, and 72 numbers remain: the arrow of the drawing.",
-    task: "Move a circle and watch the weights follow it. The vector below changes little.",
+    task: "Move a circle and watch the weights follow it.",
     open: ["probe", "image-vector"],
     show: "probe",
   },
