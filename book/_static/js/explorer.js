@@ -420,7 +420,8 @@ class Explorer extends Touchable {
     const { title, words, task, open, show } = TOUR[step];
     if (this.tour.hidden) {
       const { captions, given, drawing } = this;
-      this.own = { captions, given, scene: drawing.scene };
+      this.own = { captions, given, scene: drawing.scene, open: [...this.open], shares: this.shares };
+      this.takeShares(0);
     }
     this.drawing.show(this.first.scene);
     this.give(this.first.captions);
@@ -439,10 +440,20 @@ class Explorer extends Touchable {
           <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button>
         </div></div>
       <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>`;
-    for (const id of [...this.open]) if (!open.includes(id)) this.toggle(id, false);
-    for (const id of open) this.toggle(id, true);
+    this.showStations(open);
     this.tour.focus({ preventScroll: true });
     this.comeTo(this.find(show.startsWith(".") ? show : `[data-id="${show}"]`));
+  }
+
+  showStations(open) {
+    for (const id of [...this.open]) if (!open.includes(id)) this.toggle(id, false);
+    for (const id of open) this.toggle(id, true);
+  }
+
+  takeShares(shares) {
+    this.shares = shares;
+    this.all(`[name="${this.key}-shares"]`)[shares].checked = true;
+    this.drawCaptions();
   }
 
   comeTo(place) {
@@ -457,6 +468,8 @@ class Explorer extends Touchable {
     this.drawing.show(this.own.scene);
     this.give(this.own.captions);
     this.given = this.own.given;
+    this.showStations(this.own.open);
+    this.takeShares(this.own.shares);
     this.find("[data-kind=tour]").focus({ preventScroll: true });
   }
 }

@@ -49,7 +49,7 @@ class PatchGrid extends Touchable {
     [this.view, this.lens, this.line] = this.all("canvas");
     this.drawing = new Drawing(this.find(".pg-own div"), randomScene(FIRST), () => this.draw());
     this.find(".pg-own").addEventListener("toggle", () => this.draw());
-    [this.u, this.v] = [0.41, 0.41]; // where in the picture: kept when the sizes change
+    [this.u, this.v] = [0.75, 0.53]; // where in the picture: kept when the sizes change
     this.onPoint(this.view, ({ clientX, clientY }) => {
       const box = this.view.getBoundingClientRect();
       [this.u, this.v] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];

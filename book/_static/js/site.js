@@ -144,7 +144,7 @@
     const here = all(".bd-docs-nav .active", sidebar ?? document).pop();
     if (!here || sidebar.scrollHeight <= sidebar.clientHeight) return;
     const below = here.getBoundingClientRect().y - sidebar.getBoundingClientRect().y;
-    if (below > sidebar.clientHeight / 2) sidebar.scrollTop = below - sidebar.clientHeight / 4;
+    if (below > sidebar.clientHeight - 50) sidebar.scrollTop = below - sidebar.clientHeight / 4;
   });
 
   // ---- code -------------------------------------------------------------------------------------
