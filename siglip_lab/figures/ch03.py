@@ -23,7 +23,8 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
     """
     figure, axes = style.blank(WIDTH, 2.3, (-0.5, length + 0.5), (-13, 100))
     axes.text(length / 2, 92, f"“{text}”", color=TEXT, fontsize=13, **CENTRED)
-    letters = [max(len(piece) + 1.6, 3.4) for piece in pieces]
+    longest = [max(len(piece), len(str(i))) for piece, i in zip(pieces, ids, strict=True)]
+    letters = [number + 1.8 for number in longest]
     step, right = length / sum(letters), 0.0
     for i, (piece, number) in enumerate(zip(pieces, ids, strict=True)):
         left, right = right, right + letters[i] * step

@@ -40,11 +40,13 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
         gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
     """
     colours = style.tints(JOINT, NEUTRAL)
+    digits = 2 if len(gradients) < 3 else 1  # more do not fit a phone
     figure, panels = _pair_panels(images, texts, list(gradients), 2.9)
     for axes, values in zip(panels, gradients.values(), strict=True):
         axes.imshow(values.numpy(), cmap=colours, vmin=-1.4, vmax=1.4)  # pale under words
         for (i, j), value in np.ndenumerate(values.numpy()):
-            words = style.minus(f"{value:+.2f}") if abs(value) >= 0.005 else "0.00"
+            zero = abs(value) < 0.5 * 10**-digits
+            words = style.minus(f"{0 if zero else value:{'' if zero else '+'}.{digits}f}")
             axes.text(j, i, words, **CENTRED)
         axes.spines[:].set(visible=True, color=FRAME)
     return figure

@@ -151,7 +151,9 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
     widths = [max(width for _, width in sizes[i::columns]) for i in range(columns)]
     room = 12 if columns > 3 else 0  # letters in a line of a title
     height = (WIDTH - 0.4) / sum(widths) * max(height for height, _ in sizes) + 0.4  # inches
-    height += 0.18 * any(room and len(title) > room for title in titles)
+    titles = [fill(title, room) if room else title for title in titles]
+    more = max(title.count("\n") for title in titles)  # lines of a title, after its first
+    height += 0.18 * more
     look = {"figsize": (WIDTH, height * rows), "width_ratios": widths}
     figure, grid = plt.subplots(rows, columns, squeeze=False, **look)
     for axes in grid.flat[len(pictures) :]:
@@ -159,9 +161,10 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
     pairs = zip(pictures, titles, strict=True)
     for axes, (picture, title) in zip(grid.flat, pairs, strict=False):
         axes.imshow(picture, cmap="gray")
-        axes.set(title=fill(title, room) if room else title, xticks=[], yticks=[])
+        axes.set(title=title, xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=FRAME)
-    figure.tight_layout(pad=1.4)  # two lines rise above what is laid out
+    lines = 0.18 * max(more - 1, 0) / (height * rows)  # the first two are in the padding
+    figure.tight_layout(pad=1.4, rect=(0, 0, 1, 1 - lines))
     return figure
 
 
