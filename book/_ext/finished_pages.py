@@ -310,6 +310,8 @@ def _finish(app: Sphinx, exception):
         html = _mended(page.read_text("utf-8"), page.relative_to(out).as_posix())
         if 'class="admonition dropdown' in html:
             raise ExtensionError(f"{page.name}: an admonition that opens is a {{dropdown}} here")
+        if "bd-sidebar-secondary" not in html:  # said first, or what is painted early moves
+            html = html.replace("<body", '<body class="alone"', 1)
         pages[page] = _pictures(html, page, out / "_images")
         lists.append([str((page.parent / name).resolve()) for name in SHEET.findall(html)])
     scripts = [path.read_text("utf-8") for path in (static / "js").rglob("*.js")]
