@@ -40,7 +40,7 @@ class Explorer extends Touchable {
 
     this.innerHTML = `
       <div class="ex-top">
-        <div class="ex-draw"><div class="ex-title"><b>1</b> Draw <span>Drag or add shapes.</span>
+        <div class="ex-draw"><div class="ex-title"><b>1</b> Draw <span>Drag, or add.</span>
           <button type="button" data-kind="tour" data-i="0">Guided tour</button></div>
           <div class="ex-drawing"></div></div>
         <div class="ex-ask">
