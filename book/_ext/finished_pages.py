@@ -54,6 +54,10 @@ WITHOUT_SCRIPTS = """<noscript><style>
 
 SHEET = re.compile(r'\s*<link\b[^>]*?href="([^"]*\.css)(?:\?[^"]*)?"[^>]*?>')
 SCRIPT = re.compile(r"\s*<script\b([^>]*)>(.*?)</script>", re.DOTALL)
+CODE = re.compile(
+    r'(<div class="highlight-(?:ipython3|python|bash|sh)[^>]*><div class="highlight"><pre>'
+    r"(?:<span></span>)?)(.*?)(</pre>)", re.DOTALL,
+)  # fmt: skip
 IMAGE = re.compile(r"<img\b[^>]*>")
 TAG = re.compile(r"<([a-z][\w-]*)((?:\s[^<>]*)?)>")
 
@@ -116,12 +120,28 @@ def _mended(html: str, name: str) -> str:
     # An empty cell is no heading; a list of literature is none of ARIA's lists.
     html = re.sub(r'<th class="head[^>]*>(<p></p>)?</th>', "<td></td>", html)
     html = re.sub(r' role="doc-biblioentry"| role="list"(?= class="citation-list")', "", html)
+    html = CODE.sub(_in_lines, html)
     # Figures start when the page is there: their scripts stand behind it.
     figures = re.findall(r'\s*<script type="module">.*?</script>', html, re.DOTALL)
     for figure in figures:
         html = html.replace(figure, "", 1)
     head, end, tail = html.rpartition("</body>")
     return head + "".join(figures) + "\n" + end + tail
+
+
+def _in_lines(code: re.Match) -> str:
+    """Make each line of code an element that knows its indent, from which a phone breaks it."""
+    lines, open_tags = [], []
+    for line in code[2].removesuffix("\n").split("\n"):
+        before = "".join(open_tags)
+        for tag in re.findall(r"<[^>]*>", line):
+            open_tags = open_tags[:-1] if tag.startswith("</") else [*open_tags, tag]
+        after = "".join(f"</{tag[1:].split()[0].rstrip('>')}>" for tag in reversed(open_tags))
+        words = re.sub(r"<[^>]*>", "", line)
+        indent = len(words) - len(words.lstrip(" "))
+        look = f' style="--in:{indent}ch"' if indent else ""
+        lines.append(f'<span class="line"{look}>{before}{line}{after}\n</span>')
+    return f"{code[1]}{''.join(lines)}{code[3]}"
 
 
 # ----------------------------------------------------------------------------- the style sheet

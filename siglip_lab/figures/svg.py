@@ -22,7 +22,7 @@ from PIL import Image
 
 __all__ = [
     "IMAGE", "TEXT", "JOINT", "MISTAKE", "NEUTRAL", "INK", "FRAME", "LIGHT", "DARK", "SIZE",
-    "Drawing",
+    "Drawing", "themed",
 ]  # fmt: skip
 
 IMAGE, TEXT, JOINT, MISTAKE, NEUTRAL = "#2563AB", "#A8540A", "#1F7A4A", "#B7301F", "#5B6472"
@@ -245,10 +245,10 @@ def _look(gc, face) -> str:
     forced = gc.get_alpha() if gc.get_forced_alpha() else None
     look = _NOTHING
     if face is not None and (opacity := face[3] if forced is None else forced):
-        look = f' fill="{_colour(face)}"{_opacity("fill", opacity)}'
+        look = f' fill="{themed(face[:3])}"{_opacity("fill", opacity)}'
     width, colour = gc.get_linewidth(), gc.get_rgb()
     if width and (opacity := colour[3] if forced is None else forced):
-        look += f' stroke="{_colour(colour)}" stroke-width="{_number(width)}"'
+        look += f' stroke="{themed(colour[:3])}" stroke-width="{_number(width)}"'
         look += _opacity("stroke", opacity)
         _, dashes = gc.get_dashes()
         if dashes is not None and len(dashes):
@@ -262,7 +262,7 @@ def _opacity(what: str, share: float) -> str:
 
 def _lettering(gc, prop) -> str:
     """Size, family, weight and colour of words, where they differ from the figure's."""
-    size, colour = prop.get_size_in_points() / SIZE, _colour(gc.get_rgb())
+    size, colour = prop.get_size_in_points() / SIZE, themed(gc.get_rgb()[:3])
     look = f' font-size="{size:.2f}em"' if abs(size - 1) > 0.01 else ""
     if "monospace" in prop.get_family():
         look += ' font-family="var(--pst-font-family-monospace,monospace)"'
@@ -273,8 +273,9 @@ def _lettering(gc, prop) -> str:
     return look if colour == "currentColor" else f'{look} fill="{colour}"'
 
 
-def _colour(rgba) -> str:
-    colour = to_hex(rgba[:3])
+def themed(colour) -> str:
+    """A colour as the page has it: a variable for one of the palette."""
+    colour = to_hex(colour)
     return _PALETTE.get(colour, colour)
 
 

@@ -26,6 +26,7 @@ from siglip_lab.toy.shapes_world import Combination, Scene, draw, random_scene
 
 __all__ = [
     "Touchable",
+    "Guess",
     "TextCleaner",
     "MergeSteps",
     "AttentionMap",
@@ -57,6 +58,36 @@ class Touchable(ABC):
             f'<siglip-{self.tag} class="touchable" data-json="{escape(data)}">\n'
             f"{self.fallback()}\n</siglip-{self.tag}>"
         )
+
+
+class Guess:
+    """A question to guess at before one reads on: press an answer, and it says what is true.
+
+    It needs no script, so a notebook shows the same.
+
+    Args:
+        question: One sentence or two.
+        answers: Each answer to what is said of it; the right one's begins with "Right".
+
+    Raises:
+        ValueError: If there is not exactly one right answer.
+    """
+
+    def __init__(self, question: str, answers: dict[str, str]):
+        right = sum(said.startswith("Right") for said in answers.values())
+        if right != 1:
+            raise ValueError(f'{right} of {len(answers)} answers begin with "Right"; expected one')
+        self.question, self.answers = question, answers
+
+    def __repr__(self) -> str:
+        return f"{self.question} {' / '.join(self.answers)}"
+
+    def _repr_html_(self) -> str:
+        shown = "".join(
+            f"<details><summary>{escape(answer)}</summary><p>{escape(said)}</p></details>"
+            for answer, said in self.answers.items()
+        )
+        return f'<div class="guess"><p><b>Guess.</b> {escape(self.question)}</p>{shown}</div>'
 
 
 def _table(rows: dict, heading: str = "") -> str:
