@@ -116,7 +116,6 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
-    (ch13.made_of_text, SQUARE, random(8), {"a cat": random(8), "a dog": random(8)}),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
     *[(ch15.apple_answers, panels) for panels in ("caption", "photo")],
@@ -236,12 +235,6 @@ def words(drawing) -> list[str]:
                 "1 vector of 2560",
                 "matrix: [1, 640]",
             },
-        ),
-        (
-            lambda: ch13.made_of_text(
-                SQUARE, torch.tensor([0.6, 0.8]), dict(zip(PAIR, torch.eye(2), strict=True))
-            ),
-            {"cat", "dog", "+0.60", "+0.80"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),

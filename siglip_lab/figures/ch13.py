@@ -1,6 +1,5 @@
 """The figures of the chapter "CLIP, line by line"."""
 
-import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.clip.configs import CLIPConfig
@@ -22,7 +21,7 @@ from siglip_lab.figures.style import (
 )
 from siglip_lab.figures.svg import Drawing
 
-__all__ = ["causal_mask", "clip_walk", "made_of_text", "two_ways_to_pool"]
+__all__ = ["causal_mask", "clip_walk", "two_ways_to_pool"]
 
 
 def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -140,48 +139,3 @@ def _map(axes, centre, y, side, words) -> None:
     style.arrow(axes, (centre - 2.5, y + 3), (centre + 7, y + 3))
     _square(axes, centre + 10, y + 3, JOINT, True)
     axes.text(centre, y - 6.8, words, **CENTRED)
-
-
-@styled
-def made_of_text(picture, vector, rows: dict) -> plt.Figure:
-    """Draw a classifier whose rows come from texts, and what a picture's vector gives with each.
-
-    Args:
-        picture: A PIL image.
-        vector: Its embedding `[D]`, of length 1.
-        rows: Label to its text's embedding `[D]`, of length 1.
-    """
-    count = len(rows)
-    vector = np.asarray(vector, dtype=float)
-    weights = np.stack([np.asarray(row, dtype=float) for row in rows.values()])
-    products = weights @ vector
-    figure, ((photo, top, corner), (left, middle, right)) = plt.subplots(
-        2,
-        3,
-        height_ratios=[1.5, count],
-        width_ratios=[1.25, 2.6, 0.75],
-        figsize=(WIDTH, 0.3 * count + 1.1),
-    )
-    photo.imshow(picture)
-    corner.text(0, 0.5, "product", ha="left", va="center", transform=corner.transAxes)
-    for axes in (photo, corner, left, right):
-        axes.axis("off")
-    limit = np.abs(weights).max()
-    for axes, values, colour in ((top, vector[None], IMAGE), (middle, weights, TEXT)):
-        shades = {"cmap": style.tints(NEUTRAL, colour), "vmin": -limit, "vmax": limit}
-        axes.imshow(values, aspect="auto", **shades)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color=FRAME)
-    middle.set_yticks(np.arange(0.5, count - 1), [""] * (count - 1))
-    middle.tick_params(length=0)
-    middle.grid(axis="y", color=FRAME, linewidth=0.8)
-    best = int(products.argmax())
-    for axes in (left, right):
-        axes.set(ylim=(count - 0.5, -0.5), xlim=(0, 1))
-    for i, label in enumerate(rows):
-        left.text(1, i, label, ha="right", va="center", color=TEXT)
-        colour, weight = (JOINT, "bold") if i == best else (INK, "normal")
-        number = style.minus(f"{products[i]:+.2f}")
-        right.text(0, i, number, ha="left", va="center", color=colour, weight=weight)
-    figure.tight_layout(w_pad=0.8, h_pad=0.8)
-    return figure

@@ -29,6 +29,7 @@ __all__ = [
     "Guess",
     "TextCleaner",
     "MergeSteps",
+    "TextClassifier",
     "AttentionMap",
     "ParameterMap",
     "ShapeExplorer",
@@ -153,6 +154,38 @@ class MergeSteps(Touchable):
         states, _ = self.words[self.word]
         table = _table({step: [" ".join(pieces)] for step, (pieces, _) in enumerate(states)})
         return f"<p>“{escape(self.word)}”, merge by merge</p>\n{table}"
+
+
+class TextClassifier(Touchable):
+    """Rows of a classifier, each written by a label: change labels, template and drawing.
+
+    Args:
+        scene: What the drawing shows.
+        image: Its embedding `[D]`, of length 1.
+        rows: Label to its text's embedding `[D]`, of length 1.
+        template: What the labels were put into, such as `"a photo of {}"`.
+    """
+
+    tag = "text-classifier"
+
+    def __init__(self, scene: Scene, image: Tensor, rows: dict[str, Tensor], template: str):
+        self.scene, self.image, self.rows, self.template = scene, image, rows, template
+
+    def __repr__(self) -> str:
+        return f"TextClassifier({len(self.rows)} labels, {self.template!r})"
+
+    def data(self) -> dict:
+        return {
+            "scene": {"background": self.scene.background, "items": _stamps(self.scene)},
+            "labels": list(self.rows),
+            "template": self.template,
+            "image": _rounded(self.image, 3),
+            "texts": [_rounded(row, 3) for row in self.rows.values()],
+        }
+
+    def fallback(self) -> str:
+        products = {label: [f"{row @ self.image:+.2f}"] for label, row in self.rows.items()}
+        return _table(products, "<tr><th>label</th><th>product</th></tr>")
 
 
 class AttentionMap(Touchable):
@@ -430,8 +463,8 @@ class Explorer(Touchable):
         return f'<div class="ex-still">{drawing}\n{_table(rows, heading)}</div>'
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [round(value, 5) for value in values.tolist()]
+def _rounded(values: Tensor, digits: int = 5) -> list[float]:
+    return [round(value, digits) for value in values.tolist()]
 
 
 def _stamps(scene: Scene) -> list[dict]:

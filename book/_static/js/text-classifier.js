@@ -1,0 +1,78 @@
+// A classifier made of text: each label, put into a template, becomes a row of 72 numbers; the
+// drawing's product with each row is the score, and the largest one is the answer.
+
+import { heat, palette } from "./heat.js";
+import { describe, paint, randomScene, raster } from "./scenes.js";
+import { tiny } from "./tiny.js";
+import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
+
+const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
+const SIDE = 96; // of the drawing, in CSS pixels
+const FETCHED = "The model (0.9 MB) is fetched when you change something.";
+
+class TextClassifier extends Touchable {
+  // scene: of the drawing; image: its vector; texts: one vector for each label.
+  render({ scene, labels, template, image, texts }) {
+    Object.assign(this, { scene, labels: [...labels], template, image, texts, seed: 1 });
+    const strip = '<canvas class="cl-strip" aria-hidden="true"></canvas>';
+    this.innerHTML = `
+      <div class="cl-head">
+        <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"></canvas>
+        <div><p><button type="button" data-kind="next" data-i="0">Another drawing</button></p>
+          <div class="pills" role="group" aria-label="Template">
+            ${buttons("template", TEMPLATES.map(escapeHTML))}</div></div>
+      </div>
+      <div class="cl-row cl-image"><span>the drawing</span>${strip}<span>product</span></div>
+      ${labels.map((label, i) => `<div class="cl-row"><input type="text" maxlength="60"
+        aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
+        autocapitalize="off" spellcheck="false">${strip}<output></output></div>`).join("")}
+      <p class="cl-answer" aria-live="polite"></p>
+      <p class="cl-help">${FETCHED}</p>`;
+    this.addEventListener("input", () => {
+      this.labels = this.all("input").map(({ value }) => value);
+      this.ask();
+    });
+    this.onPress("template", (i) => {
+      this.template = TEMPLATES[i];
+      this.ask();
+    });
+    this.onPress("next", () => {
+      this.scene = randomScene(this.seed++);
+      this.ask();
+    });
+  }
+
+  async ask() {
+    this.draw();
+    try {
+      if (!this.model) this.say(".cl-help", "The model is on its way …");
+      this.model ??= await tiny();
+      const captions = this.labels.map((label) => this.template.replace("{}", label));
+      const answer = await this.model.newest({ image: raster(this.scene), captions });
+      if (!answer) return; // something newer is asked
+      [this.image, this.texts] = [answer.imageEmbeds, answer.textEmbeds];
+      this.say(".cl-help", "Write a label of your own: it becomes a row at once, and nothing is trained.");
+      this.draw();
+    } catch (error) {
+      this.say(".cl-help", error.message);
+    }
+  }
+
+  draw() {
+    const colours = palette(this);
+    const drawing = this.find(".cl-drawing");
+    drawing.setAttribute("aria-label", describe(this.scene));
+    paint(drawing.getContext("2d"), this.scene, drawing.width);
+    this.press("template", TEMPLATES.indexOf(this.template));
+    const products = this.texts.map((row) => sum(row.map((value, i) => value * this.image[i])));
+    const best = products.indexOf(Math.max(...products));
+    const [top, ...strips] = this.all(".cl-strip");
+    heat(top, 1, this.image.length, this.image, colours.image, colours);
+    strips.forEach((strip, i) => heat(strip, 1, this.texts[i].length, this.texts[i], colours.text, colours));
+    this.sayAll(".cl-row output", products.map((product) => signed(product, 2)));
+    this.all("output").forEach((place, i) => place.classList.toggle("cl-best", i === best));
+    this.say(".cl-answer", `The largest product: ${this.labels[best].trim() || "the empty label"}.`);
+  }
+}
+
+define("text-classifier", TextClassifier);

@@ -1,0 +1,86 @@
+"""The classifier made of text in a browser: the products are those of the library."""
+
+import json
+
+import pytest
+import torch
+
+import siglip_lab as sl
+from siglip_lab.toy.shapes_world import Combination, draw, random_scene
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
+
+NAME = "siglip-text-classifier"
+
+
+@pytest.fixture
+def figure(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{url}/notebooks/13_clip.html")
+    figure = page.locator(NAME)
+    figure.scroll_into_view_if_needed()
+    page.wait_for_selector(f"{NAME} .cl-answer:not(:empty)")
+    yield figure
+    page.close()
+
+
+def products(figure):
+    return [float(p.replace("−", "-")) for p in figure.locator("output").all_inner_texts()]
+
+
+def scene(figure):
+    """The book's first drawing, as a picture for the library."""
+    items = json.loads(figure.get_attribute("data-json"))["scene"]["items"]
+    kind = Combination(len(items), "red", "circle")
+    drawn = random_scene("test 0", kind)
+    assert [(i["x"], i["y"]) for i in items] == [tuple(c) for c in drawn.centres]
+    return draw(drawn)
+
+
+def wait(figure, before):
+    figure.page.wait_for_function(
+        "([name, before]) => [...document.querySelectorAll(`${name} output`)]"
+        ".map((e) => e.innerText).join() !== before",
+        arg=[NAME, ",".join(before)],
+    )
+
+
+def test_products_are_the_library_s(figure):
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
+    labels = figure.locator("input").evaluate_all("all => all.map(e => e.value)")
+    image = sl.embed_images(model, processor, [scene(figure)])[0]
+
+    def expected(template):
+        texts = sl.embed_texts(model, processor, [template.format(label) for label in labels])
+        return pytest.approx((texts @ image).tolist(), abs=0.011)
+
+    assert products(figure) == expected("This is a photo of {}.")
+    before = figure.locator("output").all_inner_texts()
+    figure.get_by_role("button", name="not {}", exact=True).click()
+    wait(figure, before)
+    assert products(figure) == expected("not {}")
+    before = figure.locator("output").all_inner_texts()
+    labels[2] = "a red heart"
+    figure.locator("input").nth(2).fill(labels[2])
+    wait(figure, before)
+    assert products(figure) == expected("not {}")
+
+
+def test_the_largest_product_is_the_answer(figure):
+    best = int(torch.tensor(products(figure)).argmax())
+    label = figure.locator("input").nth(best).input_value()
+    assert figure.locator(".cl-answer").inner_text() == f"The largest product: {label}."
+    assert figure.locator(".cl-best").count() == 1
+    before = figure.locator("output").all_inner_texts()
+    figure.get_by_role("button", name="Another drawing").click()
+    wait(figure, before)
+    assert figure.locator(".cl-drawing").get_attribute("aria-label") != "a red circle"
+
+
+def test_an_empty_label_and_odd_words(figure):
+    for text in ("", "<b>&amp;</b>", "{}{}", "漢字 🐈", "a" * 60):
+        before = figure.locator("output").all_inner_texts()
+        figure.locator("input").first.fill(text)
+        wait(figure, before)
+        assert all(-1 <= p <= 1 for p in products(figure))
+    assert "<b>" not in figure.locator(".cl-answer").inner_html()
