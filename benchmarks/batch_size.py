@@ -33,7 +33,7 @@ from siglip_lab.losses import clip_loss, sigmoid_loss
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize
 from siglip_lab.processor import Processor
-from siglip_lab.toy.optimization import BETAS, adamw, learning_rate, set_learning_rate
+from siglip_lab.training.optimization import BETAS, adamw, learning_rate, set_learning_rate
 from siglip_lab.toy.shapes_world import (
     SIDES,
     SIZES,

@@ -9,11 +9,12 @@ __all__ = ["check_pairs"]
 
 
 def check_pairs(
-    x: Tensor, y: Tensor, scalars: tuple[Tensor, ...], labels=None
+    x: Tensor, y: Tensor, scalars: tuple[Tensor, ...], labels=None, sets: bool = False
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Refuse wrong types and shapes, reading no value.
+    """Refuse wrong types and shapes, reading no value; `sets` lets an image have several ids.
 
-    Returns: Labels as bool `[n, m]` and None, or ids `[n]` and `[m]`, or, by default, None twice.
+    Returns: Labels as bool `[n, m]` and None, or ids `[n]` (or `[n, k]`) and `[m]`, or, by default,
+    None twice.
     """
     if not all(isinstance(each, Tensor) for each in (x, y, *scalars)):
         raise TypeError("embeddings, logit_scale and logit_bias must be tensors")
@@ -29,15 +30,18 @@ def check_pairs(
         return None, None
     matrix = isinstance(labels, Tensor) and labels.dtype == torch.bool
     given = labels if isinstance(labels, (tuple, list)) else [labels] * (2 - matrix)
-    if not matrix and not (len(given) == 2 and all(map(_are_ids, given))):
+    each = list(given)
+    if sets and given is labels and len(each) == 2 and getattr(each[0], "ndim", 0) == 2:
+        each[0] = each[0].flatten(1)[:, :1].squeeze(1)  # each image's first id stands for all
+    if not matrix and not (len(given) == 2 and all(map(_are_ids, each))):
         raise TypeError(
             "labels must be a bool matrix [n, m], as labels > 0 makes of +1 and -1, or integer "
             f"ids: ([n], [m]) or one [n] for both; got {getattr(labels, 'dtype', type(labels))}"
         )
-    shapes, (n, m) = [tuple(each.shape) for each in given], (x.shape[0], y.shape[0])
+    shapes, (n, m) = [tuple(ids.shape) for ids in each], (x.shape[0], y.shape[0])
     if shapes != ([(n, m)] if matrix else [(n,), (m,)]):
         raise ValueError(f"labels of shape {shapes} do not fit {n} images, {m} texts")
-    first, *second = (each.to(x.device, torch.bool if matrix else torch.int64) for each in given)
+    first, *second = (ids.to(x.device, torch.bool if matrix else torch.int64) for ids in given)
     return first, second[0] if second else None
 
 

@@ -42,7 +42,9 @@ def sigmoid_loss(
         text_embeds: Unit vectors `[n, D]`; with labels there may be m texts, `[m, D]`.
         logit_scale: log t, a scalar.
         logit_bias: b, a scalar.
-        labels: As for the plain loss: bool `[n, m]`, or group ids; on the embeddings' device.
+        labels: As for the plain loss: bool `[n, m]`, or group ids; on the embeddings' device. Beside
+            texts' ids `[m]`, images may have several each, `[n, k]`: a text is true of an image
+            that has its id, so pictures with many captions share any of them.
         chunk_size: Side of a block. Default: 2048 on a CPU, 4096 elsewhere.
 
     Returns:
@@ -60,7 +62,8 @@ def sigmoid_loss(
     7.3599
     """
     tensors = image_embeds, text_embeds, logit_scale, logit_bias
-    return _apply(tensors, check_pairs(*tensors[:2], tensors[2:], labels), chunk_size, group="")
+    checked = check_pairs(*tensors[:2], tensors[2:], labels, sets=True)
+    return _apply(tensors, checked, chunk_size, group="")
 
 
 def distributed_sigmoid_loss(
@@ -98,7 +101,7 @@ def distributed_sigmoid_loss(
         raise ValueError("there is no process group: call torch.distributed.init_process_group")
     tensors = image_embeds, text_embeds, logit_scale, logit_bias
     try:
-        checked = check_pairs(*tensors[:2], tensors[2:], labels)
+        checked = check_pairs(*tensors[:2], tensors[2:], labels, sets=True)
         if checked[0] is not None and checked[1] is None:
             raise TypeError("labels over many processes must be ids, ([n], [m]); got a matrix")
     except (TypeError, ValueError):
@@ -217,7 +220,7 @@ def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
             columns = slice(j, j + chunk)
             y_columns = y[columns] if narrow else y[columns].to(dtype)
             if text_ids is not None:
-                matched = true[rows, None] == text_ids[columns]
+                matched = _meet(true[rows], text_ids[columns])
             else:
                 matched = None if true is None else true[rows, columns]
             shape = len(x_rows), len(y_columns)
@@ -231,6 +234,15 @@ def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
                 _add_product(to_x[rows], derivatives, y_columns)
                 _add_product(to_y[columns], derivatives.T, x_rows)
     return sums.sum(dim=(0, 1))
+
+
+def _meet(ids: Tensor, text_ids: Tensor) -> Tensor:
+    """Whether an image has a text's id, bool `[rows, columns]`: of ids `[rows]` or `[rows, k]`."""
+    first, *others = ids[:, None].unbind(-1) if ids.ndim == 2 else [ids[:, None]]
+    matched = first == text_ids
+    for more in others:
+        matched |= more == text_ids
+    return matched
 
 
 def _add_product(out: Tensor, a: Tensor, b: Tensor, beta: int = 1) -> None:

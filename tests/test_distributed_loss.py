@@ -97,6 +97,22 @@ def test_group_ids_reach_over_all_ranks(world, batch, chunk, one):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
+def several_ids_of_an_image(rank):
+    rows, ids = slice(3 * rank, 3 * rank + 3), group_ids(6)
+    images, texts = (each[rows] for each in inputs(6))
+    several = torch.stack([ids[0], (ids[0] + 1) % 4], dim=1)[rows]
+    loss = distributed_sigmoid_loss(*Towers()(images, texts), labels=(several, ids[1][rows]))
+    dist.all_reduce(loss := loss.detach())
+    return loss.item() / 2
+
+
+def test_an_image_may_have_several_ids():
+    ids = group_ids(6)
+    true = (ids[0][:, None] == ids[1]) | ((ids[0][:, None] + 1) % 4 == ids[1])
+    expected = sigmoid_loss(*Towers()(*inputs(6)), labels=true).item()
+    assert ranks.run(2, several_ids_of_an_image) == pytest.approx([expected] * 2, rel=1e-12)
+
+
 def two_images_and_three_texts(rank):
     images, texts = inputs(6)
     x, y, *scalars = Towers()(images[2 * rank : 2 * rank + 2], texts[3 * rank : 3 * rank + 3])

@@ -138,6 +138,28 @@ def test_ids_without_a_repeat_and_the_identity_are_the_diagonal():
         compare_labelled(tensors, labels, torch.eye(9), atol=1e-6)
 
 
+@pytest.mark.parametrize("chunk", [3, None])
+def test_an_image_may_have_several_ids(chunk):
+    image_ids = torch.tensor([[0, 1], [2, -1], [1, 3], [-1, -1], [4, 0], [5, 5], [3, 1], [2, 4]])
+    text_ids = torch.tensor([0, 2, 1, 3, 4, 5, 1, 2])
+    true = (image_ids[:, :, None] == text_ids).any(1)  # by hand
+    compare(
+        lambda *t: sigmoid_loss(*t, labels=(image_ids, text_ids), chunk_size=chunk),
+        lambda *t: papers_sigmoid_loss(*t, true=true),
+        batch(8, dtype=torch.float64), atol=1e-12,
+    )  # fmt: skip
+
+
+def test_several_ids_are_for_the_loss_at_scale_and_for_images_only():
+    x, y, *scalars = batch(2)
+    several, one = torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
+    for labels in ((one, several), several, (several[:, :0], one), ()):
+        with pytest.raises((TypeError, ValueError), match="labels"):
+            sigmoid_loss(x, y, *scalars, labels=labels)
+    with pytest.raises(TypeError, match="labels"):
+        losses.sigmoid_loss(x, y, *scalars, labels=(several, one))
+
+
 def test_labels_in_float32_and_with_large_logits():
     tensors, ids = labelled_batch(60, 70, dtype=torch.float32)
     compare_labelled(tensors, ids, pairs_of(ids), atol=1e-5, chunk_size=32)
