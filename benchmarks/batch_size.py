@@ -33,7 +33,6 @@ from siglip_lab.losses import clip_loss, sigmoid_loss
 from siglip_lab.model import SigLIP
 from siglip_lab.preprocessing import resize
 from siglip_lab.processor import Processor
-from siglip_lab.training.optimization import BETAS, adamw, learning_rate, set_learning_rate
 from siglip_lab.toy.shapes_world import (
     SIDES,
     SIZES,
@@ -45,6 +44,7 @@ from siglip_lab.toy.shapes_world import (
     random_scene,
     training_combinations,
 )
+from siglip_lab.training.optimization import BETAS, adamw, learning_rate, set_learning_rate
 
 BLOCK = 1024  # pictures in a row without two equal captions; the largest batch
 CONFIG = SigLIPConfig(

@@ -1,4 +1,4 @@
-"""The command line: ``siglip-lab classify | trace | models | count | convert | download``.
+"""The command line: ``siglip-lab classify | trace | models | count | convert | download | train``.
 
 Exit codes: 0 for success, 1 if something cannot be read, written or used, 2 for arguments that
 cannot be parsed, 130 for Ctrl-C.
@@ -29,6 +29,7 @@ from siglip_lab.loading.pretrained import resolve
 from siglip_lab.published import get_config
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
+from siglip_lab.training.command import add_train
 
 __all__ = ["main"]
 
@@ -98,6 +99,8 @@ def _parser() -> Parser:
         "where", help='"siglip-so400m-patch14-384", "OWNER/NAME" or "modelscope:OWNER/NAME"'
     )
     fetch.set_defaults(run=lambda options: print(resolve(options.where)))
+
+    add_train(commands)
     return parser
 
 

@@ -42,9 +42,8 @@ def sigmoid_loss(
         text_embeds: Unit vectors `[n, D]`; with labels there may be m texts, `[m, D]`.
         logit_scale: log t, a scalar.
         logit_bias: b, a scalar.
-        labels: As for the plain loss: bool `[n, m]`, or group ids; on the embeddings' device. Beside
-            texts' ids `[m]`, images may have several each, `[n, k]`: a text is true of an image
-            that has its id, so pictures with many captions share any of them.
+        labels: As for the plain loss: bool `[n, m]`, or group ids; on the embeddings' device. An
+            image may have several ids, `([n, k], [m])`: a text is true of all that have its id.
         chunk_size: Side of a block. Default: 2048 on a CPU, 4096 elsewhere.
 
     Returns:
@@ -219,10 +218,11 @@ def _add_pairs(x, y, t, b, labels, chunk: int, to_x=None, to_y=None) -> Tensor:
         for j in range(0, m, chunk):
             columns = slice(j, j + chunk)
             y_columns = y[columns] if narrow else y[columns].to(dtype)
+            matched: Tensor | None = None
             if text_ids is not None:
                 matched = _meet(true[rows], text_ids[columns])
-            else:
-                matched = None if true is None else true[rows, columns]
+            elif true is not None:
+                matched = true[rows, columns]
             shape = len(x_rows), len(y_columns)
             cosines = block[: shape[0] * shape[1]].view(shape)
             derivatives = narrow_block[: cosines.numel()].view(shape)

@@ -24,9 +24,9 @@ from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.toy import training
 from siglip_lab.toy.data import train_tokenizer, training_batch
 from siglip_lab.toy.evaluation import Accuracy, evaluate
-from siglip_lab.training.optimization import adamw, learning_rate
 from siglip_lab.toy.shapes_world import draw
 from siglip_lab.toy.training import TrainConfig, Trainer, train
+from siglip_lab.training.optimization import adamw, learning_rate
 
 SHIPPED = EMBEDDED["tiny"]
 VERY_SMALL = SigLIPConfig(

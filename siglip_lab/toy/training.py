@@ -36,8 +36,8 @@ from siglip_lab.terminal import Parser, run, whole_number
 from siglip_lab.tokenizer import Tokenizer
 from siglip_lab.toy.data import Batch, train_tokenizer, training_batch
 from siglip_lab.toy.evaluation import evaluate
-from siglip_lab.training.optimization import adamw, learning_rate, set_learning_rate
 from siglip_lab.toy.shapes_world import training_combinations
+from siglip_lab.training.optimization import adamw, learning_rate, set_learning_rate
 
 __all__ = ["CONFIGS", "SECONDS_BETWEEN_STATES", "STATE", "TrainConfig", "Trainer", "main", "train"]
 

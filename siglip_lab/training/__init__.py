@@ -1,1 +1,27 @@
-"""Train and fine-tune on your own pictures."""
+"""Train and fine-tune on your own pictures.
+
+pairs = open_pairs("pictures")  # a folder with captions.csv, or one of three others
+report = train(model, processor, pairs, "out", TrainConfig(steps=1000))
+print(report)  # what it gained, what it forgot
+"""
+
+from siglip_lab.training.config import TrainConfig
+from siglip_lab.training.data import Pairs, Picture
+from siglip_lab.training.dry_run import dry_run, estimate_bytes
+from siglip_lab.training.loop import Trainer, train
+from siglip_lab.training.measure import measure, shapes_world_pairs
+from siglip_lab.training.report import Report
+from siglip_lab.training.scratch import new_model
+from siglip_lab.training.sources import (
+    open_pairs,
+    read_captions,
+    read_class_folders,
+    read_dataset,
+    read_shards,
+)
+
+__all__ = [
+    "Pairs", "Picture", "Report", "TrainConfig", "Trainer", "dry_run", "estimate_bytes", "measure",
+    "new_model", "open_pairs", "read_captions", "read_class_folders", "read_dataset", "read_shards",
+    "shapes_world_pairs", "train",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The paper's optimizer and schedule, for runs of a few thousand steps."""
+"""The paper's optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ BETAS = (0.9, 0.95)  # the paper's; 0.95 keeps large batches stable, where 0.999
 
 
 def adamw(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """Make AdamW for a model; weight decay pulls at matrices only, not at norms, biases and t."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    """Make AdamW for what learns in a model; weight decay pulls at matrices only.
+
+    Norms, biases and t are left alone. The paper has a decay of 1e-4, and none on pre-trained
+    weights.
+    """
+    learned = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in learned if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, betas=BETAS, fused=True)
 

@@ -1,0 +1,159 @@
+"""What a training refuses before any work is done, and what it only says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from siglip_lab.checks import shown
+from siglip_lab.model import SigLIP
+from siglip_lab.pairs import check_fit
+from siglip_lab.processor import Processor
+from siglip_lab.training.config import TrainConfig
+from siglip_lab.training.data import Pairs, named
+from siglip_lab.training.state import STATE, model_fingerprint
+
+__all__ = [
+    "autocast_type", "check_batches", "check_model", "check_out", "check_room", "divide",
+    "fingerprints", "remarks",
+]  # fmt: skip
+
+_SAMPLED = 20_000  # captions that are cut into pieces to see how many are too long
+
+
+def check_model(model: SigLIP, processor: Processor) -> None:
+    """Refuse what is no SigLIP with its processor, or makes other sizes than it reads."""
+    check_fit(model, processor)
+    if not isinstance(model, SigLIP):
+        raise TypeError(f"model is a {type(model).__name__}; expected a SigLIP")
+    dtype = next(model.text_model.parameters()).dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"the weights are {dtype}, too coarse for small steps: load the model with "
+            'dtype=torch.float32; precision="bfloat16" is for what the towers compute'
+        )
+    vision, text, words = model.config.vision, model.config.text, processor.tokenizer
+    pairs = (
+        ("pictures of {} px a side", processor.image_size, vision.image_size),
+        ("texts of {} tokens", words.context_length, text.context_length),
+    )
+    for what, made, read in pairs:
+        if made != read:
+            raise ValueError(
+                f"the processor makes {what.format(made)}, the model reads {read}: take the "
+                "processor of the same model, Processor.from_pretrained(NAME)"
+            )
+    if words.vocab_size > text.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {words.vocab_size} pieces, the model {text.vocab_size}: take the "
+            "processor of the same model"
+        )
+
+
+def divide(
+    pairs: Pairs, held_out: float | int | Pairs, config: TrainConfig, world: int = 1
+) -> tuple[Pairs, Pairs]:
+    """What to train and what to measure with; refuse what gives no batch, or no measurement."""
+    training = pairs
+    if not isinstance(held_out, Pairs):
+        training, held_out = pairs.split(held_out, config.seed)
+    check_batches(training, config, world)
+    return training, held_out
+
+
+def check_batches(pairs: Pairs, config: TrainConfig, world: int = 1) -> None:
+    """Refuse data that gives no batch, or batches that processes cannot share."""
+    n, size = len(pairs), config.batch_size
+    if size > n:
+        raise ValueError(
+            f"batch_size is {size}, but there are {n} pictures to train with: give at most "
+            f"batch_size={n}, more pictures, or hold out fewer"
+        )
+    if size % world:
+        raise ValueError(
+            f"batch_size {size} cannot be shared by {world} processes: it is that of all of them, "
+            f"such as {max(1, size // world) * world}"
+        )
+    if config.remainder == "refuse" and n % size:
+        raise ValueError(
+            f"{n} pictures are not whole batches of {size}: {n % size} are left over. Choose a "
+            'batch_size that divides, or remainder="drop", which leaves out others each epoch'
+        )
+    if size == 1:
+        raise ValueError("batch_size is 1: a picture needs other texts to be told from; try 32")
+
+
+def autocast_type(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """The type in which the towers compute under autocast; None: as the weights are."""
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if config.precision == "float32" or (config.precision == "auto" and not able):
+        return None
+    return torch.bfloat16
+
+
+def fingerprints(
+    model: SigLIP, training: Pairs, held_out: Pairs, config: TrainConfig
+) -> dict[str, dict]:
+    """All that must be the same in a run that goes on."""
+    return {
+        "config": config.to_dict(),
+        "data": {"training": training.fingerprint(), "held out": held_out.fingerprint()},
+        "model": {"weights": model_fingerprint(model)},
+    }
+
+
+def check_room(out: Path, model: SigLIP, learned: Mapping[str, Tensor]) -> None:
+    """Refuse a disk without room for what a run writes: checkpoint and state, old and new."""
+    checkpoint = sum(parameter.nbytes for parameter in model.parameters())
+    state = 3 * sum(parameter.nbytes for parameter in learned.values())
+    needed = 2 * (checkpoint + state) + 2**20
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise OSError(
+            f"{shown(out, 90)}: {free / 1e9:.2f} GB are free, a run needs {needed / 1e9:.2f} GB "
+            "for its checkpoint and its state, each old and new: make room, or name another disk"
+        )
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something other than a run that can go on."""
+    if not out.exists() or (out / STATE).exists():
+        return
+    if not out.is_dir():
+        raise NotADirectoryError(f"{shown(out, 120)} is a file; expected a folder to write")
+    if any(not path.name.startswith(".") for path in out.iterdir()):
+        raise FileExistsError(
+            f"{shown(out, 120)} is not empty and has no unfinished run: name another folder"
+        )
+
+
+def remarks(pairs: Pairs, processor: Processor) -> Iterator[str]:
+    """What a reader should know of the data before anything long starts."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in pairs.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        yield f"left out, {why}: {named(names)} ({len(names)} in all)"
+    captions, words = pairs.captions(), processor.tokenizer
+    sample = captions[:_SAMPLED]
+    longer = [text for text in sample if len(words.encode(text)) > words.context_length]
+    if longer:
+        of = f"{len(sample):,}" if len(sample) == len(captions) else f"the first {len(sample):,}"
+        yield (
+            f"{len(longer):,} of {of} captions have more than {words.context_length} tokens and "
+            f"will be cut, such as {shown(repr(longer[0]), 60)}"
+        )
+    (unknown_id, *_) = words.encode("<unk>")
+    unknown = sum(unknown_id in words.encode(text) for text in sample)
+    if unknown > len(sample) / 20:
+        yield f"{unknown:,} captions have letters or words that the tokenizer does not know"
+    shared = sum(len(p.captions) for p in pairs) - len(captions)
+    if shared and not pairs.grouped:
+        yield f"captions come {shared:,} times more than once: they count as true of each picture"

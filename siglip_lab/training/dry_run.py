@@ -1,0 +1,178 @@
+"""What a training will take, before anything long starts: parameters, memory, time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from siglip_lab.configs import SigLIPConfig
+from siglip_lab.counts import Count
+from siglip_lab.memory import count_bytes
+from siglip_lab.model import SigLIP
+from siglip_lab.processor import Processor
+from siglip_lab.training import doors
+from siglip_lab.training.config import TrainConfig
+from siglip_lab.training.data import Batches, Pairs
+from siglip_lab.training.loop import Trainer
+from siglip_lab.training.measure import measure
+from siglip_lab.training.parallel import join_ranks
+from siglip_lab.training.parameters import trainable_share
+
+__all__ = ["dry_run", "estimate_bytes"]
+
+MEASURED = 5  # steps
+
+
+def estimate_bytes(
+    shape: SigLIPConfig,
+    config: TrainConfig,
+    learning: int | None = None,
+    total: int | None = None,
+    dtype: torch.dtype | None = None,
+    world: int = 1,
+) -> Count:
+    """Estimate the memory at the fullest moment of a training step, in one process, under DDP.
+
+    Args:
+        shape: The model's.
+        config: Of the training.
+        learning: How many numbers learn. Default: all.
+        total: How many there are. Default: the model's own.
+        dtype: In which the towers compute, if not in float32.
+        world: How many processes share a batch.
+
+    Returns:
+        A `Count`: what `count_bytes` has for a micro-batch, with gradients and AdamW for what
+        learns, and with the rest of the batch, its embeddings and their gradients.
+    """
+    batch = config.batch_size // world
+    micro = min(config.micro_batch_size or batch, batch)
+    options = {"training": True, "grad_checkpointing": config.grad_checkpointing}
+    count = count_bytes(shape, dtype or torch.float32, micro, **options)  # type: ignore[arg-type]
+    total = total or sum(p.total for p in count_bytes(shape)["weights"]) // 4
+    learning = total if learning is None else learning
+    side = 3 * shape.vision.image_size**2 * 4 + shape.text.context_length * 8
+    towers = {"all": 4, "lora": 4, "last": 4, "text": 2, "vision": 1}[config.learn]
+    activations = count["activations"]
+    kept = {"vision": activations.vision.total, "text": activations.text.total}
+    if towers < 4:
+        kept = {name: size for name, size in kept.items() if name == config.learn}
+    if config.learn == "last":
+        for name, depth in (("vision", shape.vision.depth), ("text", shape.text.depth)):
+            layers = (p.total for p in activations[name] if p.name.startswith("layer "))
+            frozen = list(layers)[: max(0, depth - config.layers)]
+            kept[name] -= sum(frozen)
+    content = {
+        "weights": 4 * total,
+        "copies of weights": (2 * total if dtype else 0) + (4 * learning if config.ema else 0),
+        "gradients": 4 * learning,
+        "AdamW": 8 * learning,
+        "inputs": batch * side,
+        "embeddings": 0 if micro == batch else 4 * batch * shape.embed_dim * 4,
+        "activations": sum(kept.values()),
+        "working memory": count["working memory"].total,
+    }
+    return Count.of("bytes", {name: size for name, size in content.items() if size})
+
+
+def dry_run(
+    model: SigLIP,
+    processor: Processor,
+    pairs: Pairs,
+    config: TrainConfig | None = None,
+    held_out: float | int | Pairs = 0.1,
+    device: torch.device | str | None = None,
+    num_workers: int = 0,
+    parallel: str = "ddp",
+    out: str | Path | None = None,
+) -> str:
+    """Check everything, take five steps, and say what all of them will take.
+
+    Nothing is written. The model has learned five steps afterwards, so do not use it; the other
+    arguments, and what is raised, are those of `train`.
+
+    Returns:
+        Lines of text.
+    """
+    config = config or TrainConfig()
+    doors.check_model(model, processor)
+    if out is not None:
+        doors.check_out(Path(out))
+    with join_ranks(device) as ranks:
+        training, held_out = doors.divide(pairs, held_out, config, ranks.world)
+        few = replace(config, steps=max(config.steps, MEASURED + 1))
+        trainer = Trainer(model.to(ranks.device), few, ranks, parallel)
+        if out is not None:
+            doors.check_room(Path(out), model, trainer.learned)
+        part = (ranks.rank, ranks.world)
+        batches = Batches(
+            training, processor, few.steps, config.batch_size, config.seed, config.augment, part
+        )
+        laps: list[float] = []
+        reading: list[float] = []
+        unreadable: dict[str, str] = {}
+        for step in range(MEASURED + 1):
+            start = time.perf_counter()
+            batch = batches[step]
+            reading.append(time.perf_counter() - start)
+            loss, _ = trainer.take_step(batch)
+            loss.item()  # a GPU is waited for
+            laps.append(time.perf_counter() - start)
+            unreadable |= batch.unreadable
+        seconds, read = (statistics.median(times[1:]) for times in (laps, reading))
+        sample = held_out[:64]
+        start = time.perf_counter()
+        measure(trainer.result(), processor, sample)
+        measuring = (time.perf_counter() - start) * len(held_out) / len(sample)
+        lines = _lines(model, config, training, held_out, trainer, ranks.world)
+        times = _times(config, seconds, read, measuring, num_workers)
+        remarks = list(doors.remarks(pairs, processor))
+        remarks += [f"cannot be read: {name}: {why}" for name, why in unreadable.items()]
+        return "\n".join([*lines, *times, *remarks])
+
+
+def _lines(model, config, training, held_out, trainer, world: int) -> Iterator[str]:
+    learning, total = trainable_share(model)
+    memory = estimate_bytes(model.config, config, learning, total, trainer.dtype, world)
+    yield f"parameters    {total:,}, of which {learning:,} learn ({learning / total:.1%})"
+    yield f"pictures      {len(training):,} to train with, {len(held_out):,} to measure with"
+    epochs = config.steps * config.batch_size / len(training)
+    yield (
+        f"steps         {config.steps:,} of {config.batch_size} pairs, {epochs:,.1f} epochs; peak "
+        f"learning rate {config.learning_rate:g}, {config.warmup:,} steps of warm-up"
+    )
+    device, kind = trainer.ranks.device, str(trainer.dtype or torch.float32).removeprefix("torch.")
+    yield f"computes in   {kind} on {device}{f', {world} processes' if world > 1 else ''}"
+    parts = ", ".join(f"{part.name} {_size(part.total)}" for part in memory)
+    yield f"memory        about {_size(memory.total)} in a process: {parts}"
+
+
+def _times(config, seconds: float, read: float, measuring: float, workers: int) -> Iterator[str]:
+    number = 2 + config.steps // config.validate_every
+    seconds = max(seconds - read, read / workers) if workers else seconds
+    total = config.steps * seconds + number * measuring
+    yield (
+        f"time          about {_duration(total)}: a step {seconds:.3g} s (reading pictures "
+        f"{read:.3g} s of it without workers), {number} measurements of {measuring:.3g} s"
+    )
+    if not workers and read > seconds / 3:
+        yield "              pictures are read slowly: --workers 2 or more reads them ahead"
+
+
+def _size(number: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number} bytes"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

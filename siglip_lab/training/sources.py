@@ -1,0 +1,364 @@
+"""Where pictures and captions come from: a list, class folders, shards, or a data set."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from siglip_lab.checks import check_template, shown
+from siglip_lab.training.data import Pairs, Picture, named
+
+__all__ = [
+    "TEMPLATES", "open_pairs", "read_captions", "read_class_folders", "read_dataset", "read_shards",
+]  # fmt: skip
+
+TEMPLATES = ("This is a photo of {}.",)
+_LISTS = ("captions.csv", "captions.jsonl")
+_FILE = ("file", "file_name", "filename", "filepath", "image")  # names of a column; the first is
+_CAPTION = ("caption", "captions", "text", "title")  # what we ask for
+_SUFFIXES = {
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
+    ".qoi", ".tif", ".tiff", ".webp",
+}  # fmt: skip
+
+
+def open_pairs(
+    where: str | Path, templates: Iterable[str] = TEMPLATES, strict: bool = False
+) -> Pairs:
+    """Read pictures with captions from a folder or a shard, whichever kind it is.
+
+    Args:
+        where: One of
+
+            - a folder with ``captions.csv`` or ``captions.jsonl``: `read_captions`;
+            - a folder of class folders: `read_class_folders`;
+            - a ``.tar`` file, or a folder of them: `read_shards`;
+            - a folder that `datasets.Dataset.save_to_disk` wrote: `read_dataset`.
+
+        templates: Sentences around the names of classes.
+        strict: Refuse captions without pictures and pictures without captions, which otherwise are
+            left out, and named in `left_out`.
+
+    Raises:
+        FileNotFoundError, ValueError: If it is none of these, or has no pair at all.
+    """
+    folder = Path(where)
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no file or folder {shown(repr(str(where)), 120)}")
+    if folder.is_file():
+        pairs = read_shards([folder])
+    elif any((folder / name).exists() for name in _LISTS):
+        pairs = read_captions(folder)
+    elif shards := sorted(folder.glob("*.tar")):
+        pairs = read_shards(shards)
+    elif (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
+        pairs = read_dataset(_stored_dataset(folder), templates=templates)
+    else:
+        pairs = read_class_folders(folder, templates)
+    if strict and pairs.left_out:
+        why = next(iter(pairs.left_out.values()))
+        raise ValueError(
+            f"{shown(folder, 60)}: {len(pairs.left_out)} entries are no pairs, {why}: "
+            f"{named(pairs.left_out)}; mend them, or leave them out without strict"
+        )
+    return pairs
+
+
+# ---- a folder with a list ------------------------------------------------------------------------
+
+
+def read_captions(folder: str | Path) -> Pairs:
+    """Read a folder with ``captions.csv`` or ``captions.jsonl``; a picture may have several rows.
+
+    The columns are "file", relative to the folder, "caption" and, if you like, "group": pictures
+    of one group share their captions. In JSON lines a caption may be a list.
+
+    Raises:
+        ValueError: If the list cannot be read, or no row has a picture and a caption.
+    """
+    folder = Path(folder)
+    lists = [folder / name for name in _LISTS if (folder / name).exists()]
+    if len(lists) != 1:
+        found = "both" if lists else "neither"
+        raise ValueError(f"{shown(folder, 120)} has {found} of {' and '.join(_LISTS)}: keep one")
+    rows = (_csv_rows if lists[0].suffix == ".csv" else _json_rows)(lists[0])
+    captions: dict[str, dict[str, None]] = {}
+    groups: dict[str, str | None] = {}
+    for file, texts, group in rows:
+        captions.setdefault(file, {}).update(dict.fromkeys(texts))
+        groups[file] = group if group is not None else groups.get(file)
+    left_out = {file: "there is no such file" for file in captions if not (folder / file).is_file()}
+    left_out |= {file: "no caption" for file, texts in captions.items() if not texts}
+    listed = {(folder / file).resolve() for file in captions}
+    alone = (p for p in _pictures(folder) if p.resolve() not in listed)
+    left_out |= {str(path.relative_to(folder)): "no caption" for path in alone}
+    pictures = [
+        Picture(file, folder / file, tuple(texts), groups[file])
+        for file, texts in captions.items()
+        if file not in left_out
+    ]
+    if not pictures:
+        raise ValueError(
+            f"{shown(lists[0], 90)}: none of its {len(captions)} rows has a caption and a picture "
+            f"in that folder ({named(captions, 2)}); expected rows of file,caption, with files "
+            "relative to the folder"
+        )
+    return Pairs(pictures, left_out)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, list[str], str | None]]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            header = [str(name).strip().lower() for name in rows.fieldnames or []]
+            rows.fieldnames = header
+            columns = _columns(path, header)
+            for row in rows:
+                file_name, caption = (row.get(column) or "" for column in columns)
+                group = row.get("group") if "group" in header else None
+                if file_name.strip():
+                    yield file_name.strip(), [caption.strip()] if caption.strip() else [], group
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{shown(path, 120)} is not UTF-8 text: save it as UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{shown(path, 120)}: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, list[str], str | None]]:
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            file_column, caption_column = _columns(path, list(row))
+            yield str(row[file_column]), _texts(row[caption_column]), _name(row.get("group"))
+        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f'{shown(path, 90)}, line {number}: expected {{"file": ..., "caption": ...}}, got '
+                f"{shown(line.decode(errors='replace'), 60)}"
+            ) from error
+
+
+def _columns(path: Path, header: list[str]) -> tuple[str, str]:
+    found = [next((n for n in names if n in header), None) for names in (_FILE, _CAPTION)]
+    if found[0] is None or found[1] is None:
+        raise ValueError(
+            f"{shown(path, 90)} has the columns {shown(', '.join(header) or 'none', 60)}; expected "
+            '"file" and "caption", separated by a comma, in its first line'
+        )
+    return found[0], found[1]
+
+
+def _texts(given: Any) -> list[str]:
+    """Captions as a list, blank ones left out."""
+    every = [given] if isinstance(given, str) else [] if given is None else given
+    return [text.strip() for text in every if text.strip()]
+
+
+def _name(group: Any) -> str | None:
+    return None if group is None else str(group)
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
+
+
+# ---- class folders -------------------------------------------------------------------------------
+
+
+def read_class_folders(folder: str | Path, templates: Iterable[str] = TEMPLATES) -> Pairs:
+    """Read a folder of class folders; a folder's name, put into each template, gives the captions.
+
+    An underscore in a name stands for a space. Pictures of one class share all captions.
+
+    Raises:
+        ValueError: If there are no pictures in folders.
+    """
+    folder, templates = Path(folder), list(templates)
+    pictures, left_out = [], {}
+    for path in _pictures(folder):
+        parts = path.relative_to(folder).parts
+        if len(parts) == 1:
+            left_out[parts[0]] = "no caption"
+            continue
+        label = parts[0].replace("_", " ")
+        pictures.append(Picture("/".join(parts), path, _sentences(label, templates), label))
+    if not pictures:
+        raise ValueError(
+            f"{shown(folder, 90)} has no captions.csv or captions.jsonl, no folders of pictures "
+            "and no .tar: expected one of these. A captions.csv has rows of file,caption under "
+            "exactly these two words"
+        )
+    return Pairs(pictures, left_out)
+
+
+def _sentences(label: str, templates: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_template([label], t)[0] for t in templates))
+
+
+# ---- shards of webdataset ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file within a tar: where it begins, and its size."""
+
+    path: Path
+    start: int
+    size: int
+
+    def __call__(self) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
+
+
+def read_shards(paths: Iterable[str | Path]) -> Pairs:
+    """Read shards as `webdataset` writes them: ``KEY.jpg`` beside ``KEY.txt`` or ``KEY.json``.
+
+    A ``.txt`` is one caption; a ``.json`` has "caption" (or "captions", a list) and, if you like,
+    "group". Only the tars' lists of contents are read; pictures are read when they are needed, in
+    any order, so shards may be of any size. They lie on this machine, and are not compressed.
+
+    Raises:
+        ValueError: If a shard is damaged, or no key has a picture and a caption.
+    """
+    pictures, left_out = [], {}
+    for path in map(Path, paths):
+        for key, members in _keys(path).items():
+            name = f"{path.name}/{key}"
+            image = next((m for ext, m in members.items() if f".{ext}" in _SUFFIXES), None)
+            captions, group = _member_texts(name, members)
+            if image is None:
+                left_out[name] = "there is no picture"
+            elif not captions:
+                left_out[name] = "no caption"
+            else:
+                pictures.append(Picture(name, image, tuple(dict.fromkeys(captions)), group))
+    if not pictures:
+        raise ValueError(
+            "no key of the shards has a picture and a caption; expected KEY.jpg beside KEY.txt "
+            f"or KEY.json ({named(left_out) or 'they are empty'})"
+        )
+    return Pairs(pictures, left_out)
+
+
+def _keys(path: Path) -> dict[str, dict[str, _Member]]:
+    """Key -> ending -> where that file is."""
+    found: dict[str, dict[str, _Member]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                folder, _, name = member.name.rpartition("/")
+                stem, _, ending = name.partition(".")
+                if member.isfile() and stem:
+                    where = _Member(path, member.offset_data, member.size)
+                    found.setdefault(f"{folder}/{stem}".lstrip("/"), {})[ending.lower()] = where
+    except (tarfile.TarError, OSError) as error:
+        raise ValueError(
+            f"{shown(path, 90)} is no whole, uncompressed tar ({shown(error, 60)}): write it "
+            "again, or unpack a .tar.gz with gunzip"
+        ) from error
+    return found
+
+
+def _member_texts(name: str, members: Mapping[str, _Member]) -> tuple[list[str], str | None]:
+    texts: list[str] = []
+    group = None
+    try:
+        if "json" in members:
+            row = json.loads(members["json"]())
+            texts, group = _texts(row.get("captions", row.get("caption"))), _name(row.get("group"))
+        if "txt" in members:
+            texts = _texts(members["txt"]().decode())
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{shown(name, 90)}: {shown(error, 90)}; expected UTF-8 text") from error
+    return texts, group
+
+
+# ---- a data set of Hugging Face ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The picture of a row, as it is stored."""
+
+    dataset: Any
+    index: int
+    column: str
+
+    def __call__(self) -> Any:
+        value = self.dataset[self.index][self.column]
+        if isinstance(value, dict):  # an Image that is not decoded
+            return value["path"] if value.get("bytes") is None else value["bytes"]
+        return value
+
+
+def read_dataset(
+    dataset: Any,
+    image: str = "image",
+    caption: str | None = None,
+    group: str | None = None,
+    templates: Iterable[str] = TEMPLATES,
+) -> Pairs:
+    """Read a `datasets.Dataset`, with its pictures left undecoded until they are needed.
+
+    Args:
+        dataset: One split of a data set, not streamed.
+        image: Its column of pictures.
+        caption: Its column of captions: a text, a list of texts, or a class, whose name goes into
+            the templates. Default: the first of "caption", "captions", "text", "title", "label".
+        group: A column of equal values for pictures that share their captions; classes are groups.
+        templates: Sentences around the names of classes.
+
+    Raises:
+        TypeError, ValueError: If it is no such data set, or has no such column.
+    """
+    features = getattr(dataset, "features", None)
+    if not isinstance(features, Mapping) or not hasattr(dataset, "__len__"):
+        raise TypeError(
+            f"got a {type(dataset).__name__}; expected a datasets.Dataset: choose a split, such as "
+            'dataset["train"], and load it without streaming=True'
+        )
+    choices = [caption] if caption else [n for n in (*_CAPTION, "label") if n in features]
+    wanted = [image, *(choices[:1] or ["caption"]), *([group] if group else [])]
+    missing = [name for name in wanted if name not in features]
+    if missing:
+        raise ValueError(
+            f"the data set has the columns {shown(', '.join(features), 90)}; expected "
+            f"{missing[0]!r}: pass image=, caption= or group="
+        )
+    names = getattr(features[wanted[1]], "names", None)  # of classes
+    if type(features[image]).__name__ == "Image":
+        import datasets
+
+        dataset = dataset.cast_column(image, datasets.Image(decode=False))
+    groups = list(dataset[group]) if group else [None] * len(dataset)
+    templates, pictures, left_out = list(templates), [], {}
+    for index, (given, of) in enumerate(zip(dataset[wanted[1]], groups, strict=True)):
+        label = names[given] if names else None
+        texts = _sentences(label.replace("_", " "), templates) if label else tuple(_texts(given))
+        if texts:
+            row = _Row(dataset, index, image)
+            pictures.append(Picture(f"row {index}", row, texts, _name(label or of)))
+        else:
+            left_out[f"row {index}"] = "no caption"
+    return Pairs(pictures, left_out)
+
+
+def _stored_dataset(folder: Path) -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise ValueError(
+            f"{shown(folder, 90)} is a data set of Hugging Face: pip install 'siglip-lab[datasets]'"
+        ) from error
+    dataset = datasets.load_from_disk(str(folder))
+    return dataset["train"] if isinstance(dataset, dict) and "train" in dataset else dataset
