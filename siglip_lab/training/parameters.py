@@ -16,10 +16,11 @@ from siglip_lab.training.config import TrainConfig
 
 __all__ = ["choose_parameters", "learned", "plain_copy", "trainable_share", "whole"]
 
-# In LoRA's words: the projections of every layer, the text tower's head, and the image tower's,
-# whose own MLP and out_proj are among the first. Its q, k and v are one parameter, not a module.
-_MODULES = r".*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)|text_model\.head"
-_PACKED = "vision_model.head.attention.in_proj_weight"
+# What LoRA adds to: modules, which are all maps of the layers and of the image tower's head; and
+# two matrices that peft's modules cannot stand around. The text tower's head drops tokens in its
+# forward pass, and the image head's q, k and v are one packed parameter.
+_MODULES = r".*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
+_TEXT_HEAD, _PACKED = "text_model.head.weight", "vision_model.head.attention.in_proj_weight"
 
 
 def choose_parameters(model: SigLIP, config: TrainConfig) -> Any:
@@ -63,7 +64,7 @@ def _add_adapters(model: SigLIP, config: TrainConfig) -> Any:
         r=config.rank,
         lora_alpha=2 * config.rank,  # the additions count twice, whatever the rank
         target_modules=_MODULES,
-        target_parameters=[_PACKED] if config.adapt_head else None,
+        target_parameters=[_TEXT_HEAD, _PACKED] if config.adapt_head else [_TEXT_HEAD],
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # of A; B is zero, so nothing changes at first
@@ -106,7 +107,8 @@ def plain_copy(model: SigLIP, adapters: Any = None, average: dict[str, Tensor] |
             for name, parameter in adapters.model.named_parameters():
                 if name in average:
                     parameter.copy_(average[name])
-        return adapters.merge_and_unload().eval()
+        adapters.merge_and_unload()
+        return adapters.merge_and_unload().eval()  # again, for what stood within another addition
     spread = any(hasattr(p, "full_tensor") for p in model.parameters())
     if not spread and not average:
         return model

@@ -343,11 +343,11 @@ def read_dataset(
     groups = list(dataset[group]) if group else [None] * len(dataset)
     templates, pictures, left_out = list(templates), [], {}
     for index, (given, of) in enumerate(zip(dataset[wanted[1]], groups, strict=True)):
-        label = names[given] if names else None
-        texts = _sentences(label.replace("_", " "), templates) if label else tuple(_texts(given))
+        label = names[given].replace("_", " ") if names else None
+        texts = _sentences(label, templates) if label else tuple(_texts(given))
         if texts:
             row = _Row(dataset, index, image)
-            pictures.append(Picture(f"row {index}", row, texts, _name(label or of)))
+            pictures.append(Picture(f"row {index}", row, texts, _name(of if group else label)))
         else:
             left_out[f"row {index}"] = "no caption"
     return Pairs(pictures, left_out)
