@@ -17,9 +17,9 @@ from siglip_lab.terminal import show, utf_8, whole_number
 from siglip_lab.training.augmentation import AUGMENTATIONS, chain
 from siglip_lab.training.config import LEARN, PRECISIONS, TrainConfig
 from siglip_lab.training.data import Pairs
-from siglip_lab.training.dry_run import dry_run
+from siglip_lab.training.estimates import dry_run
 from siglip_lab.training.loop import train
-from siglip_lab.training.measure import BEFORE, shapes_world_pairs
+from siglip_lab.training.measuring import BEFORE, shapes_world_pairs
 from siglip_lab.training.parallel import PARALLEL
 from siglip_lab.training.scratch import new_model
 from siglip_lab.training.sources import TEMPLATES, open_pairs

@@ -24,7 +24,7 @@ from siglip_lab.processor import Processor
 from siglip_lab.training import doors
 from siglip_lab.training.config import TrainConfig
 from siglip_lab.training.data import Batch, Batches, Pairs
-from siglip_lab.training.measure import BEFORE, shapes_world_pairs
+from siglip_lab.training.measuring import BEFORE, shapes_world_pairs
 from siglip_lab.training.optimization import adamw, learning_rate, set_learning_rate
 from siglip_lab.training.parallel import Ranks, Towers, join_ranks, spread
 from siglip_lab.training.parameters import choose_parameters, learned, plain_copy, whole

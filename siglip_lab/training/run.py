@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +17,11 @@ from siglip_lab.checks import shown
 from siglip_lab.loading.folder import write_files
 from siglip_lab.training.data import Batch, Batches, Pairs, named
 from siglip_lab.training.logs import Log
-from siglip_lab.training.measure import measure
+from siglip_lab.training.measuring import measure
 from siglip_lab.training.optimization import learning_rate
 from siglip_lab.training.parameters import trainable_share, whole
 from siglip_lab.training.report import Report
 from siglip_lab.training.state import STATE, gather, read_state, restore, write_state
-
-if TYPE_CHECKING:
-    from siglip_lab.training.loop import Trainer
 
 __all__ = ["SECONDS_BETWEEN_STATES", "Run"]
 
@@ -37,7 +34,7 @@ class Run:
     """A training's surroundings: first and last measurement, log, states, and the report.
 
     Args:
-        trainer: What trains.
+        trainer: What trains, a `siglip_lab.training.loop.Trainer`.
         batches: What it trains with.
         tests: What is measured, by name; the first is what is held out.
         out: The folder to write.
@@ -47,7 +44,7 @@ class Run:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Any,
         batches: Batches,
         tests: Mapping[str, Pairs],
         out: Path,

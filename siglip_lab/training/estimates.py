@@ -19,7 +19,7 @@ from siglip_lab.training import doors
 from siglip_lab.training.config import TrainConfig
 from siglip_lab.training.data import Batches, Pairs
 from siglip_lab.training.loop import Trainer
-from siglip_lab.training.measure import measure
+from siglip_lab.training.measuring import measure
 from siglip_lab.training.parallel import join_ranks
 from siglip_lab.training.parameters import trainable_share
 
