@@ -1,5 +1,6 @@
 """Training on one's own pictures: the step, the loop, going on after a kill, what is refused."""
 
+import csv
 import json
 import os
 import shutil
@@ -18,10 +19,12 @@ from small_pictures import (
     small_processor,
     write_folder,
 )
+from test_memory import peak_bytes
 
 import siglip_lab as sl
 from siglip_lab.checks import CheckpointError
 from siglip_lab.cli import main
+from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.losses import sigmoid_loss
 from siglip_lab.training import (
     Pairs,
@@ -38,7 +41,8 @@ from siglip_lab.training import (
     state,
     train,
 )
-from siglip_lab.training.data import Batches
+from siglip_lab.training.data import Batch, Batches
+from siglip_lab.training.logs import Log
 from siglip_lab.training.optimization import learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -287,6 +291,27 @@ def test_other_settings_data_or_weights_do_not_go_on(tmp_path, monkeypatch):
     (tmp_path / "m" / state.STATE).write_bytes(b"PK\3\4 no state")
     with pytest.raises(CheckpointError, match="damaged"):
         run_small(tmp_path / "m")
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_small(tmp_path / "m", tensorboard=True)
+    losses = []
+    for path in (tmp_path / "m" / "tensorboard").iterdir():
+        events = EventAccumulator(str(path)).Reload()
+        if "train/loss" in events.Tags()["scalars"]:
+            losses += [(each.step, each.value) for each in events.Scalars("train/loss")]
+    rows = list(csv.DictReader((tmp_path / "m" / "train.csv").open()))
+    assert losses == [(8, pytest.approx(float(rows[-1]["loss"]), rel=1e-4))]
+
+
+def test_a_log_drops_what_comes_after_the_state(tmp_path):
+    text = "step,loss\n10,1\n20,0.5\n30,0.25\n40"  # cut off by a kill
+    (tmp_path / "train.csv").write_text(text)
+    Log(tmp_path, "train", 20).add(30, loss=0.125)
+    assert (tmp_path / "train.csv").read_text() == "step,loss\n10,1\n20,0.5\n30,0.125\n"
 
 
 def test_a_finished_run_is_not_overwritten(trained):
@@ -540,6 +565,39 @@ def test_the_command_says_in_a_line_what_is_wrong(tmp_path, capsys, change, said
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and len(error) <= 315
     assert not out.exists()
+
+
+MIDDLING = SigLIPConfig(
+    VisionConfig(96, 8, width=96, depth=8, num_heads=6, mlp_dim=384),
+    TextConfig(2000, 32, width=96, depth=8, num_heads=6, mlp_dim=384),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"grad_checkpointing": True},
+        {"micro_batch_size": 4},
+        {"micro_batch_size": 4, "grad_checkpointing": True},
+        {"micro_batch_size": 4, "grad_checkpointing": True, "precision": "bfloat16"},
+        {"learn": "text"},
+        {"learn": "last", "micro_batch_size": 4},
+    ],
+)
+def test_memory_is_what_was_estimated(options):
+    n, config = 16, TrainConfig(batch_size=16, **options)
+    trainer = Trainer(sl.SigLIP(MIDDLING, seed=0), config)
+    ids = torch.arange(n)
+    batch = Batch(torch.randn(n, 3, 96, 96), torch.ones(n, 32).long(), ids[:, None], ids, (), {})
+    trainer.take_step(batch)  # AdamW's moments are there from now on
+    peak = peak_bytes(lambda: trainer.take_step(batch))
+    moments = [x for each in trainer.optimizer.state.values() for x in each.values()]
+    there = sum(x.nbytes for x in (*trainer.model.parameters(), *moments, *batch[:2]))
+    learning = sum(p.numel() for p in trainer.learned.values())
+    found = estimate_bytes(MIDDLING, config, learning, dtype=trainer.dtype)
+    assert there + peak == pytest.approx(found.total, rel=0.1)
 
 
 def test_memory_follows_what_learns():

@@ -7,7 +7,6 @@ says and writes down is `siglip_lab.training.run`'s business.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from siglip_lab.losses_at_scale import distributed_sigmoid_loss, sigmoid_loss
@@ -123,11 +121,8 @@ class Trainer:
 
     def embed(self, pixel_values: Tensor, input_ids: Tensor) -> tuple[Tensor, ...]:
         """Embeddings of images and texts, log t and b; the towers compute as the config says."""
-        with contextlib.ExitStack() as stack:
-            if self.dtype is not None:
-                stack.enter_context(torch.autocast(self.ranks.device.type, self.dtype))
-                if self.ranks.device.type == "cpu":  # whose own kernel is slow backward
-                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        half = self.dtype is not None
+        with torch.autocast(self.ranks.device.type, self.dtype, enabled=half):
             return self.towers(pixel_values, input_ids)
 
     def loss(self, batch: Batch, x: Tensor, y: Tensor, log_t: Tensor, b: Tensor) -> Tensor:
