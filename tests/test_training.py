@@ -582,6 +582,7 @@ MIDDLING = SigLIPConfig(
         {"micro_batch_size": 4},
         {"micro_batch_size": 4, "grad_checkpointing": True},
         {"micro_batch_size": 4, "grad_checkpointing": True, "precision": "bfloat16"},
+        {"precision": "bfloat16"},
         {"learn": "text"},
         {"learn": "last", "micro_batch_size": 4},
     ],

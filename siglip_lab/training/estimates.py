@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from siglip_lab.configs import SigLIPConfig
+from siglip_lab.counting import count_parameters
 from siglip_lab.counts import Count
 from siglip_lab.memory import count_bytes
 from siglip_lab.model import SigLIP
@@ -47,37 +48,58 @@ def estimate_bytes(
         world: How many processes share a batch.
 
     Returns:
-        A `Count`: what `count_bytes` has for a micro-batch, with gradients and AdamW for what
-        learns, and with the rest of the batch, its embeddings and their gradients.
+        A `Count`: what `count_bytes` has for a micro-batch, with AdamW, and the gradients that are
+        there at that moment, for what learns; the rest of the batch, its embeddings and theirs.
     """
     batch = config.batch_size // world
-    micro = min(config.micro_batch_size or batch, batch)
+    micro = min(config.micro_batch_size, batch)
     options = {"training": True, "grad_checkpointing": config.grad_checkpointing}
     count = count_bytes(shape, dtype or torch.float32, micro, **options)  # type: ignore[arg-type]
-    total = total or sum(p.total for p in count_bytes(shape)["weights"]) // 4
+    total = total or count_parameters(shape).total
     learning = total if learning is None else learning
+    vision, text = (_kept(count, shape, config, name, micro, dtype) for name in ("vision", "text"))
+    share = {"text": 1.0, "vision": 0.0}.get(config.learn, _text_share(shape))
+    # In one pass gradients come as activations go, the text tower's first. With caching they are
+    # all there when the last micro-batch begins its way back.
+    moments = [(0, vision + text), (int(4 * learning * share), vision), (4 * learning, 0)]
+    fullest = max(moments, key=sum) if micro == batch else (4 * learning, vision + text)
     side = 3 * shape.vision.image_size**2 * 4 + shape.text.context_length * 8
-    towers = {"all": 4, "lora": 4, "last": 4, "text": 2, "vision": 1}[config.learn]
-    activations = count["activations"]
-    kept = {"vision": activations.vision.total, "text": activations.text.total}
-    if towers < 4:
-        kept = {name: size for name, size in kept.items() if name == config.learn}
-    if config.learn == "last":
-        for name, depth in (("vision", shape.vision.depth), ("text", shape.text.depth)):
-            layers = (p.total for p in activations[name] if p.name.startswith("layer "))
-            frozen = list(layers)[: max(0, depth - config.layers)]
-            kept[name] -= sum(frozen)
     content = {
         "weights": 4 * total,
         "copies of weights": (2 * total if dtype else 0) + (4 * learning if config.ema else 0),
-        "gradients": 4 * learning,
         "AdamW": 8 * learning,
+        "gradients": fullest[0],
+        "activations": fullest[1],
+        "working memory": count["working memory"].total,
         "inputs": batch * side,
         "embeddings": 0 if micro == batch else 4 * batch * shape.embed_dim * 4,
-        "activations": sum(kept.values()),
-        "working memory": count["working memory"].total,
     }
     return Count.of("bytes", {name: size for name, size in content.items() if size})
+
+
+def _kept(
+    count: Count, shape: SigLIPConfig, config: TrainConfig, name: str, micro: int, dtype
+) -> int:
+    """Activations that a tower keeps for backward."""
+    if {"text": "vision", "vision": "text"}.get(config.learn) == name:
+        return 0  # it is locked
+    tower = shape.vision if name == "vision" else shape.text
+    n = shape.vision.num_patches if name == "vision" else shape.text.context_length
+    part = count["activations"][name]
+    layers = [each.total for each in part if each.name.startswith("layer ")]
+    learning = min(config.layers, tower.depth) if config.learn == "last" else tower.depth
+    kept = part.total - sum(layers[: tower.depth - learning])
+    if dtype is not None:
+        # Autocast leaves what layers add up, which norms keep, in float32, and makes a copy in half
+        # precision for each of q, k and v
+        more = 2 if config.grad_checkpointing else 8
+        kept += more * micro * n * tower.width * learning
+    return kept
+
+
+def _text_share(shape: SigLIPConfig) -> float:
+    count = count_parameters(shape)
+    return count.text.total / count.total
 
 
 def dry_run(
@@ -167,7 +189,7 @@ def _times(config, seconds: float, read: float, measuring: float, workers: int) 
 
 
 def _cpu_has_bfloat16() -> bool:
-    found = getattr(torch.cpu, "get_capabilities", dict)()
+    found: dict = getattr(torch.cpu, "get_capabilities", dict)()
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
