@@ -93,9 +93,11 @@ tiny: $(STAMP)
 # The peers stay out of .venv: open_clip asks for torchvision, which transformers then trips over.
 # Only its loss is read, from a folder of its own.
 PEERS := build/peers
+TRAINING_PEERS := build/training_peers
 
-bench: $(STAMP) $(PEERS)
+bench: $(STAMP) $(PEERS) $(TRAINING_PEERS)
 	@set -e; for name in preprocess forward losses loading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+	@echo training; PYTHONPATH=$(TRAINING_PEERS) $(BIN)/python -m benchmarks.training
 
 # A tool from npm, not part of the tests: their own budgets are in tests/test_site_weight.py.
 lighthouse: $(STAMP) browser
@@ -104,6 +106,10 @@ lighthouse: $(STAMP) browser
 
 $(PEERS):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0 hf-processors-rs==0.1.0
+
+# open_clip's training loop needs all of it; benchmarks/training.py declares what torchvision misses.
+$(TRAINING_PEERS):
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ open_clip_torch==3.3.0 timm==1.0.31 torchvision==0.29.1
 
 # No venv and no pins here: the torch that the GPU machine came with is the one to test.
 gpu: GPU_PYTHON ?= python3

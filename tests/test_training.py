@@ -278,6 +278,24 @@ def test_killed_after_the_last_step(trained, tmp_path, monkeypatch):
     assert report.last == run_small(tmp_path / "again").last
 
 
+def test_killed_while_it_measures(trained, tmp_path, monkeypatch):
+    measure, calls = run.measure, iter(range(100))
+
+    def stops(*arguments, **options):
+        if next(calls) == 2:  # of step 6
+            raise KeyboardInterrupt
+        return measure(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "measure", stops)
+        run_small(tmp_path / "m")
+    assert torch.load(tmp_path / "m" / state.STATE)["step"] == 6
+    run_small(tmp_path / "m")
+    assert weights(tmp_path / "m") == weights(trained)
+    rows = [(each / "measured.csv").read_text() for each in (tmp_path / "m", trained)]
+    assert rows[0] == rows[1]
+
+
 def test_other_settings_data_or_weights_do_not_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "take_step", interrupted_at(2))

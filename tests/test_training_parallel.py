@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,6 @@ def a_batch_of_nine(rank, out):
 
 
 def additions_spread(rank, out):
-    pytest.importorskip("peft")
     return whole_run(rank, out, "fsdp", replace(CONFIG, learn="lora"))
 
 
@@ -192,7 +192,11 @@ def no_number(rank, out):
     [
         (other_data, "the data differs between the processes"),
         (a_batch_of_nine, "batch_size 9 cannot be shared by 2 processes"),
-        (additions_spread, 'take parallel="ddp"'),
+        pytest.param(
+            additions_spread,
+            'take parallel="ddp"',
+            marks=pytest.mark.skipif(not find_spec("peft"), reason="needs peft"),
+        ),
         (an_unknown_way, "parallel is 'dp'; expected one of ddp, fsdp"),
         (no_number, "step 3: the loss is nan"),
     ],

@@ -27,12 +27,14 @@ class Log:
 
     def __init__(self, folder: Path, name: str, step: int = 0, tensorboard: bool = False):
         self.path, self.name, self._board = folder / f"{name}.csv", name, None
+        self.last_step: int | None = None
         if self.path.exists():
             rows = list(csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"))))
             rows = [row for row in rows if None not in row.values()]  # cut off by a kill
             kept = [row for row in rows if row["step"].isdecimal() and int(row["step"]) <= step]
             text = io.StringIO()
             if kept:
+                self.last_step = int(kept[-1]["step"])
                 writer = csv.DictWriter(text, list(kept[0]), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(kept)
@@ -48,6 +50,7 @@ class Log:
 
     def add(self, step: int, **values: float) -> None:
         """Write a row, at once."""
+        self.last_step = step
         row: dict[str, Any] = {"step": step} | {k: f"{v:.6g}" for k, v in values.items()}
         new = not self.path.exists() or not self.path.stat().st_size
         with open(self.path, "a", encoding="utf-8", newline="") as file:

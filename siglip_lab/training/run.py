@@ -89,6 +89,10 @@ class Run:
         if state is None:
             self._write_measured(self.first)
             self._save_state()
+        elif self._is_measured(trainer.step):
+            there = not self.is_first or self._measured.last_step == trainer.step
+            if self.ranks.first_says(not there):  # killed while it measured
+                self._measure_and_save()
 
     def progress(self) -> tqdm:
         """The progress bar; call its `update` after each step."""
@@ -99,8 +103,8 @@ class Run:
     def finish(self, left_out: Mapping[str, str]) -> Report:
         """Write checkpoint and report, the last measurement in it."""
         trainer = self.trainer
-        self.last = self.last or self._measure()  # killed after its last step
-        self._save_checkpoint()
+        if not self.last:  # killed after its last step
+            self._measure_and_save()
         learning, total = trainable_share(trainer.model)
         report = Report(
             out=str(self.out),
@@ -124,23 +128,20 @@ class Run:
 
     def note(self, batch: Batch, loss: Tensor, length: Tensor) -> None:
         """Take down the step that was just made; when it is time, look, measure and save."""
-        step, config = self.trainer.step, self.trainer.config
+        step = self.trainer.step
         for name, why in batch.unreadable.items():
             if name not in self.unreadable:
                 self.unreadable[name] = why
                 _write(f"skipped {name}: {why}")
         self._pending.append((step - 1, loss, length))
-        end = step == config.steps
-        measuring = end or step % config.validate_every == 0
+        measuring = self._is_measured(step)
         if measuring or self.ranks.device.type == "cpu" or step % STEPS_BETWEEN_LOOKS == 0:
             self._look()
-            if measuring:
-                self.last = self._measure()
-                self._write_measured(self.last)
-                self._save_checkpoint()
             due = time.monotonic() - self._saved > SECONDS_BETWEEN_STATES
-            if end or self.ranks.first_says(due):
+            if measuring or self.ranks.first_says(due):  # before, for it may take long
                 self._save_state()
+            if measuring:
+                self._measure_and_save()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar, once for all processes."""
@@ -190,6 +191,18 @@ class Run:
 
     # ---- what is measured and written ------------------------------------------------------------
 
+    def _is_measured(self, step: int) -> bool:
+        config = self.trainer.config
+        return step == config.steps or (step > 0 and step % config.validate_every == 0)
+
+    def _measure_and_save(self) -> None:
+        self.last = self._measure()
+        self._write_measured(self.last)
+        model = self.trainer.result()  # all processes come here
+        if self.is_first:
+            self.batches.processor.save_pretrained(self.out)
+            model.save_pretrained(self.out)
+
     def _measure(self) -> dict[str, dict[str, float]]:
         model, processor = self.trainer.result(), self.batches.processor
         found = {}
@@ -199,17 +212,11 @@ class Run:
         return found
 
     def _write_measured(self, found: dict[str, dict[str, float]]) -> None:
-        if self.is_first:
+        if self.is_first and self._measured.last_step != self.trainer.step:
             values = {f"{test} {key}": v for test, row in found.items() for key, v in row.items()}
             self._measured.add(self.trainer.step, **values)
             words = ", ".join(f"{name} {row['name@1']:.1%}" for name, row in found.items())
             self.say(f"step {self.trainer.step:,}: names right, {words}")
-
-    def _save_checkpoint(self) -> None:
-        model = self.trainer.result()  # all processes come here
-        if self.is_first:
-            self.batches.processor.save_pretrained(self.out)
-            model.save_pretrained(self.out)
 
     def _save_state(self) -> None:
         trainer = self.trainer
