@@ -176,7 +176,7 @@ class TextClassifier(Touchable):
 
     def data(self) -> dict:
         return {
-            "scene": {"background": self.scene.background, "items": _stamps(self.scene)},
+            "scene": _drawn(self.scene),
             "labels": list(self.rows),
             "template": self.template,
             "image": _rounded(self.image, 3),
@@ -200,7 +200,8 @@ class AttentionMap(Touchable):
         query: The patch that is marked to begin with.
         layers: Names of the layers; default: "layer 0" and so on.
         asker: Who looks where there is a single query.
-        own: The weights are those of tiny's image tower, so the reader may draw another picture.
+        own: True if the weights are those of tiny's image tower: the reader may draw another
+            picture. The scene that the picture shows, instead of True, is what that begins with.
 
     Raises:
         ValueError: If the weights do not fit the picture's patches.
@@ -210,7 +211,8 @@ class AttentionMap(Touchable):
 
     def __init__(
         self, picture, weights: Tensor, patch_size: int, query: int = 0,
-        layers: list[str] | None = None, asker: str = "the probe", own: bool = False,
+        layers: list[str] | None = None, asker: str = "the probe",
+        own: bool | Scene = False,
     ):  # fmt: skip
         side = picture.width // patch_size
         shape = tuple(weights.shape)
@@ -229,14 +231,15 @@ class AttentionMap(Touchable):
         return f"AttentionMap({', '.join(f'{count} {name}' for count, name in counts)})"
 
     def data(self) -> dict:
-        return {
+        data = {
             "weights": self.thousandths.flatten().tolist(),
             "layers": self.layers,
             "heads": self.thousandths.shape[1],
             "query": self.query,
             "asker": self.asker,
-            "own": self.own,
+            "own": bool(self.own),
         }
+        return data | {"scene": _drawn(self.own)} if isinstance(self.own, Scene) else data
 
     def fallback(self) -> str:
         """The picture under its grid, each patch with its share of layer 0's mean under a veil."""
@@ -407,11 +410,10 @@ class Explorer(Touchable):
             "tensors": {name: _in_bytes(tensor) for name, tensor in self.tensors().items()},
         }
         parameters = f"{sum(p.numel() for p in self.model.parameters()):,}"
-        scene = {"background": self.scene.background, "items": _stamps(self.scene)}
         texts = (text for step in range(10) for text in training_batch(0, step, 100).texts)
         words = {word for text in texts for word in text.split()}
         return {
-            "scene": scene,
+            "scene": _drawn(self.scene),
             "captions": self.captions,
             "answer": answer,
             "parameters": parameters,
@@ -467,8 +469,12 @@ def _rounded(values: Tensor, digits: int = 5) -> list[float]:
     return [round(value, digits) for value in values.tolist()]
 
 
+def _drawn(scene: Scene) -> dict:
+    """The scene as the page's drawings have it."""
+    return {"background": scene.background, "items": _stamps(scene)}
+
+
 def _stamps(scene: Scene) -> list[dict]:
-    """The scene's objects as the page's drawings have them."""
     return [
         {"shape": scene.shape, "fill": scene.fill, "x": x, "y": y, "radius": r, "angle": angle}
         for (x, y), r, angle in zip(scene.centres, scene.radii, scene.angles, strict=True)
