@@ -49,7 +49,7 @@ from siglip_lab.published import get_config
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, ch15,
-           ch16, ch18, style]  # fmt: skip
+           ch16, ch17, ch18, style]  # fmt: skip
 DRAW = torch.Generator().manual_seed(0)
 
 
