@@ -24,9 +24,10 @@ from typing import Any
 
 from PIL import Image
 
+from siglip_lab.checks import check_integer
 from siglip_lab.emoji.data import ARTISTS, SHIPPED, TILES
 
-__all__ = ["BuildError", "build", "fetch", "main"]
+__all__ = ["BuildError", "build_folder", "fetch", "main"]
 
 CACHE = Path.home() / ".cache" / "siglip-lab" / "emoji"
 LICENCES = SHIPPED / "licenses"
@@ -73,7 +74,7 @@ class BuildError(RuntimeError):
     """What stands in the way of the build, and what to do."""
 
 
-def build(
+def build_folder(
     out: str | Path,
     artists: Sequence[str] = tuple(ARTISTS),
     languages: Sequence[str] = ("en",),
@@ -96,6 +97,7 @@ def build(
         BuildError: If npm, the registry or resvg-py is missing, a package is not what it was, or a
             language not complete.
     """
+    check_integer("size", size)
     out = Path(out)
     render = _renderer()  # what is missing is said before anything is downloaded
     archives = {key: fetch(*package, Path(cache)) for key, package in PACKAGES.items()}
@@ -114,15 +116,16 @@ def build(
 
     out.mkdir(parents=True, exist_ok=True)
     for artist in artists:
-        _write(out / f"{artist}.webp", _sheet([render(drawn[artist][each], size) for each in every]))
+        pictures = [render(drawn[artist][code_points], size) for code_points in every]
+        _write(out / f"{artist}.webp", _sheet(pictures))
     for language, text in texts.items():
         _write(out / f"{language}.json", _lines(text))
     _write(out / "emoji.json", _lines({each: group[each] for each in every}))
     _write(out / "LICENSE.md", _credits(artists, size).encode())
-    for licence in {ARTISTS[artist].licence for artist in artists} | {"Unicode-3.0"}:
-        (out / "licenses").mkdir(exist_ok=True)
-        text_of = (LICENCES / f"{licence}.txt").read_bytes()
-        _write(out / "licenses" / f"{licence}.txt", text_of)
+    (out / "licenses").mkdir(exist_ok=True)
+    for licence in {"Unicode-3.0", *(ARTISTS[artist].licence for artist in artists)}:
+        name = f"{licence}.txt"
+        _write(out / "licenses" / name, (LICENCES / name).read_bytes())
 
 
 def fetch(package: str, sha512: str, cache: Path) -> Path:
@@ -147,7 +150,7 @@ def fetch(package: str, sha512: str, cache: Path) -> Path:
             command = [npm, "pack", package, "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
             done = subprocess.run(command, cwd=part, capture_output=True, text=True)
             if done.returncode:
-                said = re.findall(r"^npm error (?!code|A complete)(.+)", done.stderr, re.M)[:1]
+                said = re.findall(r"^npm error (?!code|syscall|errno)(.+)", done.stderr, re.M)[:1]
                 raise BuildError(
                     f"npm could not download {package}: {''.join(said)[:120]}. Once it can, run "
                     "this again; what is there stays"
@@ -251,19 +254,14 @@ def _sheet(pictures: Sequence[Image.Image]) -> bytes:
 
 def _lines(values: dict[str, Any]) -> bytes:
     """JSON, a line for each emoji."""
-    rows = [f"{json.dumps(k)}:{_compact(v)}" for k, v in values.items()]
+    rows = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
     return ("{\n" + ",\n".join(rows) + "\n}\n").encode()
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _credits(artists: Sequence[str], size: int) -> str:
     lines = [
-        "# Emoji: who made them, and what is allowed", "",
-        f"Drawings, {size} x {size} pixels, made smaller, put on white and reduced to 256 colours "
-        "a sheet:", "",
+        "# Emoji: who made them, and under which licence", "",
+        f"Drawings, changed: {size} x {size} pixels, on white, 256 colours a sheet.", "",
     ]  # fmt: skip
     for key in artists:
         artist, (package, _) = ARTISTS[key], PACKAGES[key]
@@ -276,7 +274,7 @@ def _credits(artists: Sequence[str], size: int) -> str:
         "", "Names and keywords (`emoji.json`, and a file for each language): Unicode CLDR, "
         "© Unicode, Inc., [Unicode-3.0](licenses/Unicode-3.0.txt); from the npm packages "
         f"{packages}, without keywords that repeat the name.", "",
-        "Nobody of those named has seen or approved of what is done with them here.",
+        "None of those named endorses what is done with them here.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
@@ -299,8 +297,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=40, help="side of a drawing in pixels")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"downloads; default: {CACHE}")
     try:
-        build(**vars(parser.parse_args()))
-    except BuildError as error:
+        build_folder(**vars(parser.parse_args()))
+    except (BuildError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -86,7 +86,7 @@ class Emoji:
     """What is drawn.
 
     Args:
-        code_points: In hexadecimal, without the variation selector FE0F: "1f408", "1f3c3-200d-2640".
+        code_points: In hexadecimal, without the variation selector FE0F: "1f3c3-200d-2640".
         group: Unicode's group, "Animals & Nature" and eight more.
         names: By language, the name that Unicode gives it.
         keywords: By language, other words for it, which emoji share.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from siglip_lab.emoji.data import Drawing, Emoji, labels
+from siglip_lab.emoji.data import Drawing, Emoji
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.model import SigLIP
 from siglip_lab.processor import Processor
@@ -120,9 +120,10 @@ def evaluate(
     emoji: Sequence[Emoji],
     template: str = "{}",
     language: str = "en",
+    pairs: Collection[tuple[str, str]] | None = None,
     ks: Sequence[int] = (1, 5, 10),
 ) -> Report:
-    """Measure zero-shot naming, and retrieval by every keyword that the drawings have.
+    """Measure zero-shot naming, and retrieval by keyword.
 
     Args:
         model: The model.
@@ -131,6 +132,8 @@ def evaluate(
         emoji: All that may be named; the drawings' own are among them.
         template: Sentence into which names and keywords are put.
         language: Of names and keywords.
+        pairs: Pairs of code points and keyword that count, of `by_keyword`; what is true beside
+            them leaves the ranking. Default: all.
         ks: Numbers of drawings that a keyword may find.
     """
     images = embed_images(model, processor, [drawing.image for drawing in drawings])
@@ -139,9 +142,16 @@ def evaluate(
         embeds = embed_texts(model, processor, [template.replace("{}", text) for text in texts])
         return (images @ embeds.T).cpu()  # the logits' order is the cosines'
 
-    keywords = sorted({word for each in drawings for word in each.emoji.keywords[language]})
-    found, true = scores(keywords).T, labels(drawings, keywords).T
+    every = {(d.emoji.code_points, word) for d in drawings for word in d.emoji.keywords[language]}
+    counted = every if pairs is None else every.intersection(pairs)
+    keywords = sorted({word for _, word in counted})
+
+    def table(of: set[tuple[str, str]]) -> Tensor:
+        points = [drawing.emoji.code_points for drawing in drawings]
+        return torch.tensor([[(each, word) in of for each in points] for word in keywords])
+
+    found, true, known = scores(keywords).T, table(counted), table(every - counted)
     return Report(
         naming(scores([each.names[language] for each in emoji]), drawings, emoji, language),
-        {k: recall_at_k(found, true, k) for k in ks},
+        {k: recall_at_k(found, true, k, known) for k in ks},
     )

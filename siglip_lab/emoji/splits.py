@@ -69,7 +69,9 @@ def by_keyword(emoji: Iterable[Emoji], language: str = "en") -> dict[str, set[tu
 
 
 def family(emoji: Emoji) -> str:
-    """Name what an emoji is but for a person's sex: a woman running is 1f3c3, as a man and both.
+    """Name what an emoji is but for a person's sex: a woman running is 1f3c3, as is a man.
+
+    A singer is a person joined with a microphone, and goes with the microphone.
 
     >>> family(Emoji("1f3c3-200d-2640", "People & Body", {}, {}))
     '1f3c3'
