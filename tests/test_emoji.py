@@ -247,8 +247,8 @@ def cache(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "cache"
     points = ("1f408", "1f44d", "1f44d-1f3fb", "1f9ff-fe0f", "ffff")
     names = {each: f"name-{each}" for each in points}
-    icons = {"width": 8, "height": 8, "icons": {"base": {"body": "<g/>"}}, "aliases": {}}
-    icons["aliases"] = {name: {"parent": "base", "hFlip": True} for name in names.values()}
+    bodies = dict.fromkeys(names.values(), {"body": "<g/>"})
+    icons = {"width": 8, "height": 8, "icons": bodies}
     categories = {"Animals & Nature": ["name-1f408"], "People & Body": ["name-1f44d"]}
     categories["Objects"] = ["name-1f9ff-fe0f"]
     svg = {"icons.json": icons, "chars.json": names, "metadata.json": {"categories": categories}}
@@ -334,7 +334,7 @@ def test_npm_is_asked_once_and_its_complaint_passed_on(tmp_path, monkeypatch):
 def test_a_drawing_that_is_not_square_stays_in_the_middle():
     pytest.importorskip("resvg_py")
     body = '<rect width="4" height="8" fill="#f00"/>'
-    icons = {"width": 4, "height": 8, "icons": {"bar": {"body": body}}, "aliases": {}}
+    icons = {"width": 8, "height": 8, "icons": {"bar": {"body": body, "width": 4}}}
     image = building._renderer()(building._svg(icons, "bar", 8), 8)
     alpha = np.asarray(image.getchannel("A"))
     assert (alpha[:, 2:6] == 255).all() and not alpha[:, :2].any() and not alpha[:, 6:].any()

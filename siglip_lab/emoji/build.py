@@ -191,11 +191,8 @@ def _drawings(archive: Path, size: int) -> dict[str, str | bytes]:
 
 def _svg(icons: dict, name: str, size: int) -> str:
     """A square of a drawing, which is in the middle where it is not square itself."""
-    alias = icons["aliases"].get(name, {})
-    icon = icons | icons["icons"][alias.get("parent", name)]
+    icon = icons | icons["icons"][name]  # one with other sides than the rest says so
     width, height, body = icon["width"], icon["height"], icon["body"]
-    if alias.get("hFlip"):
-        body = f'<g transform="translate({width} 0) scale(-1 1)">{body}</g>'
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width} {height}" width="{size}" height="{size}">{body}</svg>'

@@ -44,7 +44,7 @@ class Artist:
     role: str
 
 
-# Microsoft drew each emoji once and painted it twice: of 100 flat ones, 94 have their own in 3D as
+# Microsoft drew each emoji once and painted it twice: of 100 flat ones, 93 have their own in 3D as
 # the nearest in pixels. The two stay on one side.
 ARTISTS = {
     "noto": Artist(
