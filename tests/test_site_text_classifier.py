@@ -29,7 +29,7 @@ def products(figure):
 
 
 def scene(figure):
-    """The book's first drawing, as a picture for the library."""
+    """The first drawing, as a picture for the library."""
     items = json.loads(figure.get_attribute("data-json"))["scene"]["items"]
     kind = Combination(len(items), "red", "circle")
     drawn = random_scene("test 0", kind)

@@ -54,6 +54,9 @@ WITHOUT_SCRIPTS = """<noscript><style>
 
 SHEET = re.compile(r'\s*<link\b[^>]*?href="([^"]*\.css)(?:\?[^"]*)?"[^>]*?>')
 SCRIPT = re.compile(r"\s*<script\b([^>]*)>(.*?)</script>", re.DOTALL)
+BREAKS = re.compile(
+    r'<span class="(?:o|p)">[.(=]</span>|_'
+)  # where a phone may break a line of code
 CODE = re.compile(
     r'(<div class="highlight-(?:ipython3|python|bash|sh)[^>]*><div class="highlight"><pre>'
     r"(?:<span></span>)?)(.*?)(</pre>)", re.DOTALL,
@@ -142,6 +145,7 @@ def _in_lines(code: re.Match) -> str:
         words = re.sub(r"<[^>]*>", "", line)
         indent = len(words) - len(words.lstrip(" "))
         look = f' style="--in:{indent}ch"' if indent else ""
+        line = BREAKS.sub(r"\g<0><wbr>", line)
         lines.append(f'<span class="line"{look}>{before}{line}{after}\n</span>')
     return f"{code[1]}{''.join(lines)}{code[3]}"
 

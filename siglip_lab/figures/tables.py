@@ -1,10 +1,12 @@
-"""Tables that are seen before they are read: behind each number a bar, or a shade, of its size.
+"""Tables that are seen before they are read: under each number a bar, or behind it a shade, of its
+size.
 
 In a terminal they are plain text; on a page they are tables in the page's colours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import isfinite
@@ -23,7 +25,7 @@ class Table:
     Args:
         names: One for each row, or none.
         cells: Rows of numbers and words.
-        sizes: What is drawn behind each cell: 0 nothing, 1 all of it, below 0 in grey.
+        sizes: Of what is drawn in each cell: 0 nothing, 1 all of it, below 0 in grey.
         heads: One for each column, or none.
         forms: How the numbers of each column are written, as in `format(number, form)`.
         colours: One of the palette for each column.
@@ -64,12 +66,13 @@ class Table:
         return self.names or [""] * len(self.cells)
 
     def _cell(self, words: str, size: float, colour: str) -> str:
-        part = min(abs(size), 1)
-        tint, end = (round(55 * part), 100) if self.shaded else (30, round(100 * part))
-        if not tint * end:
+        part, colour = min(abs(size), 1), themed(NEUTRAL if size < 0 else colour)
+        if not round(100 * part):
             return f"<td>{escape(words)}</td>"
-        shade = f"color-mix(in srgb,{themed(NEUTRAL if size < 0 else colour)} {tint}%,transparent)"
-        look = shade if self.shaded else f"linear-gradient(90deg,{shade} {end}%,transparent 0)"
+        if self.shaded:
+            look = f"color-mix(in srgb,{colour} {round(55 * part)}%,transparent)"
+        else:
+            look = f"linear-gradient({colour},{colour}) 0 100%/{round(100 * part)}% 4px no-repeat"
         return f'<td style="background:{look}">{escape(words)}</td>'
 
 
@@ -80,7 +83,7 @@ def bars(
     full: float | None = None,
     colours: str | Sequence[str] = NEUTRAL,
 ) -> Table:
-    """Write rows of numbers, behind each a bar that is as long as the number is large.
+    """Write rows of numbers, under each a bar that is as long as the number is large.
 
     Args:
         rows: Name to a number or a word, or to a list of them, one for each column.
@@ -168,7 +171,7 @@ def _listed(row) -> list:
 
 
 def _written(cell, form: str) -> str:
-    return cell if isinstance(cell, str) else format(cell, form)
+    return cell if isinstance(cell, str) else re.sub("^-", "\u2212", format(cell, form))
 
 
 def _size(cell) -> float:

@@ -159,33 +159,42 @@ class MergeSteps(Touchable):
 class TextClassifier(Touchable):
     """Rows of a classifier, each written by a label: change labels, template and drawing.
 
+    The model is tiny, in float64, so that every machine writes the same.
+
     Args:
         scene: What the drawing shows.
-        image: Its embedding `[D]`, of length 1.
-        rows: Label to its text's embedding `[D]`, of length 1.
-        template: What the labels were put into, such as `"a photo of {}"`.
+        labels: What it may show.
+        template: What the labels are put into.
     """
 
     tag = "text-classifier"
 
-    def __init__(self, scene: Scene, image: Tensor, rows: dict[str, Tensor], template: str):
-        self.scene, self.image, self.rows, self.template = scene, image, rows, template
+    def __init__(self, scene: Scene, labels: list[str], template: str = "This is a photo of {}."):
+        self.scene, self.labels, self.template = scene, labels, template
+        model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double()
+        processor = Processor.from_pretrained("tiny")
+        texts = [template.format(label) for label in labels]
+        inputs = processor(text=texts, images=[draw(scene)])
+        with torch.no_grad():
+            self.image = model.encode_image(inputs["pixel_values"].double(), normalize=True)[0]
+            self.rows = model.encode_text(inputs["input_ids"], normalize=True)
 
     def __repr__(self) -> str:
-        return f"TextClassifier({len(self.rows)} labels, {self.template!r})"
+        return f"TextClassifier({len(self.labels)} labels, {self.template!r})"
 
     def data(self) -> dict:
         return {
-            "scene": _drawn(self.scene),
-            "labels": list(self.rows),
+            "scene": {"background": self.scene.background, "items": _stamps(self.scene)},
+            "labels": self.labels,
             "template": self.template,
             "image": _rounded(self.image, 3),
-            "texts": [_rounded(row, 3) for row in self.rows.values()],
+            "texts": [_rounded(row, 3) for row in self.rows],
         }
 
     def fallback(self) -> str:
-        products = {label: [f"{row @ self.image:+.2f}"] for label, row in self.rows.items()}
-        return _table(products, "<tr><th>label</th><th>product</th></tr>")
+        products = (self.rows @ self.image).tolist()
+        rows = {label: [f"{p:+.2f}"] for label, p in zip(self.labels, products, strict=True)}
+        return _table(rows, "<tr><th>label</th><th>product</th></tr>")
 
 
 class AttentionMap(Touchable):

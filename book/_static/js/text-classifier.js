@@ -2,13 +2,25 @@
 // drawing's product with each row is the score, and the largest one is the answer.
 
 import { heat, palette } from "./heat.js";
-import { describe, paint, randomScene, raster } from "./scenes.js";
+import { COLOURS, SHAPES, colourName, describe, label, paint, randomScene, raster } from "./scenes.js";
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
 
 const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
 const SIDE = 96; // of the drawing, in CSS pixels
 const FETCHED = "The model (0.9 MB) is fetched when you change something.";
+
+// What a drawing shows, and five things that it doesn't.
+function labelsFor({ items }) {
+  const [n, colour, shape] = [items.length, colourName(items[0].fill), items[0].shape];
+  const after = (names, name, steps) => names[(names.indexOf(name) + steps) % names.length];
+  const [other, further] = [1, 3].map((steps) => after(Object.keys(SHAPES), shape, steps));
+  const hue = after(Object.keys(COLOURS), colour, 5);
+  return [
+    label(n, colour, shape), label(n, colour, other), label(n, hue, shape),
+    label((n % 4) + 1, colour, shape), label((n % 4) + 1, hue, other), label(n, hue, further),
+  ];
+}
 
 class TextClassifier extends Touchable {
   // scene: of the drawing; image: its vector; texts: one vector for each label.
@@ -38,6 +50,8 @@ class TextClassifier extends Touchable {
     });
     this.onPress("next", () => {
       this.scene = randomScene(this.seed++);
+      this.labels = labelsFor(this.scene);
+      this.all("input").forEach((field, i) => (field.value = this.labels[i]));
       this.ask();
     });
   }
