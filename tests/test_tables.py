@@ -49,7 +49,7 @@ def test_as_plain_text():
 def test_a_cell_is_as_dark_as_its_number():
     values = torch.tensor([[4.0, -2.0], [0.0, -torch.inf]])
     (_, four), (_, minus_two) = looks(matrix(values))[0]
-    assert "55%" in four and "28%" in minus_two and "--neutral" in minus_two
+    assert "45%" in four and "22%" in minus_two and "--neutral" in minus_two
     assert [look for _, look in looks(matrix(values))[1]] == ["", ""]
     assert looks(matrix(torch.tensor([[True]]), form="d"))[0][0][0] == "1"
 

@@ -1,6 +1,7 @@
 """What the chapters "The real model" and "Scores that you can trust" show of published weights."""
 
 import os
+import re
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -41,7 +42,7 @@ def fingerprints() -> plt.Figure:
         for places, face, words in (([0, 1], "none", PHOTOS[0]), ([3, 4], JOINT, PHOTOS[1])):
             heights = logits[:2] if places[0] == 0 else logits[2:]
             axes.bar(places, heights, 0.8, facecolor=face, edgecolor=JOINT, label=words)
-        axes.set(title=short(name).replace("/", "\n"), xticks=[], yticks=[-3, 0, 2])
+        axes.set(title=re.sub("[/ ]", "\n", short(name)), xticks=[], yticks=[-3, 0, 2])
     figure.supylabel("published logit")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -53,7 +53,8 @@ class Table:
 
     def _repr_html_(self) -> str:
         corner = "<td></td>" if self.names else ""
-        heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in self.heads)
+        column = '<th scope="col">{}</th>'  # an empty one is no head
+        heads = "".join(column.format(escape(h)) if h else "<td></td>" for h in self.heads)
         head = f"<thead><tr>{corner}{heads}</tr></thead>" if heads else ""
         body = ""
         for name, row, sizes in zip(self._names(), self.cells, self.sizes, strict=True):
@@ -70,7 +71,7 @@ class Table:
         if not round(100 * part):
             return f"<td>{escape(words)}</td>"
         if self.shaded:
-            look = f"color-mix(in srgb,{colour} {round(55 * part)}%,transparent)"
+            look = f"color-mix(in srgb,{colour} {round(45 * part)}%,transparent)"
         else:
             look = f"linear-gradient({colour},{colour}) 0 100%/{round(100 * part)}% 4px no-repeat"
         return f'<td style="background:{look}">{escape(words)}</td>'
