@@ -56,8 +56,10 @@ class TextClassifier extends Touchable {
     });
   }
 
+  // What is shown is of the last answer, and pale, until the next one is there.
   async ask() {
-    this.draw();
+    this.classList.add("cl-waiting");
+    this.drawQuestion();
     try {
       if (!this.model) this.say(".cl-help", "The model is on its way …");
       this.model ??= await tiny();
@@ -66,18 +68,24 @@ class TextClassifier extends Touchable {
       if (!answer) return; // something newer is asked
       [this.image, this.texts] = [answer.imageEmbeds, answer.textEmbeds];
       this.say(".cl-help", "Write a label of your own: it becomes a row at once, and nothing is trained.");
+      this.classList.remove("cl-waiting");
       this.draw();
     } catch (error) {
       this.say(".cl-help", error.message);
     }
   }
 
-  draw() {
-    const colours = palette(this);
+  drawQuestion() {
     const drawing = this.find(".cl-drawing");
     drawing.setAttribute("aria-label", describe(this.scene));
     paint(drawing.getContext("2d"), this.scene, drawing.width);
     this.press("template", TEMPLATES.indexOf(this.template));
+  }
+
+  draw() {
+    this.drawQuestion();
+    if (this.classList.contains("cl-waiting")) return;
+    const colours = palette(this);
     const products = this.texts.map((row) => sum(row.map((value, i) => value * this.image[i])));
     const best = products.indexOf(Math.max(...products));
     const [top, ...strips] = this.all(".cl-strip");
