@@ -54,11 +54,10 @@ WITHOUT_SCRIPTS = """<noscript><style>
 
 SHEET = re.compile(r'\s*<link\b[^>]*?href="([^"]*\.css)(?:\?[^"]*)?"[^>]*?>')
 SCRIPT = re.compile(r"\s*<script\b([^>]*)>(.*?)</script>", re.DOTALL)
-BREAKS = re.compile(
-    r'<span class="(?:o|p)">[.(=]</span>|_'
-)  # where a phone may break a line of code
+# Where a phone may break a line of code.
+BREAKS = re.compile(r'<span class="(?:o|p)">[.(=]</span>|_')
 CODE = re.compile(
-    r'(<div class="highlight-(?:ipython3|python|bash|sh)[^>]*><div class="highlight"><pre>'
+    r'(<div class="highlight-(?:python|sh)[^>]*><div class="highlight"><pre>'
     r"(?:<span></span>)?)(.*?)(</pre>)", re.DOTALL,
 )  # fmt: skip
 IMAGE = re.compile(r"<img\b[^>]*>")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from siglip_lab.figures.svg import JOINT, NEUTRAL, themed
+from siglip_lab.tables import table
 
 __all__ = ["Table", "bars", "matrix", "shapes"]
 
@@ -42,29 +43,24 @@ class Table:
         self.cells = [list(map(_written, row, forms)) for row in cells]
 
     def __repr__(self) -> str:
-        lines = [["", *self.heads]] * bool(self.heads)
-        lines += [[name, *row] for name, row in zip(self._names(), self.cells, strict=True)]
-        first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        gap = "  " if first else ""
-        return "\n".join(
-            (name.ljust(first) + gap + "  ".join(map(str.rjust, row, widths))).rstrip()
-            for name, *row in lines
-        )
+        rows = [self.heads] * bool(self.heads) + self.cells
+        if self.names:
+            names = [""] * bool(self.heads) + self.names
+            rows = [[name, *row] for name, row in zip(names, rows, strict=True)]
+        return table(rows, left=len(self.names[:1]))
 
     def _repr_html_(self) -> str:
         corner = "<td></td>" if self.names else ""
         column = '<th scope="col">{}</th>'  # an empty one is no head
         heads = "".join(column.format(escape(h)) if h else "<td></td>" for h in self.heads)
         head = f"<thead><tr>{corner}{heads}</tr></thead>" if heads else ""
+        names = self.names or [""] * len(self.cells)
         body = ""
-        for name, row, sizes in zip(self._names(), self.cells, self.sizes, strict=True):
+        for name, row, sizes in zip(names, self.cells, self.sizes, strict=True):
             named = f'<th scope="row">{escape(name)}</th>' if self.names else ""
             body += f"<tr>{named}{''.join(map(self._cell, row, sizes, self.colours))}</tr>"
         kind = "matrix" if self.shaded else "bars"
         return f'<table class="measured {kind}">{head}<tbody>{body}</tbody></table>'
-
-    def _names(self) -> list[str]:
-        return self.names or [""] * len(self.cells)
 
     def _cell(self, words: str, size: float, colour: str) -> str:
         part, colour = min(abs(size), 1), themed(NEUTRAL if size < 0 else colour)

@@ -184,7 +184,7 @@ class TextClassifier(Touchable):
 
     def data(self) -> dict:
         return {
-            "scene": {"background": self.scene.background, "items": _stamps(self.scene)},
+            "scene": _drawn(self.scene),
             "labels": self.labels,
             "template": self.template,
             "image": _rounded(self.image, 3),
@@ -480,14 +480,11 @@ def _rounded(values: Tensor, digits: int = 5) -> list[float]:
 
 def _drawn(scene: Scene) -> dict:
     """The scene as the page's drawings have it."""
-    return {"background": scene.background, "items": _stamps(scene)}
-
-
-def _stamps(scene: Scene) -> list[dict]:
-    return [
+    stamps = [
         {"shape": scene.shape, "fill": scene.fill, "x": x, "y": y, "radius": r, "angle": angle}
         for (x, y), r, angle in zip(scene.centres, scene.radii, scene.angles, strict=True)
     ]
+    return {"background": scene.background, "items": stamps}
 
 
 def _in_bytes(tensor: Tensor) -> dict:
