@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 pytho
 # A .venv that was left half made, or whose Python is gone or too old, is made anew.
 WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help book site serve test fast browser notebooks portable bench lighthouse tiny gpu repository new-venv clean
+.PHONY: help book site serve test fast browser notebooks portable bench lighthouse tiny emoji gpu repository new-venv clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
@@ -27,6 +27,7 @@ help:
 	@echo 'make notebooks  run every notebook again and save its outputs'
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (eight minutes or more)'
+	@echo 'make emoji      draw the emoji and their names again, from the npm registry (npm)'
 	@echo 'make lighthouse what Lighthouse says of each page on a phone, build/lighthouse/table.md (node, npx)'
 	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
@@ -89,6 +90,10 @@ portable: $(STAMP)
 tiny: $(STAMP)
 	$(BIN)/python -m siglip_lab.toy.training --config shipped --out build/tiny
 	mv -f build/tiny/* siglip_lab/tiny && rmdir build/tiny
+
+emoji: $(STAMP)
+	$(BIN)/python -m siglip_lab.emoji.build siglip_lab/emoji/data --cache build/emoji \
+		--artists noto twemoji fluent-flat fluent-3d --languages en ar es hi zh
 
 # The peers stay out of .venv: open_clip asks for torchvision, which transformers then trips over.
 # Only its loss is read, from a folder of its own.

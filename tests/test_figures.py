@@ -25,6 +25,7 @@ from siglip_lab.figures import (
     ch02,
     ch03,
     ch04,
+    ch05,
     ch06,
     ch07,
     ch08,
@@ -36,6 +37,7 @@ from siglip_lab.figures import (
     ch14,
     ch15,
     ch16,
+    ch17,
     ch18,
     style,
     svg,
@@ -46,8 +48,8 @@ from siglip_lab.published import get_config
 
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
-MODULES = [ch01, ch02, ch03, ch04, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, ch15,
-           ch16, ch18, style]  # fmt: skip
+MODULES = [ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, ch15,
+           ch16, ch17, ch18, style]  # fmt: skip
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -92,6 +94,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
     (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3),
     (ch04.cosine_maps, {"one": random(36, 8)}, 6),
+    (ch05.two_additions, 1152, 4304),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
     (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
     (ch07.cosine_groups, {"a": (random(9) / 3, random(9, 9) - 0.7, 0.09), "b": (BINS, BINS, 0.1)}),
@@ -103,6 +106,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
     (ch09.loss_to_scale, 32_768, 1152, 2048),
     (ch09.memory_curves, ROWS),
+    (ch10.own_block, 1, 4, 3),
     (ch10.gradient_errors, WAYS),
     (ch10.step_cost, 661, 159, {"n = 32,768": 0.23, "n = 1,048,576": 7.2}),
     (ch10.batch_size_curves, {"a": SIZES, "b": SIZES, "c": {8: (1.0, 2.0), 512: (3.0, 4.0)}}),
@@ -118,10 +122,12 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
-    *[(ch15.apple_answers, panels) for panels in ("caption", "photo")],
+    (ch15.fingerprints,),
+    (ch15.apple_answers,),
+    (ch17.merged_blocks, [[0.9, 0.1, 0.5], [0.7, 0.8, 0.2]], 2),
     (ch18.eight_answers,),
     (ch18.two_measures, {"no mistake": (0.96, 0.92), "exp forgotten": (0.96, 0.04)}),
-    (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}),
+    (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}, "before"),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
@@ -194,11 +200,6 @@ def test_the_apples_are_the_published_ones(root):
     assert list(found) == list(ch15.APPLES)
     for name, (first, second) in found.items():
         np.testing.assert_allclose(ch15.APPLES[name], first + second, atol=5e-5)
-
-
-def test_apples_have_panels_for_captions_or_for_photos():
-    with pytest.raises(ValueError, match='"caption" or "photo"'):
-        ch15.apple_answers("model")
 
 
 def test_reliability_needs_no_float64_on_the_device():

@@ -14,7 +14,7 @@ VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark"
 # alone; axe, which looks at each for a while, is shown some of each kind.
 FEWER = """() => {
   const seen = new Set();
-  for (const word of document.querySelectorAll("pre span")) {
+  for (const word of document.querySelectorAll("pre span:not(.line)")) {
     const places = [".cell_output", "details", ".admonition", "dl", ".touchable"];
     const key = [word.className, ...places.map((place) => !!word.closest(place))].join();
     if (seen.has(key)) word.replaceWith(...word.childNodes);

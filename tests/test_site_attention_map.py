@@ -144,6 +144,7 @@ def test_the_reader_s_own_drawing(page):
     element = page.locator("siglip-attention-map")
     printed = element.evaluate("(e) => e.weights")
     height = element.bounding_box()["height"]
+    assert element.evaluate("(e) => e.drawing.scene.items.map((i) => i.shape)") == ["star"] * 3
     page.get_by_role("button", name="your own").click()
     page.wait_for_function(CHANGED, arg=printed)
     first = element.evaluate("(e) => e.weights")

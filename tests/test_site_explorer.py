@@ -145,8 +145,7 @@ def test_a_page_opened_from_a_file_says_what_to_do(browser, site):
 def test_the_page_paints_as_pillow_does(page):
     for seed in range(0, 320, 7):
         scene = random_scene(seed, all_combinations()[seed])
-        data = {"background": scene.background, "items": touch._stamps(scene)}
-        page.evaluate(f"scene => {EXPLORER}.drawing.show(scene)", data)
+        page.evaluate(f"scene => {EXPLORER}.drawing.show(scene)", touch._drawn(scene))
         assert sheet(page).tobytes() == draw(scene).tobytes(), scene
 
 

@@ -391,9 +391,6 @@ def test_on_a_phone_what_scrolls_shows_that_it_does(browser, url):
           .map((e) => getComputedStyle(e).backgroundAttachment)"""
     )
     assert hidden and all("local" in each and "scroll" in each for each in hidden)
-    trace = page.locator("table.trace")
-    assert trace.bounding_box()["height"] < 500
-    assert trace.evaluate("(e) => e.scrollWidth <= e.clientWidth")
     page.context.close()
 
 

@@ -101,7 +101,7 @@ def test_keys_move_it(page, answers):
 
 
 def test_readers_without_scripts_see_what_it_shows(without_scripts):
-    assert "errs by 2.8" in without_scripts.locator("siglip-reliability-sliders").inner_text()
+    assert "the error is 2.8" in without_scripts.locator("siglip-reliability-sliders").inner_text()
 
 
 def test_it_fits_a_phone(phone):

@@ -29,7 +29,7 @@ def products(figure):
 
 
 def scene(figure):
-    """The book's first drawing, as a picture for the library."""
+    """The first drawing, as a picture for the library."""
     items = json.loads(figure.get_attribute("data-json"))["scene"]["items"]
     kind = Combination(len(items), "red", "circle")
     drawn = random_scene("test 0", kind)
@@ -84,3 +84,12 @@ def test_an_empty_label_and_odd_words(figure):
         wait(figure, before)
         assert all(-1 <= p <= 1 for p in products(figure))
     assert "<b>" not in figure.locator(".cl-answer").inner_html()
+
+
+def test_an_old_answer_is_not_told_of_a_new_question(figure):
+    said = figure.locator(".cl-answer").inner_text()
+    figure.page.route("**/model/**", lambda route: None)  # it never comes
+    figure.get_by_role("button", name="Another drawing").click()
+    assert "cl-waiting" in figure.get_attribute("class")
+    assert figure.locator(".cl-answer").inner_text() == said
+    assert figure.locator(".cl-answer").evaluate("e => getComputedStyle(e).opacity") == "0.35"

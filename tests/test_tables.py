@@ -21,14 +21,13 @@ def test_a_bar_is_as_long_as_its_number():
                  colours=[IMAGE, TEXT])  # fmt: skip
     head, a, b = looks(table)
     assert [word for word, _ in head] == ["", "count", "share"]
-    assert [word for word, _ in b] == ["b", "-5", "25%"]
+    assert [word for word, _ in b] == ["b", "−5", "25%"]
     for row, ends in ((a, ("100%", "100%")), (b, ("50%", "50%"))):
         for (_, look), end in zip(row[1:], ends, strict=True):
-            assert f"transparent) {end},transparent 0" in look
+            assert f"0 100%/{end} 4px" in look
     assert "--image" in a[1][1] and "--text" in a[2][1] and "--neutral" in b[1][1]
-    assert "100%" in looks(bars({"a": 3}, full=3))[0][1][1]
-    assert "30%,transparent) 10%" in looks(bars({"a": 3}, full=30))[0][1][1]
-    assert "30%,transparent) 100%" in looks(bars({"a": 300}, full=30))[0][1][1]
+    for value, end in ((3, "10%"), (30, "100%"), (300, "100%")):
+        assert f"0 100%/{end} 4px" in looks(bars({"a": value}, full=30))[0][1][1]
 
 
 def test_words_zeros_and_what_is_not_finite_have_no_bar():
@@ -43,14 +42,14 @@ def test_as_plain_text():
     assert repr(table).splitlines() == [
         "          x  wide head", "short   1.0        2.0", "longer  3.0        4.0",
     ]  # fmt: skip
-    assert repr(matrix([[1, -1]], form="d")) == "1  -1"
+    assert repr(matrix([[1, -1]], form="d")) == "1  −1"
     assert repr(shapes({"x": torch.empty(2, 3)})).split() == ["shape", "numbers", "x", "2×3", "6"]
 
 
 def test_a_cell_is_as_dark_as_its_number():
     values = torch.tensor([[4.0, -2.0], [0.0, -torch.inf]])
     (_, four), (_, minus_two) = looks(matrix(values))[0]
-    assert "55%" in four and "28%" in minus_two and "--neutral" in minus_two
+    assert "45%" in four and "22%" in minus_two and "--neutral" in minus_two
     assert [look for _, look in looks(matrix(values))[1]] == ["", ""]
     assert looks(matrix(torch.tensor([[True]]), form="d"))[0][0][0] == "1"
 

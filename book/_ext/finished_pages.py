@@ -54,8 +54,10 @@ WITHOUT_SCRIPTS = """<noscript><style>
 
 SHEET = re.compile(r'\s*<link\b[^>]*?href="([^"]*\.css)(?:\?[^"]*)?"[^>]*?>')
 SCRIPT = re.compile(r"\s*<script\b([^>]*)>(.*?)</script>", re.DOTALL)
+# Where a phone may break a line of code.
+BREAKS = re.compile(r'<span class="(?:o|p)">[.(=]</span>|_')
 CODE = re.compile(
-    r'(<div class="highlight-(?:ipython3|python|bash|sh)[^>]*><div class="highlight"><pre>'
+    r'(<div class="highlight-(?:python|sh)[^>]*><div class="highlight"><pre>'
     r"(?:<span></span>)?)(.*?)(</pre>)", re.DOTALL,
 )  # fmt: skip
 IMAGE = re.compile(r"<img\b[^>]*>")
@@ -140,6 +142,7 @@ def _in_lines(code: re.Match) -> str:
         words = re.sub(r"<[^>]*>", "", line)
         indent = len(words) - len(words.lstrip(" "))
         look = f' style="--in:{indent}ch"' if indent else ""
+        line = BREAKS.sub(r"\g<0><wbr>", line)
         lines.append(f'<span class="line"{look}>{before}{line}{after}\n</span>')
     return f"{code[1]}{''.join(lines)}{code[3]}"
 

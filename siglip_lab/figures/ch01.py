@@ -95,7 +95,7 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
     figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(posteriors) + 1.2))
     for y, odds in enumerate(posteriors.values()):
         axes.plot([prior, odds], [y, y], color=JOINT, linewidth=1.5)
-        axes.plot([prior], [y], "|", color=NEUTRAL, markersize=14)
+        axes.plot([prior], [y], "o", color=NEUTRAL, markersize=10)
         axes.plot([odds], [y], "o", color=JOINT)
         look = {"textcoords": "offset points", "ha": "right", "color": JOINT}
         axes.annotate(f"× {odds / prior:,.0f}", (odds, y), (4, 8), **look)

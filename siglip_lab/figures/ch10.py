@@ -5,7 +5,30 @@ from matplotlib import pyplot as plt
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["gradient_errors", "step_cost", "batch_size_curves"]
+__all__ = ["own_block", "gradient_errors", "step_cost", "batch_size_curves"]
+
+
+@styled
+def own_block(rank: int, ranks: int, n: int) -> plt.Figure:
+    """Draw one rank's photos against the texts of all ranks, and where its true pairs are.
+
+    Args:
+        rank: Whose photos.
+        ranks: How many ranks there are.
+        n: Pairs of each rank.
+    """
+    figure, axes = style.blank(WIDTH, 1.75, (-3.2, ranks * n + 0.2), (n + 0.1, -0.9))
+    for row in range(n):
+        for column in range(ranks * n):
+            true = column == rank * n + row
+            look = {"facecolor": JOINT if true else NEUTRAL + "33", "edgecolor": "none"}
+            axes.add_patch(plt.Rectangle((column + 0.06, row + 0.06), 0.88, 0.88, **look))
+    for each in range(ranks):
+        axes.text((each + 0.5) * n, -0.4, f"texts {each}", color=TEXT, **CENTRED)
+    frame = {"facecolor": "none", "edgecolor": JOINT, "linewidth": 2}
+    axes.add_patch(plt.Rectangle((rank * n, 0), n, n, **frame))
+    axes.text(-0.3, n / 2, f"photos\nof rank {rank}", color=IMAGE, ha="right", va="center")
+    return figure
 
 
 @styled

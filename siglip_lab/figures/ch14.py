@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from siglip_lab.figures.style import CENTRED, INK, JOINT, NEUTRAL, WIDTH, blank, box, styled
+from siglip_lab.figures.style import ABOVE, CENTRED, INK, JOINT, NEUTRAL, WIDTH, blank, box, styled
 
 __all__ = ["step_by_step", "fair_race"]
 
@@ -16,7 +16,7 @@ def step_by_step(steps: dict[str, tuple[str, str, str]]) -> plt.Figure:
             colour of the side that the step belongs to.
     """
     n = len(steps)
-    figure, axes = blank(WIDTH, 0.4 * n + 0.4, (0, 100), (-10 * n, 6))
+    figure, axes = blank(WIDTH, 0.33 * n + 0.25, (0, 100), (-10 * n, 6))
     for x, name in ((42, "CLIP"), (81, "SigLIP")):
         axes.text(x, 2, name, weight="bold", **CENTRED)
     for row, (step, (left, right, colour)) in enumerate(steps.items()):
@@ -39,9 +39,10 @@ def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.
             shares.
         steps: Batch size to the number of training steps, written below it.
     """
-    looks = [("s--", NEUTRAL, 0.93), ("o-", JOINT, 1.0), ("^:", JOINT, 1.07)]
-    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
-    for axes, (title, losses) in zip(grid[0], panels.items(), strict=True):
+    looks = [("s--", NEUTRAL, 0.85), ("o-", JOINT, 1.0), ("^:", JOINT, 1.18)]
+    size = (WIDTH, 2.2 * len(panels) + 0.8)
+    figure, grid = plt.subplots(len(panels), 1, figsize=size, sharex=True, squeeze=False)
+    for (axes,), (title, losses) in zip(grid, panels.items(), strict=True):
         for (loss, values), (line, colour, aside) in zip(losses.items(), looks, strict=False):
             axes.errorbar(
                 [n * aside for n in values],  # side by side, so that no bar hides another
@@ -53,9 +54,8 @@ def fair_race(panels: dict[str, dict[str, dict]], steps: dict[int, int]) -> plt.
         axes.set_xticks(list(steps), [f"{n}\n{count}" for n, count in steps.items()])
         axes.xaxis.set_minor_locator(plt.NullLocator())
         axes.set_ylim(bottom=0)
-        axes.set_title(title)
-    grid[0, 0].set_ylabel("accuracy, %")
-    figure.supxlabel("pairs in a batch; below it, training steps")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3)
-    figure.tight_layout(w_pad=0.8, rect=(0, 0, 1, 0.94))
+        axes.set_ylabel("accuracy, %")
+        axes.text(1, 0.9, title, transform=axes.transAxes, ha="right", weight="bold")
+    axes.set_xlabel("pairs in a batch; below it, training steps")
+    grid[0, 0].legend(**ABOVE, ncols=3)
     return figure

@@ -1,14 +1,16 @@
 """What the chapters "The real model" and "Scores that you can trust" show of published weights."""
 
 import os
+import re
 from pathlib import Path
 
 from matplotlib import pyplot as plt
 
 import siglip_lab as sl
+from siglip_lab.figures import tables
 from siglip_lab.figures.style import INK, JOINT, NEUTRAL, PERCENT, WIDTH, sigmoid, styled
 
-__all__ = ["APPLES", "apple_answers", "compare", "short"]
+__all__ = ["APPLES", "apple_answers", "compare", "fingerprints", "short"]
 
 # Logits of two photos, an apple with a note that says "iPod" and the same without the note, with
 # the captions "an apple" and "a picture of an apple": all for the first photo, then the second.
@@ -30,26 +32,31 @@ CAPTIONS = "“an apple”", "“a picture of an apple”"
 
 
 @styled
-def apple_answers(panels: str) -> plt.Figure:
-    """Draw ten models' published probabilities for two photos and two captions.
+def fingerprints() -> plt.Figure:
+    """Draw the four published logits of each of the ten models, as bars up and down from zero."""
+    figure, grid = plt.subplots(
+        2, 5, figsize=(WIDTH, 3.6), sharex=True, sharey=True, layout="constrained"
+    )
+    for axes, (name, logits) in zip(grid.flat, APPLES.items(), strict=True):
+        axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+        for places, face, words in (([0, 1], "none", PHOTOS[0]), ([3, 4], JOINT, PHOTOS[1])):
+            heights = logits[:2] if places[0] == 0 else logits[2:]
+            axes.bar(places, heights, 0.8, facecolor=face, edgecolor=JOINT, label=words)
+        axes.set(title=re.sub("[/ ]", "\n", short(name)), xticks=[], yticks=[-3, 0, 2])
+    figure.supylabel("published logit")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
 
-    Args:
-        panels: What has a panel of its own, "caption" or "photo"; the other is the two ends of
-            each line, the first hollow.
 
-    Raises:
-        ValueError: If it is neither.
-    """
-    if panels not in ("caption", "photo"):
-        raise ValueError(f'panels is {panels!r}; expected "caption" or "photo"')
-    titles, ends = (CAPTIONS, PHOTOS) if panels == "caption" else (PHOTOS, CAPTIONS)
+@styled
+def apple_answers() -> plt.Figure:
+    """Draw ten models' published probabilities: a panel a photo, the two captions a line's ends."""
     figure, both = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True, layout="constrained")
-    for i, (axes, title) in enumerate(zip(both, titles, strict=True)):
-        places = [i, i + 2] if panels == "caption" else [2 * i, 2 * i + 1]
-        first, second = ([sigmoid(each[j]) for each in APPLES.values()] for j in places)
-        rows = range(len(APPLES))
+    rows = range(len(APPLES))
+    for i, (axes, title) in enumerate(zip(both, PHOTOS, strict=True)):
+        first, second = ([sigmoid(each[2 * i + j]) for each in APPLES.values()] for j in (0, 1))
         axes.hlines(rows, first, second, color=NEUTRAL, linewidth=1)
-        for x, face, words in ((first, "white", ends[0]), (second, JOINT, ends[1])):
+        for x, face, words in ((first, "white", CAPTIONS[0]), (second, JOINT, CAPTIONS[1])):
             axes.scatter(x, rows, 30, facecolor=face, edgecolor=JOINT, label=words, zorder=3)
         axes.set(xlim=(0, 1), title=title)
         axes.set_xticks(*PERCENT)
@@ -72,22 +79,24 @@ def short(name: str) -> str:
     return name.replace("-patch", "/").replace("-multilingual", " multi.").replace("-i18n", " i18n")
 
 
-def compare(model: str, texts: list[str], published: list[float]) -> None:
-    """Print published probabilities of the two cats, and below them those of your weights.
+def compare(model: str, texts: list[str], published: list[float]) -> tables.Table:
+    """Write published probabilities of the two cats, and beside them those of your weights.
 
-    The second line is there where the environment names weights, SIGLIP_CHECKPOINT, of this model,
-    and the folder SIGLIP_IMAGES with 000000039769.jpg.
+    The second column is there where the environment names weights, SIGLIP_CHECKPOINT, of this
+    model, and the folder SIGLIP_IMAGES with 000000039769.jpg.
 
     Args:
         model: The model that the published numbers belong to.
         texts: Whole sentences.
         published: A probability for each.
     """
-    print("published   ", *(f"{p:8.3%}" for p in published))
+    columns = {"published": published}
     weights = os.environ.get("SIGLIP_CHECKPOINT")
     photo = Path(os.environ.get("SIGLIP_IMAGES", "."), "000000039769.jpg")
     if weights and photo.exists():
         yours = sl.SigLIP.from_pretrained(weights, device=sl.default_device())
         if yours.config == sl.get_config(model):
             p = sl.zero_shot(yours, sl.Processor.from_pretrained(weights), photo, texts, "{}")
-            print("your weights", *(f"{p:8.3%}" for p in p[0].tolist()))
+            columns["your weights"] = p[0].tolist()
+    rows = dict(zip(texts, zip(*columns.values(), strict=True), strict=True))
+    return tables.bars(rows, list(columns), ".3%", full=1, colours=JOINT)

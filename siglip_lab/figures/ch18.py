@@ -24,7 +24,7 @@ CAPTION = "This is a photo of 2 red circles."
 
 
 def eight_answers() -> Drawing:
-    """Ask tiny about one drawing and a true caption, once rightly and seven times with a slip."""
+    """Ask tiny about one drawing and a true caption, once rightly, then with seven mistakes."""
     model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     drawing = draw(random_scene(1, Combination(2, "red", "circle")))
     ids, pixels = processor.tokenizer(CAPTION), sl.preprocess(drawing, 40)
@@ -42,13 +42,13 @@ def eight_answers() -> Drawing:
 
     answers = {
         "as it should be": ask(),
-        "padding=True": ask(ids[:, :9]),
-        "CAPITALS": ask(shouted),
-        "2_red_circles": ask(cleaned),
-        "CLIP's mean, std": ask(pixels=((pixels + 1) / 2 - mean) / std),
-        "60 px, stretched": ask(pixels=sl.preprocess(drawing, 60)),
-        "mean of tokens": ask(pool=True),
-        "exp forgotten": ask(log=True),
+        "1 · padding=True": ask(ids[:, :9]),
+        "2 · CAPITALS": ask(shouted),
+        "3 · 2_red_circles": ask(cleaned),
+        "6 · CLIP's mean, std": ask(pixels=((pixels + 1) / 2 - mean) / std),
+        "7 · 60 px, interpolated": ask(pixels=sl.preprocess(drawing, 60)),
+        "8 · mean of tokens": ask(pool=True),
+        "10 · exp forgotten": ask(log=True),
     }
     values = torch.tensor([list(answers.values())])
     return probability_bars([drawing], list(answers), values, good="as it should be")

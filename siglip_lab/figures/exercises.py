@@ -242,7 +242,7 @@ def exercise(number: str, answer: Any = None) -> Exercise | None:
 
     Example:
         >>> exercise("01.1", answer=32)
-        Not yet. That is one side. How many patches has the whole square?
+        Not yet. That is one side. How many patches does the whole square have?
         >>> exercise("04.1", answer=lambda size, patch: 8)
         Not yet. It gives 8 for 384, 14.
         >>> exercise("01.1")

@@ -1,10 +1,12 @@
-"""Tables that are seen before they are read: behind each number a bar, or a shade, of its size.
+"""Tables that are seen before they are read: under each number a bar, or behind it a shade, of its
+size.
 
 In a terminal they are plain text; on a page they are tables in the page's colours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import isfinite
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 
 from siglip_lab.figures.svg import JOINT, NEUTRAL, themed
+from siglip_lab.tables import table
 
 __all__ = ["Table", "bars", "matrix", "shapes"]
 
@@ -23,7 +26,7 @@ class Table:
     Args:
         names: One for each row, or none.
         cells: Rows of numbers and words.
-        sizes: What is drawn behind each cell: 0 nothing, 1 all of it, below 0 in grey.
+        sizes: Of what is drawn in each cell: 0 nothing, 1 all of it, below 0 in grey.
         heads: One for each column, or none.
         forms: How the numbers of each column are written, as in `format(number, form)`.
         colours: One of the palette for each column.
@@ -40,36 +43,33 @@ class Table:
         self.cells = [list(map(_written, row, forms)) for row in cells]
 
     def __repr__(self) -> str:
-        lines = [["", *self.heads]] * bool(self.heads)
-        lines += [[name, *row] for name, row in zip(self._names(), self.cells, strict=True)]
-        first, *widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        gap = "  " if first else ""
-        return "\n".join(
-            (name.ljust(first) + gap + "  ".join(map(str.rjust, row, widths))).rstrip()
-            for name, *row in lines
-        )
+        rows = [self.heads] * bool(self.heads) + self.cells
+        if self.names:
+            names = [""] * bool(self.heads) + self.names
+            rows = [[name, *row] for name, row in zip(names, rows, strict=True)]
+        return table(rows, left=len(self.names[:1]))
 
     def _repr_html_(self) -> str:
         corner = "<td></td>" if self.names else ""
-        heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in self.heads)
+        column = '<th scope="col">{}</th>'  # an empty one is no head
+        heads = "".join(column.format(escape(h)) if h else "<td></td>" for h in self.heads)
         head = f"<thead><tr>{corner}{heads}</tr></thead>" if heads else ""
+        names = self.names or [""] * len(self.cells)
         body = ""
-        for name, row, sizes in zip(self._names(), self.cells, self.sizes, strict=True):
+        for name, row, sizes in zip(names, self.cells, self.sizes, strict=True):
             named = f'<th scope="row">{escape(name)}</th>' if self.names else ""
             body += f"<tr>{named}{''.join(map(self._cell, row, sizes, self.colours))}</tr>"
         kind = "matrix" if self.shaded else "bars"
         return f'<table class="measured {kind}">{head}<tbody>{body}</tbody></table>'
 
-    def _names(self) -> list[str]:
-        return self.names or [""] * len(self.cells)
-
     def _cell(self, words: str, size: float, colour: str) -> str:
-        part = min(abs(size), 1)
-        tint, end = (round(55 * part), 100) if self.shaded else (30, round(100 * part))
-        if not tint * end:
+        part, colour = min(abs(size), 1), themed(NEUTRAL if size < 0 else colour)
+        if not round(100 * part):
             return f"<td>{escape(words)}</td>"
-        shade = f"color-mix(in srgb,{themed(NEUTRAL if size < 0 else colour)} {tint}%,transparent)"
-        look = shade if self.shaded else f"linear-gradient(90deg,{shade} {end}%,transparent 0)"
+        if self.shaded:
+            look = f"color-mix(in srgb,{colour} {round(45 * part)}%,transparent)"
+        else:
+            look = f"linear-gradient({colour},{colour}) 0 100%/{round(100 * part)}% 4px no-repeat"
         return f'<td style="background:{look}">{escape(words)}</td>'
 
 
@@ -80,7 +80,7 @@ def bars(
     full: float | None = None,
     colours: str | Sequence[str] = NEUTRAL,
 ) -> Table:
-    """Write rows of numbers, behind each a bar that is as long as the number is large.
+    """Write rows of numbers, under each a bar that is as long as the number is large.
 
     Args:
         rows: Name to a number or a word, or to a list of them, one for each column.
@@ -168,7 +168,7 @@ def _listed(row) -> list:
 
 
 def _written(cell, form: str) -> str:
-    return cell if isinstance(cell, str) else format(cell, form)
+    return cell if isinstance(cell, str) else re.sub("^-", "\u2212", format(cell, form))
 
 
 def _size(cell) -> float:

@@ -159,33 +159,42 @@ class MergeSteps(Touchable):
 class TextClassifier(Touchable):
     """Rows of a classifier, each written by a label: change labels, template and drawing.
 
+    The model is tiny, in float64, so that every machine writes the same.
+
     Args:
         scene: What the drawing shows.
-        image: Its embedding `[D]`, of length 1.
-        rows: Label to its text's embedding `[D]`, of length 1.
-        template: What the labels were put into, such as `"a photo of {}"`.
+        labels: What it may show.
+        template: What the labels are put into.
     """
 
     tag = "text-classifier"
 
-    def __init__(self, scene: Scene, image: Tensor, rows: dict[str, Tensor], template: str):
-        self.scene, self.image, self.rows, self.template = scene, image, rows, template
+    def __init__(self, scene: Scene, labels: list[str], template: str = "This is a photo of {}."):
+        self.scene, self.labels, self.template = scene, labels, template
+        model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double()
+        processor = Processor.from_pretrained("tiny")
+        texts = [template.format(label) for label in labels]
+        inputs = processor(text=texts, images=[draw(scene)])
+        with torch.no_grad():
+            self.image = model.encode_image(inputs["pixel_values"].double(), normalize=True)[0]
+            self.rows = model.encode_text(inputs["input_ids"], normalize=True)
 
     def __repr__(self) -> str:
-        return f"TextClassifier({len(self.rows)} labels, {self.template!r})"
+        return f"TextClassifier({len(self.labels)} labels, {self.template!r})"
 
     def data(self) -> dict:
         return {
-            "scene": {"background": self.scene.background, "items": _stamps(self.scene)},
-            "labels": list(self.rows),
+            "scene": _drawn(self.scene),
+            "labels": self.labels,
             "template": self.template,
             "image": _rounded(self.image, 3),
-            "texts": [_rounded(row, 3) for row in self.rows.values()],
+            "texts": [_rounded(row, 3) for row in self.rows],
         }
 
     def fallback(self) -> str:
-        products = {label: [f"{row @ self.image:+.2f}"] for label, row in self.rows.items()}
-        return _table(products, "<tr><th>label</th><th>product</th></tr>")
+        products = (self.rows @ self.image).tolist()
+        rows = {label: [f"{p:+.2f}"] for label, p in zip(self.labels, products, strict=True)}
+        return _table(rows, "<tr><th>label</th><th>product</th></tr>")
 
 
 class AttentionMap(Touchable):
@@ -200,7 +209,8 @@ class AttentionMap(Touchable):
         query: The patch that is marked to begin with.
         layers: Names of the layers; default: "layer 0" and so on.
         asker: Who looks where there is a single query.
-        own: The weights are those of tiny's image tower, so the reader may draw another picture.
+        own: True if the weights are those of tiny's image tower: the reader may draw another
+            picture. The scene that the picture shows, instead of True, is what that begins with.
 
     Raises:
         ValueError: If the weights do not fit the picture's patches.
@@ -210,7 +220,8 @@ class AttentionMap(Touchable):
 
     def __init__(
         self, picture, weights: Tensor, patch_size: int, query: int = 0,
-        layers: list[str] | None = None, asker: str = "the probe", own: bool = False,
+        layers: list[str] | None = None, asker: str = "the probe",
+        own: bool | Scene = False,
     ):  # fmt: skip
         side = picture.width // patch_size
         shape = tuple(weights.shape)
@@ -229,14 +240,15 @@ class AttentionMap(Touchable):
         return f"AttentionMap({', '.join(f'{count} {name}' for count, name in counts)})"
 
     def data(self) -> dict:
-        return {
+        data = {
             "weights": self.thousandths.flatten().tolist(),
             "layers": self.layers,
             "heads": self.thousandths.shape[1],
             "query": self.query,
             "asker": self.asker,
-            "own": self.own,
+            "own": bool(self.own),
         }
+        return data | {"scene": _drawn(self.own)} if isinstance(self.own, Scene) else data
 
     def fallback(self) -> str:
         """The picture under its grid, each patch with its share of layer 0's mean under a veil."""
@@ -407,11 +419,10 @@ class Explorer(Touchable):
             "tensors": {name: _in_bytes(tensor) for name, tensor in self.tensors().items()},
         }
         parameters = f"{sum(p.numel() for p in self.model.parameters()):,}"
-        scene = {"background": self.scene.background, "items": _stamps(self.scene)}
         texts = (text for step in range(10) for text in training_batch(0, step, 100).texts)
         words = {word for text in texts for word in text.split()}
         return {
-            "scene": scene,
+            "scene": _drawn(self.scene),
             "captions": self.captions,
             "answer": answer,
             "parameters": parameters,
@@ -467,12 +478,13 @@ def _rounded(values: Tensor, digits: int = 5) -> list[float]:
     return [round(value, digits) for value in values.tolist()]
 
 
-def _stamps(scene: Scene) -> list[dict]:
-    """The scene's objects as the page's drawings have them."""
-    return [
+def _drawn(scene: Scene) -> dict:
+    """The scene as the page's drawings have it."""
+    stamps = [
         {"shape": scene.shape, "fill": scene.fill, "x": x, "y": y, "radius": r, "angle": angle}
         for (x, y), r, angle in zip(scene.centres, scene.radii, scene.angles, strict=True)
     ]
+    return {"background": scene.background, "items": stamps}
 
 
 def _in_bytes(tensor: Tensor) -> dict:

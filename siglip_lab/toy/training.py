@@ -94,7 +94,7 @@ class Trainer:
         self.config, self.device, self.step = config, device, 0
         model = SigLIP(config.model, torch.Generator().manual_seed(config.seed))
         # The paper's b = -10 fits batches of 16 thousand, with one true caption in as many. Here
-        # about one pair in 25 is true, and log(1/24) says so before anything is learned.
+        # one pair in 21 is true; log(1/24) nearly says so before anything is learned.
         torch.nn.init.constant_(model.logit_bias, math.log(1 / 24))
         self.model = model.train().to(device)
         self.optimizer = adamw(self.model, config.weight_decay)

@@ -1,4 +1,4 @@
-"""The paper's optimizer and schedule."""
+"""AdamW with the paper's β2, and a schedule, for runs of a few thousand steps."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import { randomScene } from "./scenes.js";
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, clamp, define, percent, radios, range, sum } from "./touch.js";
 
-const FIRST = 11; // the scene that the reader's own drawing begins with
+const FIRST = 11; // what the reader's own drawing begins with where no scene is given
 
 // Pixel values [1, 3, S, S] as a picture's address.
 function toPicture({ shape: [, , side], data }) {
@@ -24,7 +24,7 @@ function toPicture({ shape: [, , side], data }) {
 class AttentionMap extends Touchable {
   // weights: thousandths, in the order [layer][head][query][key]; asker: who asks where there is a
   // single query.
-  render({ weights, layers, heads, query, asker, own }) {
+  render({ weights, layers, heads, query, asker, own, scene }) {
     Object.assign(this, { weights, layers, heads, asker });
     this.svg = this.find("svg");
     this.veils = this.all(".am-veil");
@@ -51,7 +51,7 @@ class AttentionMap extends Touchable {
         <p class="am-help">Point at a patch, or focus the drawing and use the arrow keys.</p>
       </div>`,
     );
-    if (own) this.offerSheet();
+    if (own) this.offerSheet(scene ?? randomScene(FIRST));
     this.svg.setAttribute("tabindex", "0");
     this.svg.setAttribute("aria-describedby", this.key);
     this.addEventListener("change", ({ target }) => {
@@ -114,7 +114,7 @@ class AttentionMap extends Touchable {
 
   // ---- the reader's own drawing ------------------------------------------------------------------
 
-  offerSheet() {
+  offerSheet(scene) {
     this.insertAdjacentHTML(
       "beforeend",
       `<div class="am-side">
@@ -125,7 +125,7 @@ class AttentionMap extends Touchable {
     );
     this.picture = this.find("image");
     this.printed = { weights: this.weights, href: this.picture.getAttribute("href") };
-    this.drawing = new Drawing(this.find(".am-sheet"), randomScene(FIRST), () => this.show(true));
+    this.drawing = new Drawing(this.find(".am-sheet"), scene, () => this.show(true));
     this.onPress("sheet", (i) => this.show(i === 1));
     this.press("sheet", 0);
   }

@@ -105,6 +105,7 @@ class Explorer extends Touchable {
     this.addEventListener("input", ({ target }) => {
       if (target.type !== "text") return;
       const row = target.closest(".ex-caption") ? this.rowOf(target) : this.chosen;
+      this.choose(row);
       this.captions[row] = target.value;
       for (const field of [this.fields()[row], this.find(".ex-at-hand input")]) {
         if (field !== target) field.value = target.value;
@@ -112,9 +113,6 @@ class Explorer extends Touchable {
       this.change();
     });
     this.tour.addEventListener("keydown", ({ key }) => key === "Escape" && this.endTour());
-    this.addEventListener("focusin", ({ target }) => {
-      if (target.matches(".ex-caption input[type=text]")) this.choose(this.rowOf(target));
-    });
     this.addEventListener("change", ({ target }) => {
       const choice = target.closest("[data-choice]");
       if (choice) {
@@ -127,6 +125,7 @@ class Explorer extends Touchable {
       } else if (target.name === `${this.key}-followed`) this.choose(Number(target.value));
     });
     this.addEventListener("click", ({ target }) => {
+      if (target.matches(".ex-caption input[type=text]")) this.choose(this.rowOf(target));
       const card = target.closest(".ex-card");
       if (card) this.toggle(card.closest("li").dataset.id);
     });

@@ -179,6 +179,14 @@
     if (article) new MutationObserver(soon).observe(article, { childList: true, subtree: true });
   });
 
+  // The way to the first figure leaves the address alone: there may be a drawing in it.
+  document.querySelector('a[href="#to-touch"]')?.addEventListener("click", (event) => {
+    event.preventDefault();
+    const figure = document.querySelector("#to-touch");
+    figure.tabIndex = -1;
+    figure.focus();
+  });
+
   // A block of code gets its button when it is near. Prompts and answers are not copied.
   const addButton = (block) => {
     const button = document.createElement("button");

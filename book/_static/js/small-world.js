@@ -16,10 +16,12 @@ const [STEPS, PAIRS] = [100, 256];
 const SHOWN = 3; // of the 255 other captions of each photo
 const [SLOW, FAST] = [260, 45]; // milliseconds for a step: the first few decide
 
-// The drawing of the pairs: cosines from −1 to 1, p from 0 to 1; own pairs above the middle.
+// The drawing of the pairs: cosines from −1 to 1; the curve of p from 0 to 1, and below it a strip
+// for the own pairs and one for the others.
 const [LEFT, RIGHT, TOP, BOTTOM] = [34, 372, 24, 262];
+const [FOOT, OWN, OTHERS, STRIP] = [92, 120, 204, 52]; // end of the curve; tops of the strips, height
 const across = (cosine) => LEFT + ((cosine + 1) / 2) * (RIGHT - LEFT);
-const height = (p) => BOTTOM - p * (BOTTOM - TOP);
+const height = (p) => FOOT - p * (FOOT - TOP);
 // The two charts: steps from 0 to 100.
 const [START, END, HIGH, LOW] = [44, 214, 26, 116];
 const time = (step) => START + (step / STEPS) * (END - START);
@@ -52,8 +54,8 @@ class SmallWorld extends Touchable {
     this.chosen = { loss: 0, bias: 0, seed: 0 };
     // Each dot keeps its place in height.
     const random = randomNumbers(1);
-    const scatter = (n, middle) => range(n).map(() => height(middle + 0.4 * (random() - 0.5)));
-    this.heights = [scatter(PAIRS, 0.74), scatter(SHOWN * PAIRS, 0.26)];
+    const scatter = (n, top) => range(n).map(() => top + STRIP * random());
+    this.heights = [scatter(PAIRS, OWN), scatter(SHOWN * PAIRS, OTHERS)];
     const choices = (kind) => `
       <div class="pills sw-${kind}" role="group" aria-label="${WORDS[kind]}">
         <span>${WORDS[kind]}</span>${buttons(kind, CHOICES[kind].map(([word]) => word))}
@@ -73,6 +75,7 @@ class SmallWorld extends Touchable {
              aria-label="Own and other pairs against their cosine, and the curve of p">
           <rect class="sw-yes" y="${TOP}" height="${BOTTOM - TOP}" />
           <path class="sw-grid" d="M${LEFT} ${TOP}V${BOTTOM}M${across(0)} ${TOP}V${BOTTOM}" />
+          <path class="sw-grid" d="M${LEFT} ${FOOT}H${RIGHT}" />
           <path class="sw-axis" d="M${LEFT} ${BOTTOM}H${RIGHT}" />
           ${[[-1, "−1"], [-0.5, "−0.5"], [0, "0"], [0.5, "0.5"], [1, "1"]]
             .map(([c, word]) => label(across(c), BOTTOM + 17, "middle", word))
@@ -84,8 +87,8 @@ class SmallWorld extends Touchable {
           <path class="sw-dots sw-others" /><path class="sw-dots sw-own" />
           <path class="sw-halo" /><path class="sw-curve" />
           <text class="sw-word" x="${RIGHT - 6}" y="${TOP - 8}" text-anchor="end">yes</text>
-          <text class="sw-name sw-own" x="${LEFT + 6}" y="${height(0.97)}">own pairs</text>
-          <text class="sw-name sw-others" x="${LEFT + 6}" y="${height(0.03)}">other pairs</text>
+          <text class="sw-name sw-own" x="${LEFT + 6}" y="${OWN - 8}">own pairs</text>
+          <text class="sw-name sw-others" x="${LEFT + 6}" y="${OTHERS - 8}">other pairs</text>
         </svg>
         <div class="sw-charts">
           ${chart("cosines", "mean cosine", [[-1, "−1"], [0, "0"], [1, "1"]], ["own", "others"])}

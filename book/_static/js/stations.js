@@ -755,7 +755,7 @@ class Probability extends Station {
     const [t, b] = [answer.logitScale, answer.logitBias];
     this.find(".st-equation").innerHTML =
       `<i>t</i> · cosine + <i>b</i> = ${fixed(t, 2)} · ${fixed(answer.cosines[chosen], 3)}
-        ${b < 0 ? "−" : "+"} ${fixed(Math.abs(b), 2)}
+        ${b < 0 ? "−" : "+"}\u00a0${fixed(Math.abs(b), 2)}
         = <b>logit ${signed(logit, 2)}</b> <span>→</span>
         <b class="c-joint">p = ${percent(answer.probabilities[chosen])}</b>`;
   }

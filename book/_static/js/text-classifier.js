@@ -2,13 +2,25 @@
 // drawing's product with each row is the score, and the largest one is the answer.
 
 import { heat, palette } from "./heat.js";
-import { describe, paint, randomScene, raster } from "./scenes.js";
+import { COLOURS, SHAPES, colourName, describe, label, paint, randomScene, raster } from "./scenes.js";
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
 
 const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
 const SIDE = 96; // of the drawing, in CSS pixels
 const FETCHED = "The model (0.9 MB) is fetched when you change something.";
+
+// What a drawing shows, and five things that it doesn't.
+function labelsFor({ items }) {
+  const [n, colour, shape] = [items.length, colourName(items[0].fill), items[0].shape];
+  const after = (names, name, steps) => names[(names.indexOf(name) + steps) % names.length];
+  const [other, further] = [1, 3].map((steps) => after(Object.keys(SHAPES), shape, steps));
+  const hue = after(Object.keys(COLOURS), colour, 5);
+  return [
+    label(n, colour, shape), label(n, colour, other), label(n, hue, shape),
+    label((n % 4) + 1, colour, shape), label((n % 4) + 1, hue, other), label(n, hue, further),
+  ];
+}
 
 class TextClassifier extends Touchable {
   // scene: of the drawing; image: its vector; texts: one vector for each label.
@@ -38,12 +50,16 @@ class TextClassifier extends Touchable {
     });
     this.onPress("next", () => {
       this.scene = randomScene(this.seed++);
+      this.labels = labelsFor(this.scene);
+      this.all("input").forEach((field, i) => (field.value = this.labels[i]));
       this.ask();
     });
   }
 
+  // What is shown is of the last answer, and pale, until the next one is there.
   async ask() {
-    this.draw();
+    this.classList.add("cl-waiting");
+    this.drawQuestion();
     try {
       if (!this.model) this.say(".cl-help", "The model is on its way …");
       this.model ??= await tiny();
@@ -52,18 +68,24 @@ class TextClassifier extends Touchable {
       if (!answer) return; // something newer is asked
       [this.image, this.texts] = [answer.imageEmbeds, answer.textEmbeds];
       this.say(".cl-help", "Write a label of your own: it becomes a row at once, and nothing is trained.");
+      this.classList.remove("cl-waiting");
       this.draw();
     } catch (error) {
       this.say(".cl-help", error.message);
     }
   }
 
-  draw() {
-    const colours = palette(this);
+  drawQuestion() {
     const drawing = this.find(".cl-drawing");
     drawing.setAttribute("aria-label", describe(this.scene));
     paint(drawing.getContext("2d"), this.scene, drawing.width);
     this.press("template", TEMPLATES.indexOf(this.template));
+  }
+
+  draw() {
+    this.drawQuestion();
+    if (this.classList.contains("cl-waiting")) return;
+    const colours = palette(this);
     const products = this.texts.map((row) => sum(row.map((value, i) => value * this.image[i])));
     const best = products.indexOf(Math.max(...products));
     const [top, ...strips] = this.all(".cl-strip");

@@ -32,7 +32,8 @@ export const radios = (name, words, chosen = 0, around = (word) => `<span>${word
   words
     .map((word, i) => {
       const checked = i === chosen ? " checked" : "";
-      const input = `<input type="radio" name="${name}" value="${i}"${checked}>`;
+      // Nothing is restored on the way back: the mark and the figure would disagree.
+      const input = `<input type="radio" name="${name}" value="${i}" autocomplete="off"${checked}>`;
       return `<label>${input} ${around(word, i)}</label>`;
     })
     .join("");

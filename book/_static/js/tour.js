@@ -9,7 +9,7 @@ export const TOUR = [
     task: "Drag a circle to another place: “2 red circles” hardly moves. Then press the circle and "
       + "make it blue.",
     open: [],
-    show: ".ex-top",
+    show: ".ex-ask",
   },
   {
     title: "The drawing becomes patches",
