@@ -1,4 +1,4 @@
-"""AdamW with the paper's β2, and a schedule, for runs of a few thousand steps."""
+"""AdamW with the paper's β2, and a schedule: a linear rise, then half a cosine."""
 
 from __future__ import annotations
 
