@@ -6,12 +6,14 @@ read, a few lines each, and are no part of the repository.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -118,7 +120,14 @@ def _about(module: ModuleType, name: str) -> str:
     return f"``{value}``" if len(value) <= 60 else f"A ``{type(thing).__name__}``."
 
 
+def _resolve(app: Sphinx, function, bound_method):
+    """Give arguments their types: autodoc knows those of a class by their bare names alone."""
+    with contextlib.suppress(AttributeError, NameError, TypeError):  # built in, or hidden
+        function.__annotations__ = get_type_hints(function)
+
+
 def setup(app: Sphinx):
     app.add_directive("names", Names)
+    app.connect("autodoc-before-process-signature", _resolve, priority=100)
     app.connect("config-inited", _write_pages, priority=100)  # before the contents are read
     return {"parallel_read_safe": True, "parallel_write_safe": True}
