@@ -282,7 +282,7 @@ COLOURED = """() => {
 
 LINKS = """() => {
   const found = new Set();
-  const links = "article a:not(.headerlink, .way, .sd-stretched-link, .touchable *)";
+  const links = "article a:not(.headerlink, .way, .sd-stretched-link, .touchable *, .drawn *)";
   for (const e of document.querySelectorAll(links)) {
     if (!e.getClientRects().length || !e.textContent.trim()) continue;
     const style = getComputedStyle(e);
