@@ -65,6 +65,7 @@ class Pairs(Sequence[Picture]):
         pictures: At least one. All have a group, or none has.
         left_out: Why other pictures are not among them, by their names.
         groups: The captions of every group, if there are more groups than have pictures here.
+        how: In what form they were found, in a few words.
 
     Raises:
         ValueError, TypeError: If there is no picture, or one without a caption.
@@ -79,7 +80,9 @@ class Pairs(Sequence[Picture]):
         pictures: Iterable[Picture],
         left_out: Mapping[str, str] | None = None,
         groups: Mapping[str, tuple[str, ...]] | None = None,
+        how: str = "a list of pictures",
     ):
+        self.how = how
         self._pictures, self.left_out = list(pictures), dict(left_out or {})
         if not self._pictures:
             raise ValueError("there is no picture with a caption; expected at least one")
