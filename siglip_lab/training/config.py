@@ -9,7 +9,7 @@ from typing import Any
 from siglip_lab.checks import check_integer, shown
 from siglip_lab.training.data import Augment
 
-__all__ = ["LEARN", "PRECISIONS", "TrainConfig"]
+__all__ = ["LEARN", "PRECISIONS", "TrainConfig", "option"]
 
 LEARN = ("all", "text", "vision", "last", "lora")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -127,6 +127,17 @@ class TrainConfig:
         if augment is not None:
             values["augment"] = getattr(augment, "__qualname__", None) or _partial(augment)
         return values
+
+
+def option(name: str) -> str:
+    """A setting as the command line calls it.
+
+    >>> option("batch_size"), option("validate_every")
+    ('--batch-size', '--measure-every')
+    """
+    others = {"validate_every": "--measure-every", "adapt_head": "--without-head"}
+    others["labels"] = "--ignore-duplicates"
+    return others.get(name) or "--" + name.replace("_", "-")
 
 
 def _partial(function: Any) -> str:

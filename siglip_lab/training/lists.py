@@ -12,8 +12,8 @@ from siglip_lab.checks import shown
 from siglip_lab.training.data import Pairs, Picture, named
 
 __all__ = [
-    "CAPTION", "LISTS", "NO_FILE", "SUFFIXES", "find_lists", "find_pictures", "find_texts", "group_name", "read_captions",
-    "read_texts", "texts_of",
+    "CAPTION", "LISTS", "NO_FILE", "SUFFIXES", "find_lists", "find_pictures", "find_texts",
+    "group_name", "read_captions", "read_texts", "texts_of",
 ]  # fmt: skip
 
 NO_FILE = "there is no such file"
@@ -39,7 +39,7 @@ def find_lists(folder: Path) -> list[Path]:
 
 
 def find_texts(folder: Path) -> bool:
-    """Whether at least half of a folder's pictures have a text file of the same name beside them."""
+    """Whether at least half of a folder's pictures have a text file of the same name."""
     pictures = list(find_pictures(folder))
     with_text = sum(path.with_suffix(".txt").is_file() for path in pictures)
     return 0 < len(pictures) <= 2 * with_text
