@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -625,7 +626,12 @@ def test_the_command_makes_a_checkpoint_that_transformers_loads(tmp_path, capsys
     assert main([*words, "--seed", "0", "--augment", "flip", "--augment", "crop"]) == 0
     said = capsys.readouterr().out
     assert "held-out data" in said and "what it could do before: shapes world" in said
-    assert f"transformers.AutoModel.from_pretrained({str(out)!r})" in said
+    lines = said[said.index("import torch") : said.index("(It may warn")]
+    printed = subprocess.run([sys.executable, "-c", lines], text=True, capture_output=True)
+    assert printed.returncode == 0 and printed.stdout.startswith("tensor([["), printed.stderr
+    command = shlex.split(said.splitlines()[-1])
+    assert command[:2] == ["siglip-lab", "classify"] and main(command[1:]) == 0
+    capsys.readouterr()
     theirs = transformers.AutoModel.from_pretrained(out).eval()
     prepare = transformers.AutoProcessor.from_pretrained(out)
     photo, texts = coloured(3), ["red", "A black square, number 3"]
@@ -636,7 +642,7 @@ def test_the_command_makes_a_checkpoint_that_transformers_loads(tmp_path, capsys
     found = model(**processor(text=texts, images=photo)).logits_per_image
     torch.testing.assert_close(found.detach(), expected, rtol=1e-5, atol=1e-4)
     assert main(words) == 1
-    assert "not empty" in capsys.readouterr().err
+    assert "is finished: see report.md" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

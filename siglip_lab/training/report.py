@@ -36,7 +36,7 @@ inputs = processor(
 with torch.no_grad():
     print(model(**inputs).logits_per_image.sigmoid())
 
-or here:
+(It may warn of bos_token_id 49406: that is of its own default, not of this model.) Or here:
 
 siglip-lab classify --model {shell_out} --template "{{}}" {shell_words}"""
 
