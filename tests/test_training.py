@@ -555,9 +555,9 @@ def test_what_is_only_said(capsys, tmp_path):
     assert "there is no such file: a.png" in words and "no caption: b.png" in words
     assert "1 of 31 captions have more than 16 tokens and will be cut" in words
     assert "25 pictures have 31 different captions: where several share one" in words
-    assert "1 of 27 files are left out, no caption" in words and "WARNING" not in words
+    assert "1 of 27 entries are left out, no caption" in words and "WARNING" not in words
     many = Pairs(pictures(6), left)
-    assert "WARNING, 1 of 8 files are left out" in "\n".join(doors.remarks(many, PROCESSOR))
+    assert "WARNING, 1 of 8 entries are left out" in "\n".join(doors.remarks(many, PROCESSOR))
 
 
 # ---- measuring -----------------------------------------------------------------------------------
@@ -677,7 +677,7 @@ def test_the_default_batch_is_what_the_data_allow(tmp_path, capsys):
     words = ["train", str(folder), str(tmp_path / "out"), "--device", "cpu", "--dry-run"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "data          captions.csv" in said and "1,000 of 27 pairs, 1,000.0 epochs" in said
+    assert "pictures: captions.csv" in said and "1,000 of 27 pairs, 1,000.0 epochs" in said
 
 
 MIDDLING = SigLIPConfig(

@@ -164,7 +164,7 @@ def remarks(pairs: Pairs, processor: Processor) -> Iterator[str]:
     total = len(pairs) + len(pairs.left_out)
     for why, names in reasons.items():
         loud = "WARNING, " if len(names) > total / 10 else ""
-        yield f"{loud}{len(names):,} of {total:,} files are left out, {why}: {named(names)}"
+        yield f"{loud}{len(names):,} of {total:,} entries are left out, {why}: {named(names)}"
     captions, words = pairs.captions(), processor.tokenizer
     sample = captions[:_SAMPLED]
     longer = [text for text in sample if len(words.encode(text)) > words.context_length]

@@ -81,6 +81,7 @@ def open_pairs(
         pairs = read_texts(folder)
     else:
         pairs = read_class_folders(folder, templates)
+    pairs.how = f"{shown(where, 60)}: {pairs.how}"
     if strict and pairs.left_out:
         why = next(iter(pairs.left_out.values()))
         raise ValueError(
