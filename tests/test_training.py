@@ -161,6 +161,7 @@ def test_the_papers_numbers_are_the_defaults():
     fine, new = TrainConfig(), TrainConfig(from_scratch=True)
     assert (fine.learning_rate, fine.weight_decay) == (1e-4, 0.0)  # 0.1 x, no decay
     assert (new.learning_rate, new.weight_decay) == (1e-3, 1e-4)
+    assert TrainConfig(learn="lora").learning_rate == 5e-4
     assert fine.warmup == 100 and fine.max_grad_norm == 1 and fine.max_logit_scale is None
     groups = Trainer(small_model(), new).optimizer.param_groups
     assert [group["betas"] for group in groups] == [(0.9, 0.95)] * 2

@@ -77,7 +77,7 @@ def add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--learning-rate", type=float,
-        help="its peak (default: 1e-4; for new weights and for LoRA 1e-3)",
+        help="its peak; a lower one forgets less (default: 1e-4; LoRA 5e-4; new weights 1e-3)",
     )  # fmt: skip
     add(
         "--augment", choices=AUGMENTATIONS, action="append", default=[],
@@ -185,8 +185,9 @@ def _config(
         given = [AUGMENTATIONS[name] for name in options.augment]
         values["augment"] = given[0] if len(given) == 1 else chain(*given)
     if options.batch_size is None:
-        whole = held_out is None or isinstance(held_out, Pairs)
-        n = len(pairs if whole else pairs.split(held_out, options.seed)[0])
+        n = len(pairs)
+        if isinstance(held_out, (int, float)):
+            n = len(pairs.split(held_out, options.seed)[0])
         world = int(os.environ.get("WORLD_SIZE", 1))
         values["batch_size"] = min(_BATCH, max(1, n // world) * world)
     return TrainConfig(
