@@ -343,7 +343,7 @@ def test_other_settings_data_or_weights_do_not_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "take_step", interrupted_at(2))
         run_small(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"--seed 0 \(now 1\).*another folder"):
+    with pytest.raises(ValueError, match=r"--seed 0 \(now 1\)\. .*another folder"):
         run_small(tmp_path / "m", replace(CONFIG, seed=1))
     with pytest.raises(ValueError, match="captions have changed since.* another folder"):
         run_small(tmp_path / "m", pairs=Pairs(pictures(25)))
