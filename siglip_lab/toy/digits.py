@@ -39,8 +39,8 @@ class Digits(NamedTuple):
 def load_digits() -> Digits:
     """Read the digits; the same split on every machine.
 
-    The data are the test half of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C.
-    Kaynak, UCI, 1998), which `sklearn.datasets.load_digits` brings.
+    They are the test set of "Optical Recognition of Handwritten Digits" (E. Alpaydin, UCI, 1998),
+    of which scikit-learn brings a copy.
 
     >>> digits = load_digits()
     >>> len(digits.pictures), [len(part) for part in digits[2:]], digits.few(4, seed=0).shape
