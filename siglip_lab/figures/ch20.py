@@ -25,6 +25,7 @@ def gains_and_losses(panels: dict[str, dict[str, dict[int, float]]]) -> plt.Figu
         panels: Title to way of learning (one of `LOOKS`) to labels of each class to a share.
     """
     look = {"figsize": (WIDTH, 3.9), "sharex": True, "sharey": True}
+    ticks = sorted({n for ways in panels.values() for shares in ways.values() for n in shares})
     figure, grid = plt.subplots(1, len(panels), squeeze=False, layout="constrained", **look)
     for axes, (title, ways) in zip(grid.flat, panels.items(), strict=True):
         for way, shares in ways.items():
@@ -32,7 +33,7 @@ def gains_and_losses(panels: dict[str, dict[str, dict[int, float]]]) -> plt.Figu
             percent = [100 * share for share in shares.values()]
             axes.plot(list(shares), percent, line, color=colour, markersize=5, label=way)
         axes.set_xscale("log", base=2)
-        axes.set_xticks(list(shares), [f"{n}" for n in shares])
+        axes.set_xticks(ticks, [f"{n}" for n in ticks])
         axes.xaxis.set_minor_locator(plt.NullLocator())
         axes.set(title=title, ylim=(-3, 103), yticks=(0, 50, 100))
     grid[0, 0].set_ylabel("accuracy, %")
