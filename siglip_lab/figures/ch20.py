@@ -38,7 +38,7 @@ def gains_and_losses(panels: dict[str, dict[str, dict[int, float]]]) -> plt.Figu
         axes.set(title=title, ylim=(-3, 103), yticks=(0, 50, 100))
     grid[0, 0].set_ylabel("accuracy, %")
     figure.supxlabel("labelled pictures of each digit")
-    handles = {}
+    handles: dict = {}
     for axes in grid.flat:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     where = {"loc": "outside upper center", "ncols": 3}
