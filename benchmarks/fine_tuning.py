@@ -9,7 +9,7 @@ fine-tuning with 16 labels: averages of the weights before and after, old drawin
 and small batches with and without labels for all true pairs.
 
 Run ``python -m benchmarks.fine_tuning``; it writes ``siglip_lab/data/results/fine_tuning.json``
-after each run, and goes on from there if it was stopped. One thread, about 20 minutes.
+after each run, and goes on from there if it was stopped. One thread, about 15 minutes.
 """
 
 from __future__ import annotations
