@@ -52,9 +52,9 @@ def trade_offs(before: tuple[float, float], ways: dict[str, dict[str, tuple]]) -
 
     Args:
         before: Accuracy on the new and on the old, before anything is learned.
-        ways: Name to words (may be empty) to those two accuracies, joined by a line in this order.
+        ways: Up to three names to words (may be blank) to those two accuracies, in their order.
     """
-    looks = [("o-", JOINT), ("s--", MISTAKE), ("^", TEXT), ("D", IMAGE)]
+    looks = [("o-", JOINT), ("s--", MISTAKE), ("^", JOINT)]
     figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
     axes.plot(100 * before[0], 100 * before[1], "*", color=INK, markersize=11, label="tiny")
     for (name, points), (line, colour) in zip(ways.items(), looks, strict=False):
@@ -62,7 +62,9 @@ def trade_offs(before: tuple[float, float], ways: dict[str, dict[str, tuple]]) -
         look = {"color": colour, "markersize": 5, "label": name}
         axes.plot([100 * share for share in new], [100 * share for share in old], line, **look)
         for words, (x, y) in points.items():
-            aside = {"xytext": (6, 3), "textcoords": "offset points", "color": INK}
+            right = not words.startswith("α")  # left of a curve there is room
+            aside = {"xytext": (6 if right else -6, 3), "textcoords": "offset points"}
+            aside |= {"ha": "left" if right else "right", "color": INK}
             axes.annotate(words.strip(), (100 * x, 100 * y), **aside)
     axes.set(xlabel="digits, %", ylabel="shapes, %", xlim=(0, 100), ylim=(-4, 108))
     axes.legend(**ABOVE, ncols=2)
