@@ -15,6 +15,7 @@ import json
 import os
 import tarfile
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
@@ -52,6 +53,13 @@ def decode(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data)).convert("RGB")
 
 
+def stored(image: Image.Image) -> bytes:
+    """A JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
 def decode_smaller(data: bytes, side: int) -> torch.Tensor:
     """As `sl.preprocess`, but the JPEG decoder itself halves the picture while it can."""
     image = Image.open(io.BytesIO(data))
@@ -63,9 +71,8 @@ def decoding(runs: int) -> list[dict]:
     """Milliseconds of computing for one picture, by its size."""
     rows = []
     for width, height in SIZES:
-        buffer = io.BytesIO()
-        photo(width, height).save(buffer, "JPEG", quality=QUALITY)
-        data = buffer.getvalue()
+        data = stored(photo(width, height))
+        once = stored(decode(data).resize((640, 480), Image.Resampling.BICUBIC))
         ways: dict[str, Callable] = {"decode": partial(decode, data)}
         for side in SIDES:
             ways[f"to {side}"] = partial(sl.preprocess, data, side)
@@ -79,6 +86,11 @@ def decoding(runs: int) -> list[dict]:
             "width": width, "height": height, "bytes": len(data),
             "ms": {name: round(1000 * seconds, 3) for name, seconds in work.items()},
             "levels_off": {side: round(each.mean().item(), 2) for side, each in off.items()},
+            "levels_off_stored_at_640": {
+                side: round(((sl.preprocess(data, side) - sl.preprocess(once, side)).abs() * 127.5)
+                            .mean().item(), 2)
+                for side in SIDES
+            },
         })  # fmt: skip
     return rows
 
@@ -97,7 +109,7 @@ def encoded() -> list[tuple[str, bytes]]:
 
 
 def storing(pictures: list[tuple[str, bytes]], runs: int) -> dict:
-    """Microseconds a picture to get its bytes, all of them in the machine's cache."""
+    """Microseconds a picture to get its bytes from the machine's cache; what an index takes."""
     order = np.random.default_rng(0).permutation(len(pictures)).tolist()
     with tempfile.TemporaryDirectory() as folder:
         tar_path = Path(folder, "emoji.tar")
@@ -108,7 +120,10 @@ def storing(pictures: list[tuple[str, bytes]], runs: int) -> dict:
                     member = tarfile.TarInfo(f"{i:05}.{ending}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
+        tracemalloc.start()
         pairs = read_shards([tar_path])
+        index = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
         paths = [f"{folder}/{i:05}.png" for i in range(len(pictures))]
 
         def one_by_one() -> int:
@@ -125,19 +140,25 @@ def storing(pictures: list[tuple[str, bytes]], runs: int) -> dict:
                         total += len(tar.extractfile(member).read())  # type: ignore[union-attr]
             return total
 
-        ways = {"files": one_by_one, "tar by index": by_index, "tar front to back": front_to_back}
+        ways: dict[str, Callable] = {
+            "files": one_by_one, "tar by index": by_index, "tar front to back": front_to_back
+        }  # fmt: skip
         if len({way() for way in ways.values()}) != 1:
             raise RuntimeError("the ways read different bytes")
         _, work = alternate(ways, runs)
         size = tar_path.stat().st_size
     each = {name: round(1e6 * seconds / len(pictures), 1) for name, seconds in work.items()}
-    content = sum(len(data) for _, data in pictures)
-    return {"pictures": len(pictures), "bytes": content, "tar_bytes": size, "us": each}
+    sizes = {
+        "bytes": sum(len(data) for _, data in pictures),
+        "tar_bytes": size,
+        "index_bytes": index,
+    }
+    return {"pictures": len(pictures), **sizes, "us": each}
 
 
 def tiny_steps(pictures: list[tuple[str, bytes]], runs: int) -> dict:
-    """Milliseconds a picture: reading it for tiny, tiny's image tower, a step of tiny's training."""
-    model, processor = (each.from_pretrained("tiny") for each in (sl.SigLIP, sl.Processor))
+    """Milliseconds a picture: reading it for tiny, tiny's image tower, a step of its training."""
+    model, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
     pairs = Pairs(Picture(str(i), data, (name,)) for i, (name, data) in enumerate(pictures))
     batches = Batches(pairs, processor, 100, BATCH)
     batch = batches[0]
@@ -147,7 +168,7 @@ def tiny_steps(pictures: list[tuple[str, bytes]], runs: int) -> dict:
         with torch.no_grad():
             model.encode_image(batch.pixel_values)
 
-    ways = {
+    ways: dict[str, Callable] = {
         "reading": partial(batches.__getitem__, 0),
         "image tower": forward,
         "training step": partial(trainer.take_step, batch),
@@ -168,8 +189,8 @@ def main() -> None:
     result = {
         "what": "computing on one thread. photos: a JPEG of quality 90, a mirrored photo of a cat, "
         "to RGB and to pixel values, ms a picture; levels_off: mean difference, of 255, where the "
-        "decoder makes it smaller; emoji: PNG of 40 x 40, microseconds a picture to get its bytes "
-        "from the cache; tiny: ms a picture of batches of 64",
+        "decoder makes it smaller, or where it was stored once more at 640 x 480; emoji: PNG of "
+        "40 x 40, microseconds a picture to get its bytes from the cache; tiny: ms a picture of batches of 64",
         "hardware": hardware("pillow", "numpy"),
         "load": round(os.getloadavg()[0], 1),
         "photos": decoding(args.runs),
