@@ -190,7 +190,8 @@ def main() -> None:
         "what": "computing on one thread. photos: a JPEG of quality 90, a mirrored photo of a cat, "
         "to RGB and to pixel values, ms a picture; levels_off: mean difference, of 255, where the "
         "decoder makes it smaller, or where it was stored once more at 640 x 480; emoji: PNG of "
-        "40 x 40, microseconds a picture to get its bytes from the cache; tiny: ms a picture of batches of 64",
+        "40 x 40, microseconds a picture to get its bytes from the cache; tiny: ms a picture of "
+        "batches of 64",
         "hardware": hardware("pillow", "numpy"),
         "load": round(os.getloadavg()[0], 1),
         "photos": decoding(args.runs),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.figures import style
@@ -45,17 +46,20 @@ def lanes(panels: dict[str, tuple[int, list[Batch]]]) -> plt.Figure:
 
 
 @styled
-def orders(panels: dict[str, Sequence[int]]) -> plt.Figure:
-    """Draw for each place of a shuffled stream where that picture was before.
+def orders(panels: dict[str, Sequence[int]], cells: int = 32) -> plt.Figure:
+    """Draw for each place of a shuffled stream where that picture was before, as a density.
 
     Args:
         panels: Title -> the old places in their new order.
+        cells: Of the density, along each side.
     """
-    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 1.75), sharey=True)
+    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 2.1), sharey=True)
     for axes, (title, order) in zip(grid, panels.items(), strict=True):
-        axes.plot(range(len(order)), order, ".", color=IMAGE, markersize=1.6)
-        axes.set(title=title, xticks=[0, len(order)], yticks=[0, len(order)])
-        axes.set_aspect("equal")
+        n = len(order)
+        counts, _, _ = np.histogram2d(order, range(n), cells, [(0, n), (0, n)])
+        look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -n / cells / 3, "vmax": n / cells / 3}
+        axes.imshow(counts, origin="lower", extent=(0, n, 0, n), **look)
+        axes.set(title=title, xticks=[0, n], yticks=[0, n])
     grid[0].set_ylabel("place in the shards")
     figure.supxlabel("place in the epoch", color=INK)
     return figure
