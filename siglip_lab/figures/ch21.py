@@ -53,14 +53,16 @@ def orders(panels: dict[str, Sequence[int]], cells: int = 32) -> plt.Figure:
         panels: Title -> the old places in their new order.
         cells: Of the density, along each side.
     """
-    figure, grid = plt.subplots(1, len(panels), figsize=(WIDTH, 2.1), sharey=True)
-    for axes, (title, order) in zip(grid, panels.items(), strict=True):
+    rows = -(-len(panels) // 2)
+    look = {"figsize": (WIDTH, 2.2 * rows + 0.4), "sharex": True, "sharey": True}
+    figure, grid = plt.subplots(rows, 2, squeeze=False, **look)
+    for axes, (title, order) in zip(grid.flat, panels.items(), strict=True):
         n = len(order)
         counts, _, _ = np.histogram2d(order, range(n), cells, [(0, n), (0, n)])
-        look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -n / cells / 3, "vmax": n / cells / 3}
-        axes.imshow(counts, origin="lower", extent=(0, n, 0, n), **look)
+        colours = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -n / cells / 3}
+        axes.imshow(counts, origin="lower", extent=(0, n, 0, n), vmax=n / cells / 3, **colours)
         axes.set(title=title, xticks=[0, n], yticks=[0, n])
-    grid[0].set_ylabel("place in the shards")
+    figure.supylabel("place in the shards", color=INK)
     figure.supxlabel("place in the epoch", color=INK)
     return figure
 
@@ -71,18 +73,17 @@ def holdings(ranks: int = 4) -> plt.Figure:
     parts = ("weights", "gradients", "AdamW", "AdamW")
     figure, axes = style.blank(WIDTH, 2.6, (-17, 103), (-3, 53))
     for top, name, whole in ((50, "DDP", True), (22, "FSDP", False)):
-        axes.text(-16, top - 10, name, color=INK, ha="left", va="center")
+        axes.text(-1.2, top, name, color=JOINT, ha="right", va="center")
         for rank in range(ranks):
             left = 26 * rank
             axes.text(left + 11.5, top, f"rank {rank}", color=INK, **CENTRED)
             for row, part in enumerate(parts):
-                colour = (JOINT, INK, NEUTRAL, NEUTRAL)[row]
                 bottom, width = top - 7 - 4.6 * row, 23 / ranks
                 for piece in range(ranks):
                     mine = whole or piece == rank
-                    look = {"facecolor": colour if mine else colour + "22", "edgecolor": "none"}
+                    look = {"facecolor": JOINT if mine else JOINT + "22", "edgecolor": "none"}
                     corner = (left + piece * width, bottom)
                     axes.add_patch(plt.Rectangle(corner, width - 0.5, 3.8, **look))
                 if rank == 0:
-                    axes.text(-1.2, bottom + 1.9, part, color=colour, ha="right", va="center")
+                    axes.text(-1.2, bottom + 1.9, part, color=INK, ha="right", va="center")
     return figure
