@@ -74,5 +74,5 @@ def test_what_the_page_says_of_the_long_runs_is_what_was_stored(cells):
     assert all(abs(points) < 3 for points in lead("sigmoid, b = -10", 64))
     assert "mostly from one seed" in text
     assert min(lead("sigmoid, b = -10", 16)) < 0.7 * sum(lead("sigmoid, b = -10", 16))
-    assert "With 128 steps, −10 learns nothing" in text
+    assert "With 128 steps ($n$ = 1,024), −10 learns nothing" in text
     assert all(seen["sigmoid, b = -10", 1024, s] < 1 for s in (1, 2, 3))

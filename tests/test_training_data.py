@@ -414,6 +414,10 @@ def test_a_step_is_the_same_whenever_it_is_asked_for():
         assert torch.equal(getattr(data[17], name), getattr(first, name))
 
 
+def test_a_loop_over_batches_ends():
+    assert len(list(Batches(Pairs(pictures(12)), PROCESSOR, 3, 4))) == 3
+
+
 # ---- augmentation --------------------------------------------------------------------------------
 
 
