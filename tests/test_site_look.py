@@ -155,6 +155,8 @@ def test_a_chapter_says_its_number_part_and_minutes_as_the_landing_page_does(sit
             )[1]
             assert f"{minutes} min" in text(entries[number - 1])
             assert f'href="{name}.html"' in entries[number - 1]
+            picture = re.search(r'<svg class="pictogram".*?</svg>', html)[0]
+            assert "<path" in picture and picture in entries[number - 1]
             top = html[html.index('<div class="chapter-line"') : html.index("<section")]
             assert f'_sources/{name}.ipynb" download>Download the notebook</a>' in top
 
@@ -282,7 +284,7 @@ COLOURED = """() => {
 
 LINKS = """() => {
   const found = new Set();
-  const links = "article a:not(.headerlink, .way, .sd-stretched-link, .touchable *)";
+  const links = "article a:not(.headerlink, .way, .sd-stretched-link, .touchable *, .drawn *)";
   for (const e of document.querySelectorAll(links)) {
     if (!e.getClientRects().length || !e.textContent.trim()) continue;
     const style = getComputedStyle(e);

@@ -8,7 +8,9 @@ of what was read are made in the reader's browser, by `_static/js/reading.js`.
 from __future__ import annotations
 
 import re
+from functools import cache
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from book_site import one_script
@@ -57,6 +59,21 @@ def _measure(app: Sphinx, doctree: nodes.document):
             "minutes": minutes(doctree),
             "exercises": len(set(re.findall("<siglip-exercise.*", printed))),
         }
+
+
+# ---------------------------------------------------------------------------- its small picture
+
+
+@cache
+def _pictures() -> dict[str, str]:
+    text = Path(__file__).with_name("pictograms.svg").read_text("utf-8")
+    return dict(re.findall(r'<symbol id="(\w+)">(.*?)</symbol>', text, re.DOTALL))
+
+
+def pictogram(key: str) -> str:
+    """The chapter's picture, in the page's colours; beside its title it says nothing new."""
+    inside = re.sub(r">\s+<", "><", _pictures()[key].strip())
+    return f'<svg class="pictogram" viewBox="0 0 48 48" aria-hidden="true">{inside}</svg>'
 
 
 # ------------------------------------------------------------------------------- the contents
@@ -149,8 +166,8 @@ def _visit_chapter(self, node):
     link = self.builder.get_relative_uri(self.builder.current_docname, page.name)
     self.body.append(
         f'<li class="chapter" data-chapter="{page.key}" data-exercises="{page.exercises}">'
-        f'<span class="number">{page.number}</span>'
-        f'<a class="reference internal" href="{link}">{escape(page.title)}</a>'
+        f'{pictogram(page.key)}<span class="entry"><span class="number">{page.number}</span> '
+        f'<a class="reference internal" href="{link}">{escape(page.title)}</a></span>'
         f'<span class="minutes"><span class="done"></span> {page.minutes} min</span>\n<p>'
     )
 
@@ -175,7 +192,7 @@ def _line_over_the_title(app: Sphinx, page: Chapter, pathto) -> str:
         address = f"{COLAB}/{owner_and_name}/blob/{branch}/{page.name}.ipynb"
         ways.insert(0, f'<a class="way" href="{escape(address)}">Run this chapter on Colab</a>')
     return (
-        f'<div class="chapter-line" data-here="{page.key}"><p>'
+        f'<div class="chapter-line" data-here="{page.key}">{pictogram(page.key)}<p>'
         f'Chapter {page.number} of {len(numbered)} <span class="part">· {escape(page.part)}'
         f'</span> · <span class="minutes">{page.minutes} minutes</span></p>'
         f'<p class="ways-to-run d-print-none">{" ".join(ways)}</p></div>\n'
