@@ -6,10 +6,10 @@ Two measurements, both on one thread with float32.
 nothing, and are measured on Noto's, which they never see. One thing at a time differs from the
 first row of `LEVERS`. The learning rate is the same in all of them: it is not chosen anew for each.
 
-*Levels.* One longer run learns all kinds of emoji from Fluent's drawings, less a tenth of the
-concepts, and less a tenth of the pairs of picture and keyword. Along the way it is asked for
-kind, colour and name; at the end, for what it has not met: another artist, another concept, another
-pair. One seed.
+*Levels.* Two longer runs learn from Fluent's drawings, one animals and food, one all kinds of
+emoji, less a fifth of the concepts and a fifth of the pairs of picture and keyword. Along the way
+each is asked for kind, colour, word and name; at the end, for what it has not met: another artist,
+another concept, another pair. One seed.
 
 Run ``python -m benchmarks.emoji_training``; it writes
 ``siglip_lab/data/results/emoji_training.json`` after each run, and goes on from there if it was
@@ -71,6 +71,10 @@ AUGMENT = {"none": None, "crop and jitter": GENTLE, "example": ways.coco_example
 SEEDS = {"as recommended": 3, "diagonal only": 3}  # others: 2
 LEVEL_STEPS, LEVEL_BATCH, LEVEL_PEAK = 1600, 64, 2e-3
 LOOKS = (50, 100, 200, 400, 800, 1600)  # steps after which the longer run is asked
+LEVELS: dict[str, tuple[str, ...] | None] = {
+    "animals and food": ("Animals & Nature", "Food & Drink"),
+    "all kinds": None,
+}
 COLOURS = re.compile("red|orange|yellow|green|light blue|blue|purple|brown|black|white|grey|pink")
 
 
@@ -140,11 +144,7 @@ def answers(
     images = embedded(model, processor, drawings)
     texts = model.encode_text(processor.tokenizer([each.names["en"] for each in names]))
     found = emoji.naming(images @ texts.T, drawings, names)
-    count: dict[str, int] = defaultdict(int)
-    for drawing in drawings:
-        for word in drawing.emoji.keywords["en"]:
-            count[word] += 1
-    words = sorted(word for word, times in count.items() if times >= SHARED)
+    words = shared_words(drawings)
     true = torch.tensor([[w in d.emoji.keywords["en"] for d in drawings] for w in words])
     logits = model.logits(images, model.encode_text(processor.tokenizer(words))).T  # [words, n]
     p = logits.sigmoid()
@@ -218,14 +218,17 @@ def rows(runs: list[dict]) -> list[dict]:
 # ---- levels --------------------------------------------------------------------------------------
 
 
-def level(steps: int = LEVEL_STEPS, looks: Sequence[int] = LOOKS, progress=iter) -> dict:
-    """The longer run, asked along the way and at its end.
+def level(name: str, steps: int = LEVEL_STEPS, looks: Sequence[int] = LOOKS, progress=iter) -> dict:
+    """One of the longer runs, asked along the way and at its end.
 
     Its batches are `emoji.training_batch`'s, in which a keyword that is hidden for one of the
     drawings does not occur: else the loss would call a pair wrong that is only kept back.
     """
-    parts = artists()
-    train, noto = parts["train"], parts["validation"]
+    groups = LEVELS[name]
+    train, noto = (
+        [d for d in artists()[role] if groups is None or d.emoji.group in groups]
+        for role in ("train", "validation")
+    )
     seen, new = (emoji.by_concept(train)[role] for role in ("train", "validation"))
     names = [drawing.emoji for drawing in noto]
     split = emoji.by_keyword(drawing.emoji for drawing in seen)
@@ -256,14 +259,14 @@ def level(steps: int = LEVEL_STEPS, looks: Sequence[int] = LOOKS, progress=iter)
             model.train()
     model.eval()
     known = {drawing.emoji.code_points for drawing in seen}
-    groups = {
+    asked_for = {
         "training drawings": seen,
         "new artist": [d for d in noto if d.emoji.code_points in known],
         "new concepts": new,
         "new artist, new concepts": [d for d in noto if d.emoji in {x.emoji for x in new}],
     }
     naming = {}
-    for key, drawings in groups.items():
+    for key, drawings in asked_for.items():
         images = embedded(model, made, drawings)
         found = emoji.naming(images @ named(model, made, names).T, drawings, names)
         naming[key] = {"drawings": len(drawings), "top1": found.top1, "top5": found.top5}
@@ -308,11 +311,11 @@ def retrieval(model, processor, drawings, pairs) -> dict[str, float]:
 
 @torch.no_grad()
 def asked(model, processor, drawings, names) -> dict[str, float]:
-    """Kind, colour and name: shares of right answers.
+    """Kind, word, name and colour: shares of right answers.
 
-    Kind: the best name is of the right one of Unicode's nine groups, a mean over the groups, so
-    that one answer for all gets 1/9. Colour: of names that differ in a colour only, such as
-    "red heart" and its sisters, the best is the right one.
+    Kind: the best name is of the right one of Unicode's groups, a mean over the groups, so that one
+    answer for all of nine gets 1/9. Word: the best of the shared words is true. Colour: of names
+    that differ in a colour only, such as "red heart" and its sisters, the best is the right one.
     """
     scores = embedded(model, processor, drawings) @ named(model, processor, names).T
     best = scores.argmax(dim=1).tolist()
@@ -325,13 +328,30 @@ def asked(model, processor, drawings, names) -> dict[str, float]:
         family = sisters.get(COLOURS.sub("*", drawing.emoji.names["en"], count=1), [])
         if names.index(drawing.emoji) in family:
             coloured.append(names[family[row[family].argmax()]] == drawing.emoji)
+    words = shared_words(drawings)
+    true = torch.tensor([[word in d.emoji.keywords["en"] for word in words] for d in drawings])
+    texts = model.encode_text(processor.tokenizer(words))
+    word = recall_at_k(embedded(model, processor, drawings) @ texts.T, true, 1)
     found = emoji.naming(scores, drawings, names)
-    return {
-        "kind": round(statistics.mean(map(statistics.mean, right.values())), 4),
-        "colour": round(statistics.mean(coloured), 4),
-        "top1": round(found.top1, 4),
-        "top5": round(found.top5, 4),
+    result = {
+        "kind": statistics.mean(map(statistics.mean, right.values())),
+        "word": word,
+        "word_chance": true[true.any(dim=1)].double().mean().item(),
+        "top1": found.top1,
+        "top5": found.top5,
     }
+    if coloured:
+        result["colour"] = statistics.mean(coloured)
+    return {key: round(value, 4) for key, value in result.items()}
+
+
+def shared_words(drawings: Sequence[Drawing]) -> list[str]:
+    """Keywords that at least `SHARED` of the drawings have."""
+    count: dict[str, int] = defaultdict(int)
+    for drawing in drawings:
+        for word in drawing.emoji.keywords["en"]:
+            count[word] += 1
+    return sorted(word for word, times in count.items() if times >= SHARED)
 
 
 def colours(names: Sequence[Emoji]) -> dict[str, list[int]]:
@@ -359,14 +379,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the command line and run what the file does not have yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=PICTURES, help="of each lever's run")
-    parser.add_argument("--steps", type=int, default=LEVEL_STEPS, help="of the longer run")
+    parser.add_argument("--steps", type=int, default=LEVEL_STEPS, help="of each longer run")
     parser.add_argument("--only", choices=LEVERS, nargs="+", default=list(LEVERS))
-    parser.add_argument("--no-level", action="store_true", help="without the longer run")
+    parser.add_argument("--no-levels", action="store_true", help="without the longer runs")
     parser.add_argument("--output", type=Path, default=RESULTS / "emoji_training.json")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     given = json.loads(json.dumps(settings(args.pictures, args.steps)))
-    result = {"runs": [], "level": None}
+    result: dict = {"runs": [], "levels": {}}
     if args.output.exists():
         result = json.loads(args.output.read_text())
         if result["settings"] != given:
@@ -378,12 +398,12 @@ def main(arguments: list[str] | None = None) -> None:
         write(
             {
                 "what": "small towers trained on emoji from nothing: one lever at a time, measured "
-                "on an artist never seen; and one longer run, asked along the way",
+                "on an artist never seen; and two longer runs, asked along the way",
                 "hardware": hardware(),
                 "settings": given,
                 "rows": rows(result["runs"]),
                 "runs": result["runs"],
-                "level": result["level"],
+                "levels": result["levels"],
             },
             args.output,
         )
@@ -391,9 +411,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name, seed in tqdm(todo, unit="run"):
         result["runs"].append(lever(name, seed, args.pictures))
         save()
-    if result["level"] is None and not args.no_level:
-        result["level"] = level(args.steps, progress=tqdm)
-        save()
+    for name in LEVELS:
+        if name not in result["levels"] and not args.no_levels:
+            result["levels"][name] = level(name, args.steps, progress=tqdm)
+            save()
     print(json.dumps(rows(result["runs"]), indent=1))
 
 
