@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python python3.13 python3.12 python3.11 pytho
 # A .venv that was left half made, or whose Python is gone or too old, is made anew.
 WORKS := $(shell $(BIN)/python -c 'import pip; $(VERSION)' >/dev/null 2>&1 && echo yes)
 
-.PHONY: help book site serve test fast browser notebooks portable bench lighthouse tiny emoji gpu repository new-venv clean
+.PHONY: help book site serve test fast browser notebooks portable bench lighthouse tiny emoji emoji-model gpu repository new-venv clean
 
 help:
 	@echo 'make book       build the site, warnings are errors'
@@ -28,6 +28,7 @@ help:
 	@echo 'make portable   run the notebooks as other processors would, report each cell that changes'
 	@echo 'make tiny       train the embedded model again (eight minutes or more)'
 	@echo 'make emoji      draw the emoji and their names again, from the npm registry (npm)'
+	@echo 'make emoji-model  train the other embedded model again (npm, 53 MB; an hour of one core, goes on where it was)'
 	@echo 'make lighthouse what Lighthouse says of each page on a phone, build/lighthouse/table.md (node, npx)'
 	@echo 'make bench      measure, write siglip_lab/data/results/*.json'
 	@echo 'make gpu        tests and notebooks with this machine'"'"'s own CUDA build of torch'
@@ -94,6 +95,17 @@ tiny: $(STAMP)
 emoji: $(STAMP)
 	$(BIN)/python -m siglip_lab.emoji.build siglip_lab/emoji/data --cache build/emoji \
 		--artists noto twemoji fluent-flat fluent-3d --languages en ar es hi zh
+
+# As the embedded one was trained; what is stopped goes on from its last minute. One thread is what
+# the steps were timed with; more gain little.
+HANDS := build/emoji_hands
+emoji-model: $(HANDS)/streamline.npz
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.emoji_model train build/emoji_model --hands $(HANDS) \
+		--held-out none --steps 9500 --strength 0.7 --peak 2e-3 --optimizer muon --patch 8 --fast bfloat16,math
+	$(BIN)/python -m benchmarks.emoji_model export build/emoji_model siglip_lab/emoji/model
+
+$(HANDS)/streamline.npz: | $(STAMP)
+	$(BIN)/python -m benchmarks.emoji_hands $(HANDS) --cache build/emoji
 
 # The peers stay out of .venv: open_clip asks for torchvision, which transformers then trips over.
 # Only its loss is read, from a folder of its own.

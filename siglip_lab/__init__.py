@@ -7,6 +7,7 @@
 >>> probabilities = sl.zero_shot(model, processor, image, ["2 red circles", "a blue square"])
 """
 
+from siglip_lab import early  # noqa: F401  isort: skip  # before torch, whose import takes seconds
 from siglip_lab import clip
 from siglip_lab.checks import CheckpointError
 from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig, VisionConfig

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 
 from siglip_lab import (
@@ -30,6 +31,7 @@ from siglip_lab.published import get_config
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
 from siglip_lab.training.command import add_train
+from siglip_lab.training.lists import SUFFIXES
 
 __all__ = ["main"]
 
@@ -120,7 +122,18 @@ def _load(where: str) -> tuple[SigLIP, Processor]:
     return SigLIP.from_pretrained(where), processor
 
 
+def _check_captions(captions: list[str]) -> None:
+    """Refuse a second photo where a caption belongs."""
+    for caption in captions:
+        if Path(caption).suffix.lower() in SUFFIXES and os.path.isfile(caption):
+            raise ValueError(
+                f"{shown(repr(caption))} is a file where a caption belongs: give one photo, then "
+                "captions, and the command again for another photo"
+            )
+
+
 def _classify(options) -> None:
+    _check_captions(options.caption)
     model, processor = _load(options.model)
     (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
     if any(map(math.isnan, row)):
@@ -134,6 +147,7 @@ def _classify(options) -> None:
 
 
 def _trace(options) -> None:
+    _check_captions(options.caption)
     model, processor = _load(options.model)
     inputs = processor(text=options.caption, images=options.photo)
     steps = trace(model, inputs["pixel_values"], inputs["input_ids"])

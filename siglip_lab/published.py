@@ -1,4 +1,4 @@
-"""The published models by name, and tiny, which ships with the package.
+"""The published models by name, and the two that ship with the package: tiny and emoji.
 
 Source: big_vision, ``models/vit.py``, ``SigLIP_demo.ipynb`` and ``README_siglip2.md``.
 """
@@ -50,6 +50,11 @@ _CONFIGS = _named("siglip", _V1, 32_000) | {
         VisionConfig(40, 6, width=72, depth=4, num_heads=4, mlp_dim=270),
         TextConfig(384, 16, width=72, depth=2, num_heads=4, mlp_dim=270),
     ),
+    # The other one learned drawings by eight hands, and has room for more words.
+    "emoji": SigLIPConfig(
+        VisionConfig(40, 8, width=128, depth=6, num_heads=4, mlp_dim=512),
+        TextConfig(1024, 16, width=96, depth=2, num_heads=4, mlp_dim=384),
+    ),
 }
 _CONFIGS |= _named("siglip2", _V2, 256_000)
 
@@ -58,11 +63,11 @@ def list_models(version: int = 1) -> list[str]:
     """Names of the models.
 
     Args:
-        version: 1 for the ten published SigLIP v1 checkpoints and "tiny"; 2 for SigLIP 2 at fixed
-            resolution, of which the shapes are known, and not the tokenizer.
+        version: 1 for the ten published SigLIP v1 checkpoints, "tiny" and "emoji"; 2 for SigLIP 2
+            at fixed resolution, of which the shapes are known, and not the tokenizer.
 
-    >>> len(list_models()), list_models()[-1], len(list_models(version=2))
-    (11, 'tiny', 15)
+    >>> len(list_models()), list_models()[-2:], len(list_models(version=2))
+    (12, ['tiny', 'emoji'], 15)
     """
     if version not in (1, 2):
         raise ValueError(f"version must be 1 or 2, got {version!r}")

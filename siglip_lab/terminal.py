@@ -38,8 +38,8 @@ def run(command: Callable[[], object]) -> int:
     try:
         command()
         print(end="", flush=True)
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as stop:
+        code, message = 130, f"siglip-lab: {stop}\n" if str(stop) else ""
     except BrokenPipeError:  # the reader, such as `head`, left
         pass
     except (OSError, SafetensorError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -335,6 +336,30 @@ def test_ctrl_c_ends_every_command_quietly(monkeypatch, capsys, command):
                  "convert": [__file__, "nowhere"], "download": ["x"]}  # fmt: skip
     assert main([command, *arguments.get(command, [])]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_while_it_imports_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    paths = [str(tmp_path), str(Path(sl.__file__).parent.parent)]
+    done = subprocess.run(
+        [sys.executable, "-m", "siglip_lab", "models"], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.split("\n") == ["", "siglip-lab: stopped before it began", ""]
+
+
+def test_a_second_photo_is_no_caption(photo, capsys):
+    for command in ("classify", "trace"):
+        assert main([command, photo, photo, "a cat"]) == 1
+        assert "is a file where a caption belongs" in capsys.readouterr().err
+
+
+def test_an_unfinished_training_says_so(photo, tmp_path, capsys):
+    (tmp_path / "training_state.pt").touch()
+    assert main(["classify", photo, "a cat", "--model", str(tmp_path)]) == 1
+    assert "has not come to a checkpoint yet" in capsys.readouterr().err
 
 
 def test_output_onto_a_full_disk(monkeypatch, capsys):

@@ -38,6 +38,13 @@ def test_tiny_is_the_shape_of_the_embedded_checkpoint():
     assert tiny.image_size % tiny.patch_size, "tiny keeps the leftover pixels of the real model"
 
 
+def test_emoji_is_the_shape_of_the_embedded_checkpoint():
+    model = SigLIP.from_pretrained("emoji")
+    assert model.config == get_config("emoji")
+    assert model.text_model.head.weight.dtype == torch.float16  # half the size
+    assert model.logit_scale.dtype == torch.float32
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match="unknown model 'siglip-huge'.*siglip-so400m-patch14-384"):
         get_config("siglip-huge")

@@ -86,6 +86,7 @@ def test_every_published_name_is_checked():
     assert [*list_models(), *list_models(2)] == [
         *list(PARAMETERS)[:10],
         "tiny",
+        "emoji",
         *list(PARAMETERS)[10:],
     ]
 

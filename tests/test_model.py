@@ -40,7 +40,7 @@ def differences(model, inputs):
     return {name: (a - b).abs().max().item() for name, (a, b) in pairs.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name != "tiny"])
+@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith("siglip-")])
 def test_published_shapes_equal_transformers(name):
     config = shallow(get_config(name))
     found = differences(random_model(config), random_inputs(config))

@@ -141,7 +141,10 @@ def test_data_tables_and_weights_travel_with_the_package(copy, wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
     files = {str(p.relative_to(copy)) for p in (copy / "siglip_lab").rglob("*") if p.is_file()}
     assert files <= inside
-    for name in ("py.typed", "data/results/losses.json", "tiny/model.safetensors"):
+    for name in (
+        "py.typed", "data/results/losses.json", "tiny/model.safetensors",
+        "emoji/model/model.safetensors", "emoji/model/LICENSE.md",
+    ):  # fmt: skip
         assert f"siglip_lab/{name}" in files
 
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/11_parameters.html"
 READY = "siglip-parameter-map .pm-map i"
-SIGLIP = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
+SIGLIP = [*(name for name in list_models() if name.startswith("siglip-")), *list_models(version=2)]
 CLIP = [name for name in clip.list_models() if name.startswith("ViT")]
 NAMES = {  # the page's name -> the library's
     "patch embedding": "patches", "token table": "tokens", "first norm": "norm",

@@ -14,7 +14,10 @@ pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PAGE = "notebooks/12_compute.html"
 READY = "siglip-shape-explorer .se-readout table"
-PUBLISHED = [*(name for name in list_models() if name != "tiny"), *list_models(version=2)]
+PUBLISHED = [
+    *(name for name in list_models() if name.startswith("siglip-")),
+    *list_models(version=2),
+]
 PARTS = ("attention", "attention map", "mlp")
 
 

@@ -26,8 +26,11 @@ READY = """() => [...document.querySelectorAll(".touchable")]
 ANSWERED = """async () => {
   const frame = () => new Promise((then) => setTimeout(() => requestAnimationFrame(then), 50));
   await frame();
-  const waiting = (await globalThis.siglipTiny)?.waiting;
-  for (let still = 0; still < 3; still = waiting?.size ? 0 : still + 1) await frame();
+  const asked = async () => {
+    const models = await Promise.all(Object.values(globalThis.siglipModels ?? {}));
+    return models.some(({ waiting }) => waiting.size);
+  };
+  for (let still = 0; still < 3; still = (await asked()) ? 0 : still + 1) await frame();
 }"""
 
 

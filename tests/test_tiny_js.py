@@ -61,7 +61,7 @@ def served(root, tiny_model, tmp_path_factory):
     """A site of the model alone: (its folder, its address)."""
     folder = tmp_path_factory.mktemp("tiny")
     shutil.copytree(root / "book/_static/js", folder / "_static/js")
-    tiny_model.write(folder / "_static/tiny")
+    tiny_model.write(folder / "_static/tiny", tiny_model.files())
     html = "<!doctype html><html data-content_root='../'><link rel=icon href=data:,><body>"
     (folder / "pages").mkdir()
     (folder / "pages/page.html").write_text(html)

@@ -4,7 +4,9 @@ import base64
 import json
 import re
 from html import unescape
+from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -122,3 +124,23 @@ def test_explorer_brings_tinys_answer_to_its_first_scene():
     for name in ("vision_model.encoder.layers.0.self_attn", "vision_model.head.attention"):
         weights = explorer.tensors()[f"{name}.weights"]
         assert torch.allclose(weights.sum(-1), torch.ones_like(weights[..., 0]))
+
+
+def test_emoji_search_brings_its_first_answer_and_a_picture_of_it():
+    figure = touch.EmojiSearch()
+    assert repr(figure) == "EmojiSearch(1570 pictures, 'dog')"
+    tag, data, inside = parts(figure)
+    assert tag == "emoji-search" and data["words"] == [*figure.words] and len(data["found"]) == 12
+    processor = sl.Processor.from_pretrained("emoji")
+    probabilities, places = sl.retrieve(figure.model, processor, "dog", figure.images, k=12)
+    assert [each["place"] for each in data["found"]] == places[0].tolist()
+    found = [each["probability"] for each in data["found"]]
+    assert found == pytest.approx(probabilities[0].tolist(), abs=0.0006)
+    assert data["sheet"] == [40, 40] and len(data["called"]) == 6
+    picture = base64.b64decode(re.search(r"base64,([^\"]*)", inside)[1])
+    strip = np.asarray(Image.open(BytesIO(picture)).convert("RGB"))
+    for i, each in enumerate(data["found"]):
+        drawing = figure.drawings[each["place"]]
+        assert (strip[:, 40 * i : 40 * (i + 1)] == drawing.pixels).all()
+        assert f"{each['name']} ({100 * each['probability']:.0f}" in inside
+    assert "Twitter, Inc" in inside

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -161,6 +162,7 @@ def test_the_papers_numbers_are_the_defaults():
     fine, new = TrainConfig(), TrainConfig(from_scratch=True)
     assert (fine.learning_rate, fine.weight_decay) == (1e-4, 0.0)  # 0.1 x, no decay
     assert (new.learning_rate, new.weight_decay) == (1e-3, 1e-4)
+    assert TrainConfig(learn="lora").learning_rate == 5e-4
     assert fine.warmup == 100 and fine.max_grad_norm == 1 and fine.max_logit_scale is None
     groups = Trainer(small_model(), new).optimizer.param_groups
     assert [group["betas"] for group in groups] == [(0.9, 0.95)] * 2
@@ -236,6 +238,47 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, stop, o
     assert rows[0] == rows[1]
 
 
+def test_ctrl_c_ends_after_the_step_and_loses_nothing(trained, tmp_path, monkeypatch):
+    take_step = Trainer.take_step
+
+    def pressed(trainer, batch):
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)  # in the middle of the step
+        return take_step(trainer, batch)
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
+        patch.setattr(Trainer, "take_step", pressed)
+        run_small(tmp_path / "m")
+    assert str(caught.value) == "Stopped after step 5; the same command goes on from there"
+    assert torch.load(tmp_path / "m" / state.STATE)["step"] == 5
+    assert signal.getsignal(signal.SIGINT) == before
+    run_small(tmp_path / "m")
+    assert weights(tmp_path / "m") == weights(trained)
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
+    script = f"""
+import sys, test_training as t
+from siglip_lab.training import Trainer
+def wait(trainer, batch):
+    print("in a step", flush=True)
+    sys.stdin.read()
+Trainer.take_step = wait
+t.run_small({str(tmp_path / "m")!r})
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, "tests"])}
+    command = [sys.executable, "-c", script]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, **pipes) as first:
+        assert first.stdout.readline() == b"in a step\n"
+        with pytest.raises(OSError, match="another run is writing into"):
+            run_small(tmp_path / "m")
+        first.kill()
+    assert run_small(tmp_path / "m").last  # a killed one holds nothing
+    assert state.LOCK not in {path.name for path in (tmp_path / "m").iterdir()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 4, 7])
 def test_a_killed_process_goes_on_with_the_same_bits(trained, tmp_path, moment):
@@ -301,11 +344,11 @@ def test_other_settings_data_or_weights_do_not_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "take_step", interrupted_at(2))
         run_small(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"seed 0 \(now 1\).*another folder"):
+    with pytest.raises(ValueError, match=r"--seed 0 \(now 1\)\. .*another folder"):
         run_small(tmp_path / "m", replace(CONFIG, seed=1))
-    with pytest.raises(ValueError, match="training .* another folder"):
+    with pytest.raises(ValueError, match="captions have changed since.* another folder"):
         run_small(tmp_path / "m", pairs=Pairs(pictures(25)))
-    with pytest.raises(ValueError, match="weights .* another folder"):
+    with pytest.raises(ValueError, match="has other weights.* another folder"):
         train(small_model(1), PROCESSOR, PAIRS, tmp_path / "m", CONFIG, 4, {}, "cpu")
     (tmp_path / "m" / state.STATE).write_bytes(b"PK\3\4 no state")
     with pytest.raises(CheckpointError, match="damaged"):
@@ -334,8 +377,30 @@ def test_a_log_drops_what_comes_after_the_state(tmp_path):
 
 
 def test_a_finished_run_is_not_overwritten(trained):
-    with pytest.raises(FileExistsError, match="name another folder"):
+    with pytest.raises(FileExistsError, match="is finished: see report.md .*DATA NEW --model"):
         run_small(trained)
+
+
+def test_nothing_held_out(tmp_path):
+    report = run_small(tmp_path / "m", held_out=None, before={"colours": Pairs(pictures(6))})
+    assert report.pictures == 24 and list(report.last) == ["colours"]
+    assert "before (colours)" in str(report) and "held-out" not in str(report)
+    assert "none to measure with" in dry_run(small_model(), PROCESSOR, PAIRS, CONFIG, None, "cpu")
+    run_small(tmp_path / "n", held_out=None)
+    assert weights(tmp_path / "n") == weights(tmp_path / "m")
+
+
+def test_the_report_says_what_was_done(tmp_path):
+    report = run_small(tmp_path / "m", held_out=Pairs(pictures(6)), origin="small")
+    text = str(report)
+    for words in (
+        "small, trained on a list of pictures", "8 steps of 6 pairs, 2.0 epochs of 24 pictures",
+        "learned: all; peak learning rate 0.01", "In short: naming held-out pictures",
+        "(6 pictures: one of them is 16.7 points)", "import torch, transformers",
+    ):  # fmt: skip
+        assert words in text, words
+    assert text.count("among the best 5") == 1  # of 12 texts, and not of 6 pictures
+    assert len(report.examples) == 5 and report.examples["3.png"][0] == "black"
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
@@ -351,12 +416,21 @@ def test_broken_pictures_are_named_and_skipped(tmp_path, capsys):
     assert weights(tmp_path / "again") == weights(out)
 
 
+def test_many_broken_pictures_are_said_once_and_not_counted(tmp_path, capsys):
+    broken = [Picture(f"bad {i}.png", b"nonsense", ("red",)) for i in range(12)]
+    config = replace(CONFIG, batch_size=20)
+    report = run_small(tmp_path / "m", config, Pairs([*pictures(20), *broken]), held_out=PAIRS)
+    error = capsys.readouterr().err
+    assert error.count("skipped bad") == 10 and "others that cannot be read are not named" in error
+    assert report.pictures == 20 and "WARNING: 12 pictures could not be read" in str(report)
+
+
 def test_only_broken_pictures(tmp_path):
     broken = Pairs([Picture(f"{i}.png", b"nonsense", ("red",)) for i in range(20)])
     with pytest.raises(ValueError, match="20 pictures drawn .* cannot be read") as caught:
         run_small(tmp_path / "m", pairs=broken, held_out=Pairs(pictures(4)))
     assert len(str(caught.value)) <= 300
-    with pytest.raises(ValueError, match="none of 20 held-out pictures"):
+    with pytest.raises(ValueError, match=r"none of 20 held-out .* 0\.png \(image of 8"):
         run_small(tmp_path / "n", held_out=broken)
 
 
@@ -445,6 +519,8 @@ def test_settings_that_are_refused(values, said):
         ({"config": replace(CONFIG, remainder="refuse")}, "20 pictures are not whole batches of 6"),
         ({"config": replace(CONFIG, learn="last", layers=9)}, "layers is 9, the vision tower has"),
         ({"held_out": 0}, "held_out is 0 of 24 pictures, which leaves an empty split"),
+        ({"pairs": Pairs(pictures(1)), "held_out": 0.1}, "and more pictures than one"),
+        ({"device": "cuda:99"}, "device is 'cuda:99', which is not there"),
         ({"held_out": 24}, "empty split"),
         ({"held_out": 1.0}, "empty split"),
         ({"held_out": -0.1}, "empty split"),
@@ -480,7 +556,10 @@ def test_what_is_only_said(capsys, tmp_path):
     words = "\n".join(doors.remarks(pairs, PROCESSOR))
     assert "there is no such file: a.png" in words and "no caption: b.png" in words
     assert "1 of 31 captions have more than 16 tokens and will be cut" in words
-    assert "captions come 18 times more than once" in words
+    assert "25 pictures have 31 different captions: where several share one" in words
+    assert "1 of 27 entries are left out, no caption" in words and "WARNING" not in words
+    many = Pairs(pictures(6), left)
+    assert "WARNING, 1 of 8 entries are left out" in "\n".join(doors.remarks(many, PROCESSOR))
 
 
 # ---- measuring -----------------------------------------------------------------------------------
@@ -562,7 +641,12 @@ def test_the_command_makes_a_checkpoint_that_transformers_loads(tmp_path, capsys
     assert main([*words, "--seed", "0", "--augment", "flip", "--augment", "crop"]) == 0
     said = capsys.readouterr().out
     assert "held-out data" in said and "what it could do before: shapes world" in said
-    assert f"transformers.AutoModel.from_pretrained({str(out)!r})" in said
+    lines = said[said.index("import torch") : said.index("(It may warn")]
+    printed = subprocess.run([sys.executable, "-c", lines], text=True, capture_output=True)
+    assert printed.returncode == 0 and printed.stdout.startswith("tensor([["), printed.stderr
+    command = shlex.split(said.splitlines()[-1])
+    assert command[:2] == ["siglip-lab", "classify"] and main(command[1:]) == 0
+    capsys.readouterr()
     theirs = transformers.AutoModel.from_pretrained(out).eval()
     prepare = transformers.AutoProcessor.from_pretrained(out)
     photo, texts = coloured(3), ["red", "A black square, number 3"]
@@ -573,14 +657,18 @@ def test_the_command_makes_a_checkpoint_that_transformers_loads(tmp_path, capsys
     found = model(**processor(text=texts, images=photo)).logits_per_image
     torch.testing.assert_close(found.detach(), expected, rtol=1e-5, atol=1e-4)
     assert main(words) == 1
-    assert "not empty" in capsys.readouterr().err
+    assert "is finished: see report.md" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["--learning-rate", "1"], "learning_rate is 1.0; expected above 0 and at most 0.1"),
-        (["--batch-size", "64"], "batch_size is 64, but there are 27 pictures to train with"),
+        (["--learning-rate", "1"], "--learning-rate is 1.0; expected above 0 and at most 0.1"),
+        (["--batch-size", "64"], "--batch-size is 64, but there are 27 pictures to train with"),
+        (["--batch-size", "64"], "give at most --batch-size 27"),
+        (["--held-out", "0"], "--held-out None trains on everything"),
+        (["--template", "a {}"], "--template is for the names of class folders"),
+        (["--device", "cuda:99"], "device is 'cuda:99', which is not there"),
         (["--held-out", "nowhere"], "'nowhere', no number and no data"),
         (["--model", "nowhere"], "there is no file or folder 'nowhere'"),
         (["--before", "nowhere"], "there is no file or folder 'nowhere'"),
@@ -597,6 +685,14 @@ def test_the_command_says_in_a_line_what_is_wrong(tmp_path, capsys, change, said
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and len(error) <= 315
     assert not out.exists()
+
+
+def test_the_default_batch_is_what_the_data_allow(tmp_path, capsys):
+    folder = write_folder(tmp_path / "pictures")
+    words = ["train", str(folder), str(tmp_path / "out"), "--device", "cpu", "--dry-run"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "pictures: captions.csv" in said and "1,000 of 27 pairs, 1,000.0 epochs" in said
 
 
 MIDDLING = SigLIPConfig(

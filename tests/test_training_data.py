@@ -72,6 +72,67 @@ def test_spreadsheets_write_this(tmp_path, encoding):
     assert pairs.grouped and pairs.ids(pairs[0]) == pairs.ids(pairs[1]) == (0,)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Captions.CSV", "file,caption\n0.png,red\n"),
+        ("metadata.csv", "file_name,text\n0.png,red\n"),
+        ("metadata.jsonl", '{"file_name": "0.png", "text": "red"}\n'),
+    ],
+)
+def test_lists_of_other_names_are_read_and_said(tmp_path, name, text):
+    write_folder(tmp_path, 1)
+    (tmp_path / "captions.csv").unlink()
+    write(tmp_path / name, text)
+    pairs = open_pairs(tmp_path)
+    assert said(pairs) == {"0.png": ("red",)} and pairs.how.endswith(f": {name}")
+
+
+def test_a_text_beside_each_picture(tmp_path):
+    write_folder(tmp_path, 3)
+    (tmp_path / "captions.csv").unlink()
+    write(tmp_path / "0.txt", "red\na red square\n\n")
+    with pytest.raises(ValueError, match=r"no \.txt beside .*it has 0\.txt") as caught:
+        open_pairs(tmp_path)  # one of three: not meant so
+    assert len(str(caught.value)) <= 300
+    write(tmp_path / "1.txt", "green")
+    pairs = open_pairs(tmp_path)
+    assert said(pairs) == {"0.png": ("red", "a red square"), "1.png": ("green",)}
+    assert pairs.left_out == {"2.png": "no caption"} and ".txt" in pairs.how
+    (tmp_path / "1.txt").write_bytes(b"tr\xe8s")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        open_pairs(tmp_path)
+
+
+def test_an_unquoted_comma_is_refused_with_its_line(tmp_path):
+    write_folder(tmp_path, 2)
+    list_ = tmp_path / "captions.csv"
+    write(list_, 'file,caption\n0.png,"a cat, asleep"\n1.png,a dog, awake\n')
+    with pytest.raises(ValueError, match="line 3 has 3 fields, the header 2: put a") as caught:
+        open_pairs(tmp_path)
+    assert len(str(caught.value)) <= 300
+    write(list_, "file,caption\n0.png,red,,\n1.png,green\n")  # what spreadsheets leave behind
+    assert said(open_pairs(tmp_path)) == {"0.png": ("red",), "1.png": ("green",)}
+    write(list_, 'file,caption\n0.png,red\n1.png,"green\n')
+    with pytest.raises(ValueError, match="after line 2: .*quote that is not closed") as caught:
+        open_pairs(tmp_path)
+    assert len(str(caught.value)) <= 300
+
+
+def test_names_that_are_nearly_right(tmp_path):
+    write_folder(tmp_path, 6)
+    (tmp_path / "day").mkdir()
+    coloured(1).save(tmp_path / "day" / "7.png")
+    write(tmp_path / "captions.csv", "file,caption\n0.PNG,red\nday\\7.png,green\n2.png,blue\n")
+    pairs = open_pairs(tmp_path)
+    assert said(pairs) == {"day/7.png": ("green",), "2.png": ("blue",)}
+    assert pairs.left_out["0.PNG"] == "there is no such file (for 0.PNG: did you mean 0.png?)"
+    write(tmp_path / "captions.csv", "file,caption\n7.jpg,red\n")
+    with pytest.raises(ValueError, match=r"for 7\.jpg: did you mean day/7\.png\?") as caught:
+        open_pairs(tmp_path)
+    assert len(str(caught.value)) <= 300
+
+
 def test_what_is_alone_is_left_out_and_named(tmp_path):
     write_folder(tmp_path, 6)
     (tmp_path / "2.png").unlink()
@@ -120,8 +181,24 @@ def test_places_without_data(tmp_path):
         open_pairs(tmp_path / "empty")
     write_folder(tmp_path, 2)
     write(tmp_path / "captions.jsonl", "{}")
-    with pytest.raises(ValueError, match="has both"):
+    with pytest.raises(ValueError, match="has captions.csv and captions.jsonl: keep one"):
         open_pairs(tmp_path)
+
+
+def test_a_file_instead_of_a_folder(tmp_path):
+    write_folder(tmp_path, 2)
+    for name in ("captions.csv", "0.png"):
+        with pytest.raises(ValueError, match="is a file: give the folder that holds it") as caught:
+            open_pairs(tmp_path / name)
+        assert len(str(caught.value)) <= 300
+
+
+def test_lists_in_folders_within_are_no_classes(tmp_path):
+    write_folder(tmp_path / "one" / "day0", 2)
+    write_folder(tmp_path / "one" / "day1", 2)
+    with pytest.raises(ValueError, match=r"day0.captions\.csv \(2 in all\)") as caught:
+        open_pairs(tmp_path)
+    assert len(str(caught.value)) <= 300
 
 
 # ---- class folders -------------------------------------------------------------------------------
@@ -138,6 +215,7 @@ def test_class_folders_with_templates(tmp_path):
     assert len(pairs) == 6 and pairs.left_out == {"alone.png": "no caption"}
     assert pairs.texts == {"blue": ("a blue.", "blue!"), "red ones": ("a red ones.", "red ones!")}
     assert pairs[0].group == "blue" and pairs.ids(pairs[0]) == (0,)
+    assert pairs.how.endswith(': class folders: 2 classes, "a blue."')
     with pytest.raises(ValueError, match="has no {}"):
         read_class_folders(tmp_path, ["a photo"])
 

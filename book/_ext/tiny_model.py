@@ -24,17 +24,22 @@ def weights() -> bytes:
     return save(tensors, {"config": json.dumps(asdict(model.config), separators=(",", ":"))})
 
 
-def vocabulary() -> bytes:
+def vocabulary(name: str = "tiny") -> bytes:
     """The file `vocabulary.txt`: each piece and its log-probability, from id 3 on."""
-    words = Processor.from_pretrained("tiny").tokenizer._model
+    words = Processor.from_pretrained(name).tokenizer._model
     ids = range(words.unk_id() + 1, words.get_piece_size())
     return " ".join(f"{words.id_to_piece(i)} {words.get_score(i):.9g}" for i in ids).encode()
 
 
-def write(folder: Path) -> None:
-    """Both files, each whole or not there."""
+def files() -> dict[str, bytes]:
+    """Name and content."""
+    return {"model.safetensors": weights(), "vocabulary.txt": vocabulary()}
+
+
+def write(folder: Path, contents: dict[str, bytes]) -> None:
+    """Write files, each whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("model.safetensors", weights()), ("vocabulary.txt", vocabulary())):
+    for name, content in contents.items():
         part = folder / f"{name}.part"
         part.write_bytes(content)
         os.replace(part, folder / name)
@@ -42,7 +47,7 @@ def write(folder: Path) -> None:
 
 def _build_finished(app: Sphinx, exception):
     if not exception and app.builder.format == "html":
-        write(Path(app.outdir) / "_static/tiny")
+        write(Path(app.outdir) / "_static/tiny", files())
 
 
 def setup(app: Sphinx):

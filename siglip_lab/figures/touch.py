@@ -10,7 +10,9 @@ from functools import partial
 from html import escape
 from io import BytesIO
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,7 +20,9 @@ from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
+from siglip_lab.emoji.data import ARTISTS, TILES, load
 from siglip_lab.figures.style import IMAGE, MISTAKE
+from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.model import SigLIP
 from siglip_lab.processor import Processor
 from siglip_lab.toy.data import training_batch
@@ -34,6 +38,7 @@ __all__ = [
     "ParameterMap",
     "ShapeExplorer",
     "Explorer",
+    "EmojiSearch",
 ]
 
 
@@ -289,7 +294,7 @@ class AttentionMap(Touchable):
 def _bitmap(picture) -> str:
     """A picture as a link to itself, uncompressed: the same text on every machine."""
     file = BytesIO()
-    picture.convert("RGB").save(file, "BMP")
+    (picture if picture.mode == "P" else picture.convert("RGB")).save(file, "BMP")
     return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -472,6 +477,77 @@ class Explorer(Touchable):
         }
         heading = "<tr><th>caption</th><th>probability</th></tr>"
         return f'<div class="ex-still">{drawing}\n{_table(rows, heading)}</div>'
+
+
+class EmojiSearch(Touchable):
+    """Words find pictures, and a picture finds names: emoji in the page, on an artist new to it.
+
+    The model is in float64, so that every machine writes the same.
+
+    Args:
+        words: What to look for; the first is answered to begin with.
+    """
+
+    tag = "emoji-search"
+    artist = "twemoji"
+    shown = 12
+
+    def __init__(
+        self, words: tuple[str, ...] = ("dog", "food", "something to eat", "sport", "sad", "house")
+    ):
+        self.words = words
+        self.model = SigLIP.from_pretrained("emoji", dtype=torch.float64)
+        processor = Processor.from_pretrained("emoji")
+        self.drawings = load([self.artist])
+        self.names = [drawing.emoji.names["en"] for drawing in self.drawings]
+        self.images = embed_images(self.model, processor, [each.image for each in self.drawings])
+        self.texts = embed_texts(self.model, processor, self.names)
+        asked = embed_texts(self.model, processor, words[0])[0]
+        self.found = self._best(self.images @ asked, self.shown)
+        self.called = self._best(self.texts @ self.images[self.found[0]["place"]], 6)
+
+    def __repr__(self) -> str:
+        return f"EmojiSearch({len(self.names)} pictures, {self.words[0]!r})"
+
+    def _best(self, cosines: Tensor, k: int) -> list[dict]:
+        """As `book/_static/js/model/search.js` answers."""
+        best, places = cosines.topk(k)
+        logits = best * self.model.logit_scale.detach().exp() + self.model.logit_bias.detach()
+        columns = (places.tolist(), _rounded(best, 3), _rounded(logits.sigmoid(), 3))
+        return [
+            {"place": place, "name": self.names[place], "cosine": cosine, "probability": p}
+            for place, cosine, p in zip(*columns, strict=True)
+        ]
+
+    def data(self) -> dict:
+        return {
+            "words": self.words,
+            "found": self.found,
+            "called": self.called,
+            "sheet": [TILES, -(-len(self.names) // TILES)],
+        }
+
+    def fallback(self) -> str:
+        """The pictures of the first answer in a row, and what they are called."""
+        places = [each["place"] for each in self.found]
+        strip = np.concatenate([self.drawings[place].pixels for place in places], axis=1)
+        # A sheet has 256 colours: a byte a pixel
+        colours, pixels = np.unique(strip.reshape(-1, 3), axis=0, return_inverse=True)
+        row = Image.fromarray(pixels.astype(np.uint8).reshape(strip.shape[:2]))
+        row.putpalette(colours.tobytes())
+        names = ", ".join(
+            f"{each['name']} ({100 * each['probability']:.0f}\u00a0%)" for each in self.found
+        )
+        words = escape(f"The {self.shown} best pictures for “{self.words[0]}”: {names}.")
+        height, width = strip.shape[:2]
+        artist = ARTISTS[self.artist]
+        credit = (
+            f'<a href="{artist.source}">{artist.title}</a>, © {artist.credit}, {artist.licence}'
+        )
+        return (
+            f'<p>{words}</p>\n<img src="{_bitmap(row)}" alt="The same pictures, the best first"'
+            f' width="{width}" height="{height}">\n<p class="es-credit">Drawings: {credit}.</p>'
+        )
 
 
 def _rounded(values: Tensor, digits: int = 5) -> list[float]:

@@ -39,7 +39,8 @@ __all__ = [
     "load", "resolve",
 ]  # fmt: skip
 
-EMBEDDED = {"tiny": Path(__file__).parents[1] / "tiny"}
+_HERE = Path(__file__).parents[1]
+EMBEDDED = {"tiny": _HERE / "tiny", "emoji": _HERE / "emoji" / "model"}
 _PUBLISHED = [name for name in list_models() + list_models(version=2) if name not in EMBEDDED]
 _GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
@@ -118,7 +119,8 @@ class Pretrained(PushToHub, nn.Module):
         Args:
             where: One of
 
-                - "tiny", which is part of this package;
+                - "tiny" or "emoji", which are part of this package; emoji is in float16: to train
+                  it, ask for ``dtype=torch.float32``;
                 - a published name, "siglip-so400m-patch14-384", or "OWNER/NAME" on Hugging Face,
                   from where it is downloaded once; "modelscope:OWNER/NAME" on ModelScope;
                 - a folder as transformers writes it; it wins over all else of its name: a

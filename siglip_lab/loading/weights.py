@@ -127,6 +127,11 @@ def check_file(path: Path, most: float = float("inf")) -> None:
     try:
         status = path.stat()
     except (OSError, ValueError):  # the latter if there is a zero in the name
+        if (path.parent / "training_state.pt").exists():
+            raise CheckpointError(
+                f"{path.parent} is of a training that has not come to a checkpoint yet: let the "
+                "same siglip-lab train go on"
+            ) from None
         raise CheckpointError(f"{path.parent}: no {path.name} in this folder") from None
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(f"{path} is a folder or a device; expected a file")

@@ -65,6 +65,7 @@ class Pairs(Sequence[Picture]):
         pictures: At least one. All have a group, or none has.
         left_out: Why other pictures are not among them, by their names.
         groups: The captions of every group, if there are more groups than have pictures here.
+        how: In what form they were found, in a few words.
 
     Raises:
         ValueError, TypeError: If there is no picture, or one without a caption.
@@ -79,7 +80,9 @@ class Pairs(Sequence[Picture]):
         pictures: Iterable[Picture],
         left_out: Mapping[str, str] | None = None,
         groups: Mapping[str, tuple[str, ...]] | None = None,
+        how: str = "a list of pictures",
     ):
+        self.how = how
         self._pictures, self.left_out = list(pictures), dict(left_out or {})
         if not self._pictures:
             raise ValueError("there is no picture with a caption; expected at least one")
@@ -152,9 +155,10 @@ class Pairs(Sequence[Picture]):
         n, share = len(self), isinstance(held_out, float)
         number = min(MOST_HELD_OUT, max(1, round(held_out * n))) if share else int(held_out)
         if not 0 < held_out or number >= n or (share and held_out >= 1):
+            most = f", or a number from 1 to {n - 1}" if n > 1 else ", and more pictures than one"
             raise ValueError(
                 f"held_out is {held_out} of {n} pictures, which leaves an empty split; expected a "
-                f"share between 0 and 1, such as 0.1, or a number from 1 to {n - 1}"
+                f"share between 0 and 1, such as 0.1{most}. held_out=None trains on everything"
             )
         order = sorted(range(n), key=lambda i: (_draw(seed, self[i].name), i))
         out = set(order[:number])

@@ -19,7 +19,7 @@ from siglip_lab.training.state import STATE, model_fingerprint
 
 __all__ = [
     "autocast_type", "check_batches", "check_model", "check_out", "check_room", "divide",
-    "fingerprints", "remarks",
+    "fingerprints", "opening", "remarks",
 ]  # fmt: skip
 
 _SAMPLED = 20_000  # captions that are cut into pieces to see how many are too long
@@ -55,11 +55,11 @@ def check_model(model: SigLIP, processor: Processor) -> None:
 
 
 def divide(
-    pairs: Pairs, held_out: float | int | Pairs, config: TrainConfig, world: int = 1
-) -> tuple[Pairs, Pairs]:
+    pairs: Pairs, held_out: float | int | Pairs | None, config: TrainConfig, world: int = 1
+) -> tuple[Pairs, Pairs | None]:
     """What to train and what to measure with; refuse what gives no batch, or no measurement."""
     training = pairs
-    if not isinstance(held_out, Pairs):
+    if not isinstance(held_out, (Pairs, type(None))):
         training, held_out = pairs.split(held_out, config.seed)
     check_batches(training, config, world)
     return training, held_out
@@ -96,12 +96,15 @@ def autocast_type(config: TrainConfig, device: torch.device) -> torch.dtype | No
 
 
 def fingerprints(
-    model: SigLIP, training: Pairs, held_out: Pairs, config: TrainConfig
+    model: SigLIP, training: Pairs, held_out: Pairs | None, config: TrainConfig
 ) -> dict[str, dict]:
     """All that must be the same in a run that goes on."""
     return {
         "config": config.to_dict(),
-        "data": {"training": training.fingerprint(), "held out": held_out.fingerprint()},
+        "data": {
+            "training": training.fingerprint(),
+            "held out": held_out.fingerprint() if held_out else "",
+        },
         "model": {"weights": model_fingerprint(model)},
     }
 
@@ -128,10 +131,29 @@ def check_out(out: Path) -> None:
         return
     if not out.is_dir():
         raise NotADirectoryError(f"{shown(out, 120)} is a file; expected a folder to write")
+    if (out / "report.md").exists() and (out / "config.json").exists():
+        raise FileExistsError(
+            f"{shown(out, 90)} is finished: see report.md in it. To train longer, begin with it: "
+            f"siglip-lab train DATA NEW --model {shown(out, 90)}"
+        )
     if any(not path.name.startswith(".") for path in out.iterdir()):
         raise FileExistsError(
             f"{shown(out, 120)} is not empty and has no unfinished run: name another folder"
         )
+
+
+def opening(
+    pairs: Pairs, training: Pairs, held_out: Pairs | None, config: TrainConfig
+) -> Iterator[str]:
+    """How the data was read, and what is done with it: the first lines of a run."""
+    yield f"data          {pairs.how}"
+    measured = f"{len(held_out):,}" if held_out else "none"
+    yield f"pictures      {len(training):,} to train with, {measured} to measure with"
+    epochs = config.steps * config.batch_size / len(training)
+    yield (
+        f"steps         {config.steps:,} of {config.batch_size} pairs, {epochs:,.1f} epochs; peak "
+        f"learning rate {config.learning_rate:g}, {config.warmup:,} steps of warm-up"
+    )
 
 
 def remarks(pairs: Pairs, processor: Processor) -> Iterator[str]:
@@ -139,8 +161,10 @@ def remarks(pairs: Pairs, processor: Processor) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for name, why in pairs.left_out.items():
         reasons.setdefault(why, []).append(name)
+    total = len(pairs) + len(pairs.left_out)
     for why, names in reasons.items():
-        yield f"left out, {why}: {named(names)} ({len(names)} in all)"
+        loud = "WARNING, " if len(names) > total / 10 else ""
+        yield f"{loud}{len(names):,} of {total:,} entries are left out, {why}: {named(names)}"
     captions, words = pairs.captions(), processor.tokenizer
     sample = captions[:_SAMPLED]
     longer = [text for text in sample if len(words.encode(text)) > words.context_length]
@@ -154,6 +178,8 @@ def remarks(pairs: Pairs, processor: Processor) -> Iterator[str]:
     unknown = sum(unknown_id in words.encode(text) for text in sample)
     if unknown > len(sample) / 20:
         yield f"{unknown:,} captions have letters or words that the tokenizer does not know"
-    shared = sum(len(p.captions) for p in pairs) - len(captions)
-    if shared and not pairs.grouped:
-        yield f"captions come {shared:,} times more than once: they count as true of each picture"
+    if not pairs.grouped and len(captions) < sum(len(p.captions) for p in pairs):
+        yield (
+            f"{len(pairs):,} pictures have {len(captions):,} different captions: where several "
+            "share one, it counts as true of each of them"
+        )

@@ -107,7 +107,7 @@ def dry_run(
     processor: Processor,
     pairs: Pairs,
     config: TrainConfig | None = None,
-    held_out: float | int | Pairs = 0.1,
+    held_out: float | int | Pairs | None = 0.1,
     device: torch.device | str | None = None,
     num_workers: int = 0,
     parallel: str = "ddp",
@@ -147,27 +147,24 @@ def dry_run(
             laps.append(time.perf_counter() - start)
             unreadable |= batch.unreadable
         seconds, read = (statistics.median(times[1:]) for times in (laps, reading))
-        sample = held_out[:64]
-        start = time.perf_counter()
-        measure(trainer.result(), processor, sample)
-        measuring = (time.perf_counter() - start) * len(held_out) / len(sample)
-        lines = _lines(model, config, training, held_out, trainer, ranks.world)
+        measuring = 0.0
+        if held_out is not None:
+            sample = held_out[:64]
+            start = time.perf_counter()
+            measure(trainer.result(), processor, sample)
+            measuring = (time.perf_counter() - start) * len(held_out) / len(sample)
+        first = doors.opening(pairs, training, held_out, config)
+        lines = [*first, *_lines(model, config, trainer, ranks.world)]
         times = _times(config, seconds, read, measuring, num_workers)
         remarks = list(doors.remarks(pairs, processor))
         remarks += [f"cannot be read: {name}: {why}" for name, why in unreadable.items()]
         return "\n".join([*lines, *times, *remarks])
 
 
-def _lines(model, config, training, held_out, trainer, world: int) -> Iterator[str]:
+def _lines(model, config, trainer, world: int) -> Iterator[str]:
     learning, total = trainable_share(model)
     memory = estimate_bytes(model.config, config, learning, total, trainer.dtype, world)
     yield f"parameters    {total:,}, of which {learning:,} learn ({learning / total:.1%})"
-    yield f"pictures      {len(training):,} to train with, {len(held_out):,} to measure with"
-    epochs = config.steps * config.batch_size / len(training)
-    yield (
-        f"steps         {config.steps:,} of {config.batch_size} pairs, {epochs:,.1f} epochs; peak "
-        f"learning rate {config.learning_rate:g}, {config.warmup:,} steps of warm-up"
-    )
     device, kind = trainer.ranks.device, str(trainer.dtype or torch.float32).removeprefix("torch.")
     yield f"computes in   {kind} on {device}{f', {world} processes' if world > 1 else ''}"
     if trainer.dtype is None and device.type == "cpu" and _cpu_has_bfloat16():

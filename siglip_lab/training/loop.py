@@ -26,7 +26,7 @@ from siglip_lab.training.measuring import BEFORE, shapes_world_pairs
 from siglip_lab.training.optimization import adamw, learning_rate, set_learning_rate
 from siglip_lab.training.parallel import Ranks, Towers, join_ranks, spread
 from siglip_lab.training.parameters import choose_parameters, learned, plain_copy, whole
-from siglip_lab.training.report import Report
+from siglip_lab.training.report import HELD_OUT, Report
 from siglip_lab.training.run import Run
 
 __all__ = ["Trainer", "train"]
@@ -143,18 +143,20 @@ def train(
     pairs: Pairs,
     out: str | Path,
     config: TrainConfig | None = None,
-    held_out: float | int | Pairs = 0.1,
+    held_out: float | int | Pairs | None = 0.1,
     before: Mapping[str, Pairs] | None = None,
     device: torch.device | str | None = None,
     num_workers: int = 0,
     parallel: str = "ddp",
     tensorboard: bool = False,
+    origin: str = "",
 ) -> Report:
     """Train a model on pictures with captions, and write it as a checkpoint folder.
 
     A run that was killed goes on when it is started again with the same arguments, and ends with
     the same weights, on one process or several; at most the last minute is lost. In the folder grow
-    ``train.csv``, ``measured.csv``, and the checkpoint, renewed with every measurement.
+    ``train.csv``, ``measured.csv``, and the checkpoint, renewed with every measurement. Ctrl-C
+    ends one process after the step it is in, and loses nothing.
 
     Args:
         model: Where to begin: `SigLIP.from_pretrained`, or new weights. It is trained in place.
@@ -162,13 +164,15 @@ def train(
         pairs: What to train with, such as `open_pairs` reads it.
         out: Folder to write: empty, not there yet, or of the same run, unfinished.
         config: What to do. Default: ``TrainConfig()``.
-        held_out: Pictures to measure with: a share of `pairs`, a number of them, or others.
+        held_out: Pictures to measure with: a share of `pairs`, a number of them, or others. None:
+            none, all are trained with.
         before: What the model could do before, by name, to be measured at both ends. Default:
             drawings of the shapes world.
         device: Where to train. None: a GPU if there is one.
         num_workers: Processes that read pictures ahead, for each training process. 0: none.
         parallel: How several processes, started by ``torchrun``, share the model: "ddp", "fsdp".
         tensorboard: Write TensorBoard's files, too.
+        origin: What the report calls the model that it began with.
 
     Returns:
         What was gained and what was forgotten, also in ``report.md``.
@@ -192,19 +196,24 @@ def train(
         batches = Batches(
             training, processor, config.steps, config.batch_size, seed, config.augment, part
         )
-        tests = {"held out": held_out, **before}
+        tests = ({HELD_OUT: held_out} if held_out else {}) | dict(before)
         run = Run(trainer, batches, tests, out, num_workers, tensorboard)
-        run.begin(begins, doors.remarks(pairs, processor))
-        loader = DataLoader(
-            batches,
-            batch_size=None,
-            sampler=range(trainer.step, config.steps),
-            num_workers=num_workers,
-            pin_memory=ranks.device.type == "cuda",
-            generator=torch.Generator(),  # else the loader would draw from the caller's
-        )
-        with run.progress() as bar:
-            for batch in loader:
-                run.note(batch, *trainer.take_step(batch))
-                bar.update()
-        return run.finish(pairs.left_out)
+        with run.session():
+            for line in doors.opening(pairs, training, held_out, config):
+                run.say(line)
+            run.begin(begins, doors.remarks(pairs, processor))
+            loader = DataLoader(
+                batches,
+                batch_size=None,
+                sampler=range(trainer.step, config.steps),
+                num_workers=num_workers,
+                pin_memory=ranks.device.type == "cuda",
+                generator=torch.Generator(),  # else the loader would draw from the caller's
+            )
+            with run.progress() as bar:
+                for batch in loader:
+                    with run.whole_step():
+                        taken = trainer.take_step(batch)
+                    run.note(batch, *taken)
+                    bar.update()
+            return run.finish(pairs, origin)

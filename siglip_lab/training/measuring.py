@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siglip_lab.checks import shown
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.model import SigLIP
 from siglip_lab.processor import Processor
 from siglip_lab.toy.evaluation import naming_test
 from siglip_lab.training.data import Pairs, Picture
 
-__all__ = ["BEFORE", "measure", "recall", "shapes_world_pairs"]
+__all__ = ["BEFORE", "best_texts", "measure", "recall", "shapes_world_pairs"]
 
 BEFORE = "shapes world"  # what every model is asked, before and after
 _CHUNK = 1024  # pictures or texts whose cosines are in memory at once
@@ -52,7 +53,10 @@ def measure(
     )
     kept = [picture for i, picture in enumerate(pairs) if i not in skipped]
     if not kept:
-        raise ValueError(f"none of {len(pairs)} held-out pictures can be read: look at one of them")
+        raise ValueError(
+            f"none of {len(pairs)} held-out pictures can be read: look at "
+            f"{shown(pairs[0].name, 60)} ({shown(_why(pairs[0]), 120)})"
+        )
     of_images = [pairs.ids(picture) for picture in kept]
     of_texts: list[list[int]] = [[] for _ in every]
     for i, ids in enumerate(of_images):
@@ -84,6 +88,25 @@ def recall(queries: Tensor, answers: Tensor, true: Sequence[Sequence[int]], k: i
         for row, wanted in zip(best.tolist(), true[start : start + _CHUNK], strict=True):
             hits += not set(wanted).isdisjoint(row)
     return hits / max(1, sum(map(bool, true)))
+
+
+@torch.no_grad()
+def best_texts(model: SigLIP, processor: Processor, pairs: Pairs, n: int = 5) -> dict[str, str]:
+    """What the first n pictures are taken for: of all that a picture can be named, the best."""
+    texts = [texts[0] for texts in pairs.texts.values()]
+    images = [_opened(picture) for picture in pairs[:n]]
+    x, skipped = embed_images(model, processor, images, on_error="skip")
+    names = [picture.name for i, picture in enumerate(pairs[:n]) if i not in skipped]
+    best = (x @ embed_texts(model, processor, texts).T).argmax(1).tolist()
+    return {name: texts[i] for name, i in zip(names, best, strict=True)}
+
+
+def _why(picture: Picture) -> str:
+    try:
+        picture.open()
+    except Exception as error:
+        return str(error)
+    return "it could not be read"
 
 
 def _opened(picture: Picture):

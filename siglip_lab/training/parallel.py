@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from siglip_lab.checks import shown
 from siglip_lab.encoder import EncoderLayer
 from siglip_lab.model import SigLIP
 from siglip_lab.pairs import default_device
@@ -109,7 +110,7 @@ def join_ranks(device: torch.device | str | None = None) -> Iterator[Ranks]:
         if (started or not own) and device.type == "cuda":
             enough = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", 1))
             device = torch.device("cuda", local) if enough else torch.device("cpu")
-    device = torch.device(device)
+    device = _there(device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     if started:
@@ -122,6 +123,19 @@ def join_ranks(device: torch.device | str | None = None) -> Iterator[Ranks]:
     finally:
         if started:
             dist.destroy_process_group()
+
+
+def _there(device: torch.device | str) -> torch.device:
+    """Refuse a device that is not there."""
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = shown(str(error).partition("\n")[0], 90)
+        raise ValueError(
+            f"device is {shown(repr(str(device)), 40)}, which is not there ({reason}): take "
+            "--device cpu, or leave it away to have a GPU if there is one"
+        ) from error
 
 
 def spread(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,18 @@ from siglip_lab.checks import shown
 from siglip_lab.loading.folder import write_files
 from siglip_lab.training.data import Batch, Batches, Pairs, named
 from siglip_lab.training.logs import Log
-from siglip_lab.training.measuring import measure
+from siglip_lab.training.measuring import best_texts, measure
 from siglip_lab.training.optimization import learning_rate
 from siglip_lab.training.parameters import trainable_share, whole
-from siglip_lab.training.report import Report
-from siglip_lab.training.state import STATE, gather, read_state, restore, write_state
+from siglip_lab.training.report import HELD_OUT, Report
+from siglip_lab.training.state import STATE, gather, hold, read_state, restore, write_state
 
 __all__ = ["SECONDS_BETWEEN_STATES", "Run"]
 
 SECONDS_BETWEEN_STATES = 45  # at most a minute is lost, the writing included
 STEPS_BETWEEN_LOOKS = 10  # at a GPU's losses, for which one has to wait
 STEPS_BETWEEN_ROWS = 10
+MOST_NAMED = 10  # pictures that cannot be read
 
 
 class Run:
@@ -55,9 +59,57 @@ class Run:
         self.ranks, self.is_first = trainer.ranks, trainer.ranks.rank == 0
         self.num_workers, self.tensorboard = num_workers, tensorboard
         self.unreadable: dict[str, str] = {}
+        self._whole, self._stopping, self._saved_step = True, False, -1
         self.last: dict[str, dict[str, float]] = {}
         self._pending: list[tuple[int, Tensor, Tensor]] = []  # steps not yet looked at
         self._losses: list[float] = []  # since the last row
+
+    # ---- other runs, and Ctrl-C ------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Keep other runs out of the folder; save what Ctrl-C finds, if it is a whole step."""
+        with contextlib.ExitStack() as stack:
+            free = self.is_first and stack.enter_context(hold(self.out))
+            if not self.ranks.first_says(free):
+                raise OSError(
+                    f"another run is writing into {shown(self.out, 120)}: wait for its end, or "
+                    "name another folder"
+                )
+            try:
+                yield
+            except KeyboardInterrupt:
+                if self.ranks.world > 1:  # another may be in a step: nothing can be gathered
+                    raise
+                if self._whole and 0 <= self._saved_step < self.trainer.step:
+                    if self._pending:
+                        self._look()
+                    self._save_state()
+                words = "Stopped before the first step; the same command begins again"
+                if self._saved_step > 0:
+                    words = f"Stopped after step {self._saved_step:,}; the same command goes on "
+                    words += "from there"
+                raise KeyboardInterrupt(words) from None
+
+    @contextlib.contextmanager
+    def whole_step(self) -> Iterator[None]:
+        """Let Ctrl-C wait for the end of a step, in one process; a second one does not wait."""
+        self._whole = False
+        if self.ranks.world > 1 or threading.current_thread() is not threading.main_thread():
+            yield
+        else:
+            before = signal.getsignal(signal.SIGINT)
+
+            def stop(number, frame):
+                self._stopping = True
+                signal.signal(signal.SIGINT, before)
+
+            signal.signal(signal.SIGINT, stop)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGINT, before)
+        self._whole = True
 
     # ---- the beginning and the end ---------------------------------------------------------------
 
@@ -76,10 +128,11 @@ class Run:
             for remark in remarks:
                 self.say(remark)
             self.say("measuring what the model can do before")
-            self.seconds, self.first = 0.0, self._measure()
+            self.seconds, self.first, self.examples = 0.0, self._measure(), self._best_texts()
         else:
             restore(trainer.learned, trainer.optimizer, trainer.average, state)
             trainer.step, self.seconds, self.first = state["step"], state["seconds"], state["first"]
+            self._saved_step, self.examples = trainer.step, state.get("examples", {})
             self.unreadable = state["unreadable"]
             self.say(f"going on after step {trainer.step:,} of {trainer.config.steps:,}")
         if self.is_first:
@@ -100,12 +153,22 @@ class Run:
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=not self.is_first)
         return self._bar
 
-    def finish(self, left_out: Mapping[str, str]) -> Report:
-        """Write checkpoint and report, the last measurement in it."""
+    def finish(self, pairs: Pairs, origin: str) -> Report:
+        """Write checkpoint and report, the last measurement in it.
+
+        Args:
+            pairs: All that was given.
+            origin: What the model was that it began with.
+        """
         trainer = self.trainer
         if not self.last:  # killed after its last step
             self._measure_and_save()
         learning, total = trainable_share(trainer.model)
+        examples, photo = {}, "photo.jpg"
+        for name, text in self._best_texts().items():
+            held = next(p for p in self.tests[HELD_OUT] if p.name == name)
+            examples[name] = [*held.captions[:1], self.examples.get(name, ""), text]
+            photo = str(held.image) if isinstance(held.image, (str, Path)) else photo
         report = Report(
             out=str(self.out),
             config=trainer.config.to_dict(),
@@ -114,9 +177,13 @@ class Run:
             seconds=self._seconds(),
             learning=learning,
             parameters=total,
-            pictures=len(self.batches.pairs),
-            left_out=dict(left_out),
+            pictures=len(self.batches.pairs) - len(self.unreadable),
+            left_out=dict(pairs.left_out),
             unreadable=self.unreadable,
+            origin=origin,
+            data=pairs.how,
+            examples=examples,
+            photo=photo,
         )
         if self.is_first:
             report.save(self.out)
@@ -132,8 +199,13 @@ class Run:
         for name, why in batch.unreadable.items():
             if name not in self.unreadable:
                 self.unreadable[name] = why
-                _write(f"skipped {name}: {why}")
+                if len(self.unreadable) <= MOST_NAMED:
+                    _write(f"skipped {name}: {why}")
+                if len(self.unreadable) == MOST_NAMED:
+                    _write("others that cannot be read are not named here, but in report.json")
         self._pending.append((step - 1, loss, length))
+        if self._stopping:
+            raise KeyboardInterrupt
         measuring = self._is_measured(step)
         if measuring or self.ranks.device.type == "cpu" or step % STEPS_BETWEEN_LOOKS == 0:
             self._look()
@@ -211,6 +283,12 @@ class Run:
         self._lap = time.monotonic()
         return found
 
+    def _best_texts(self) -> dict[str, str]:
+        """What five held-out pictures are taken for."""
+        if HELD_OUT not in self.tests:
+            return {}
+        return best_texts(self.trainer.result(), self.batches.processor, self.tests[HELD_OUT])
+
     def _write_measured(self, found: dict[str, dict[str, float]]) -> None:
         if self.is_first and self._measured.last_step != self.trainer.step:
             values = {f"{test} {key}": v for test, row in found.items() for key, v in row.items()}
@@ -224,7 +302,9 @@ class Run:
         self.unreadable = self.ranks.merge(self.unreadable)
         if self.is_first:
             rest = {"seconds": self._seconds(), "first": self.first, "unreadable": self.unreadable}
-            write_state(self.out, self.begins | state | rest | {"step": trainer.step})
+            rest |= {"examples": self.examples, "step": trainer.step}
+            write_state(self.out, self.begins | state | rest)
+        self._saved_step = trainer.step
         self._saved = time.monotonic()
 
     def _seconds(self) -> float:

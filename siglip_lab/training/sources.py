@@ -1,30 +1,34 @@
-"""Where pictures and captions come from: a list, class folders, shards, or a data set."""
+"""Where pictures and captions come from: lists, texts, class folders, shards, or a data set."""
 
 from __future__ import annotations
 
-import csv
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from siglip_lab.checks import check_template, shown
 from siglip_lab.training.data import Pairs, Picture, named
+from siglip_lab.training.lists import (
+    CAPTION,
+    LISTS,
+    SUFFIXES,
+    find_lists,
+    find_pictures,
+    find_texts,
+    group_name,
+    read_captions,
+    read_texts,
+    texts_of,
+)
 
 __all__ = [
-    "TEMPLATES", "open_pairs", "read_captions", "read_class_folders", "read_dataset", "read_shards",
+    "TEMPLATES", "open_pairs", "read_class_folders", "read_dataset", "read_shards",
 ]  # fmt: skip
 
 TEMPLATES = ("This is a photo of {}.",)
-_LISTS = ("captions.csv", "captions.jsonl")
-_FILE = ("file", "file_name", "filename", "filepath", "image")  # names of a column; the first is
-_CAPTION = ("caption", "captions", "text", "title")  # what we ask for
-_SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
-    ".qoi", ".tif", ".tiff", ".webp",
-}  # fmt: skip
 
 
 def open_pairs(
@@ -35,7 +39,9 @@ def open_pairs(
     Args:
         where: One of
 
-            - a folder with ``captions.csv`` or ``captions.jsonl``: `read_captions`;
+            - a folder with ``captions.csv`` or ``.jsonl``, or Hugging Face's ``metadata.csv`` or
+              ``.jsonl``: `read_captions`;
+            - a folder with a ``.txt`` beside each picture: `read_texts`;
             - a folder of class folders: `read_class_folders`;
             - a ``.tar`` file, or a folder of them: `read_shards`;
             - a folder that `datasets.Dataset.save_to_disk` wrote: `read_dataset`.
@@ -51,15 +57,31 @@ def open_pairs(
     if not folder.exists():
         raise FileNotFoundError(f"there is no file or folder {shown(repr(str(where)), 120)}")
     if folder.is_file():
+        if ".tar" not in folder.suffixes:
+            raise ValueError(
+                f"{shown(folder, 90)} is a file: give the folder that holds it, "
+                f"{shown(repr(str(folder.parent)), 60)}, with its captions.csv; of files only "
+                ".tar (webdataset) is read"
+            )
         pairs = read_shards([folder])
-    elif any((folder / name).exists() for name in _LISTS):
+    elif find_lists(folder):
         pairs = read_captions(folder)
     elif shards := sorted(folder.glob("*.tar")):
         pairs = read_shards(shards)
     elif (folder / "state.json").exists() or (folder / "dataset_dict.json").exists():
         pairs = read_dataset(_stored_dataset(folder), templates=templates)
+    elif deeper := sorted(path for path in folder.rglob("*") if path.name.lower() in LISTS):
+        first = deeper[0].relative_to(folder)
+        raise ValueError(
+            f"{shown(folder, 60)} has no list of captions, but folders in it have: "
+            f"{shown(first, 60)} ({len(deeper)} in all). Give one of these folders, or put one "
+            f"captions.csv here, with paths such as {shown(first.parent, 30)}/a.jpg"
+        )
+    elif find_texts(folder):
+        pairs = read_texts(folder)
     else:
         pairs = read_class_folders(folder, templates)
+    pairs.how = f"{shown(where, 60)}: {pairs.how}"
     if strict and pairs.left_out:
         why = next(iter(pairs.left_out.values()))
         raise ValueError(
@@ -67,107 +89,6 @@ def open_pairs(
             f"{named(pairs.left_out)}; mend them, or leave them out without strict"
         )
     return pairs
-
-
-# ---- a folder with a list ------------------------------------------------------------------------
-
-
-def read_captions(folder: str | Path) -> Pairs:
-    """Read a folder with ``captions.csv`` or ``captions.jsonl``; a picture may have several rows.
-
-    The columns are "file", relative to the folder, "caption" and, if you like, "group": pictures
-    of one group share their captions. In JSON lines a caption may be a list.
-
-    Raises:
-        ValueError: If the list cannot be read, or no row has a picture and a caption.
-    """
-    folder = Path(folder)
-    lists = [folder / name for name in _LISTS if (folder / name).exists()]
-    if len(lists) != 1:
-        found = "both" if lists else "neither"
-        raise ValueError(f"{shown(folder, 120)} has {found} of {' and '.join(_LISTS)}: keep one")
-    rows = (_csv_rows if lists[0].suffix == ".csv" else _json_rows)(lists[0])
-    captions: dict[str, dict[str, None]] = {}
-    groups: dict[str, str | None] = {}
-    for file, texts, group in rows:
-        captions.setdefault(file, {}).update(dict.fromkeys(texts))
-        groups[file] = group if group is not None else groups.get(file)
-    left_out = {file: "there is no such file" for file in captions if not (folder / file).is_file()}
-    left_out |= {file: "no caption" for file, texts in captions.items() if not texts}
-    listed = {(folder / file).resolve() for file in captions}
-    alone = (p for p in _pictures(folder) if p.resolve() not in listed)
-    left_out |= {str(path.relative_to(folder)): "no caption" for path in alone}
-    pictures = [
-        Picture(file, folder / file, tuple(texts), groups[file])
-        for file, texts in captions.items()
-        if file not in left_out
-    ]
-    if not pictures:
-        raise ValueError(
-            f"{shown(lists[0], 90)}: none of its {len(captions)} rows has a caption and a picture "
-            f"in that folder ({named(captions, 2)}); expected rows of file,caption, with files "
-            "relative to the folder"
-        )
-    return Pairs(pictures, left_out)
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, list[str], str | None]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            header = [str(name).strip().lower() for name in rows.fieldnames or []]
-            rows.fieldnames = header
-            columns = _columns(path, header)
-            for row in rows:
-                file_name, caption = (row.get(column) or "" for column in columns)
-                group = row.get("group") if "group" in header else None
-                if file_name.strip():
-                    yield file_name.strip(), [caption.strip()] if caption.strip() else [], group
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{shown(path, 120)} is not UTF-8 text: save it as UTF-8") from error
-    except csv.Error as error:
-        raise ValueError(f"{shown(path, 120)}: {error}") from error
-
-
-def _json_rows(path: Path) -> Iterator[tuple[str, list[str], str | None]]:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            file_column, caption_column = _columns(path, list(row))
-            yield str(row[file_column]), _texts(row[caption_column]), _name(row.get("group"))
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f'{shown(path, 90)}, line {number}: expected {{"file": ..., "caption": ...}}, got '
-                f"{shown(line.decode(errors='replace'), 60)}"
-            ) from error
-
-
-def _columns(path: Path, header: list[str]) -> tuple[str, str]:
-    found = [next((n for n in names if n in header), None) for names in (_FILE, _CAPTION)]
-    if found[0] is None or found[1] is None:
-        raise ValueError(
-            f"{shown(path, 90)} has the columns {shown(', '.join(header) or 'none', 60)}; expected "
-            '"file" and "caption", separated by a comma, in its first line'
-        )
-    return found[0], found[1]
-
-
-def _texts(given: Any) -> list[str]:
-    """Captions as a list, blank ones left out."""
-    every = [given] if isinstance(given, str) else [] if given is None else given
-    return [text.strip() for text in every if text.strip()]
-
-
-def _name(group: Any) -> str | None:
-    return None if group is None else str(group)
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
 
 
 # ---- class folders -------------------------------------------------------------------------------
@@ -183,7 +104,7 @@ def read_class_folders(folder: str | Path, templates: Iterable[str] = TEMPLATES)
     """
     folder, templates = Path(folder), list(templates)
     pictures, left_out = [], {}
-    for path in _pictures(folder):
+    for path in find_pictures(folder):
         parts = path.relative_to(folder).parts
         if len(parts) == 1:
             left_out[parts[0]] = "no caption"
@@ -192,11 +113,20 @@ def read_class_folders(folder: str | Path, templates: Iterable[str] = TEMPLATES)
         pictures.append(Picture("/".join(parts), path, _sentences(label, templates), label))
     if not pictures:
         raise ValueError(
-            f"{shown(folder, 90)} has no captions.csv or captions.jsonl, no folders of pictures "
-            "and no .tar: expected one of these. A captions.csv has rows of file,caption under "
-            "exactly these two words"
+            f"{shown(folder, 60)} has no captions.csv or .jsonl, no .txt beside its pictures, no "
+            f"folders of pictures and no .tar: expected one of these{_seen(folder)}. A "
+            "captions.csv has rows of file,caption under exactly these two words"
         )
-    return Pairs(pictures, left_out)
+    classes = len({picture.group for picture in pictures})
+    how = f'class folders: {classes} classes, "{shown(pictures[0].captions[0], 60)}"'
+    return Pairs(pictures, left_out, how=how)
+
+
+def _seen(folder: Path) -> str:
+    """What may be meant as a list of captions."""
+    endings = (".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xlsx")
+    names = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in endings]
+    return f"; it has {named(names, 1)}" if names else ""
 
 
 def _sentences(label: str, templates: list[str]) -> tuple[str, ...]:
@@ -234,7 +164,7 @@ def read_shards(paths: Iterable[str | Path]) -> Pairs:
     for path in map(Path, paths):
         for key, members in _keys(path).items():
             name = f"{path.name}/{key}"
-            image = next((m for ext, m in members.items() if f".{ext}" in _SUFFIXES), None)
+            image = next((m for ext, m in members.items() if f".{ext}" in SUFFIXES), None)
             captions, group = _member_texts(name, members)
             if image is None:
                 left_out[name] = "there is no picture"
@@ -247,7 +177,7 @@ def read_shards(paths: Iterable[str | Path]) -> Pairs:
             "no key of the shards has a picture and a caption; expected KEY.jpg beside KEY.txt "
             f"or KEY.json ({named(left_out) or 'they are empty'})"
         )
-    return Pairs(pictures, left_out)
+    return Pairs(pictures, left_out, how="shards of webdataset")
 
 
 def _keys(path: Path) -> dict[str, dict[str, _Member]]:
@@ -275,9 +205,10 @@ def _member_texts(name: str, members: Mapping[str, _Member]) -> tuple[list[str],
     try:
         if "json" in members:
             row = json.loads(members["json"]())
-            texts, group = _texts(row.get("captions", row.get("caption"))), _name(row.get("group"))
+            texts = texts_of(row.get("captions", row.get("caption")))
+            group = group_name(row.get("group"))
         if "txt" in members:
-            texts = _texts(members["txt"]().decode())
+            texts = texts_of(members["txt"]().decode())
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{shown(name, 90)}: {shown(error, 90)}; expected UTF-8 text") from error
     return texts, group
@@ -327,7 +258,7 @@ def read_dataset(
             f"got a {type(dataset).__name__}; expected a datasets.Dataset: choose a split, such as "
             'dataset["train"], and load it without streaming=True'
         )
-    choices = [caption] if caption else [n for n in (*_CAPTION, "label") if n in features]
+    choices = [caption] if caption else [n for n in (*CAPTION, "label") if n in features]
     wanted = [image, *(choices[:1] or ["caption"]), *([group] if group else [])]
     missing = [name for name in wanted if name not in features]
     if missing:
@@ -344,13 +275,15 @@ def read_dataset(
     templates, pictures, left_out = list(templates), [], {}
     for index, (given, of) in enumerate(zip(dataset[wanted[1]], groups, strict=True)):
         label = names[given].replace("_", " ") if names else None
-        texts = _sentences(label, templates) if label else tuple(_texts(given))
+        texts = _sentences(label, templates) if label else tuple(texts_of(given))
         if texts:
             row = _Row(dataset, index, image)
-            pictures.append(Picture(f"row {index}", row, texts, _name(of if group else label)))
+            name = group_name(of if group else label)
+            pictures.append(Picture(f"row {index}", row, texts, name))
         else:
             left_out[f"row {index}"] = "no caption"
-    return Pairs(pictures, left_out)
+    how = f"a data set of Hugging Face: columns {wanted[0]} and {wanted[1]}"
+    return Pairs(pictures, left_out, how=how)
 
 
 def _stored_dataset(folder: Path) -> Any:

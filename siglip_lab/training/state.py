@@ -5,22 +5,57 @@ The file is the same from one process or many, DDP or FSDP: whole tensors by the
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
 
 from siglip_lab.checks import CheckpointError, check_integer, shown
+from siglip_lab.training.config import option
 from siglip_lab.training.parameters import whole
 
-__all__ = ["STATE", "gather", "model_fingerprint", "read_state", "restore", "write_state"]
+__all__ = ["STATE", "gather", "hold", "model_fingerprint", "read_state", "restore", "write_state"]
 
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
+LOCK = ".training.lock"
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[bool]:
+    """Keep other runs out of a folder; False if one is in it. A killed run's hold ends with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a") as file:
+        held = _lock(file)
+        try:
+            yield held
+        finally:
+            if held:
+                with contextlib.suppress(OSError):  # Windows removes no file that is open
+                    os.unlink(file.name)
+
+
+def _lock(file: IO) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # Not flock, which the processes that read pictures would keep for a killed run
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # some disks know no locks: then nothing is refused
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
 
 
 def gather(
@@ -116,17 +151,25 @@ def read_state(folder: Path, expected: Mapping[str, dict]) -> dict[str, Any] | N
         message = f"{path} is damaged, or not of a training run: delete the folder"
         raise CheckpointError(message) from error
     differing = [
-        f"{key} {found[name].get(key)} (now {value})"
+        _CHANGED.get(name) or f"{option(key)} {found[name].get(key)} (now {value})"
         for name, values in expected.items()
         for key, value in values.items()
         if found[name].get(key) != value
     ]
     if differing:
+        settings = [each for each in differing if each not in _CHANGED.values()]
+        words = "; ".join(settings or dict.fromkeys(differing))  # another seed splits otherwise
         raise ValueError(
-            f"{shown(path, 60)} is of a run with other settings: {shown('; '.join(differing), 120)}"
-            ". Go on with those, or train into another folder"
+            f"{shown(path, 60)} is of a run that is not this one: {shown(words, 120)}. Go on with "
+            "what it had, or train into another folder"
         )
     return state
+
+
+_CHANGED = {
+    "data": "pictures or captions have changed since",
+    "model": "the model to begin with has other weights",
+}
 
 
 def model_fingerprint(model: nn.Module) -> str:

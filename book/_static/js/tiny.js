@@ -1,4 +1,5 @@
-// The trained model tiny, running in the page: what a figure asks it, and what it answers.
+// The trained models, running in the page: what a figure asks tiny, and what it answers. What it
+// asks emoji stands in model/search.js.
 //
 //   const model = await tiny();
 //   const answer = await model.run({
@@ -16,13 +17,15 @@
 //   pieces: those of each caption, uncut; ids: Int32Array [16] for each caption;
 //   tensors: { name: { shape, data } }; milliseconds, of the computation.
 
-const start = () =>
+const start = (name) =>
   new Promise((resolve, reject) => {
     if (location.protocol === "file:") {
       throw new Error("A page opened from a file cannot load the model: run `make serve`.");
     }
     const root = new URL(document.documentElement.dataset.content_root ?? "", document.baseURI);
-    const worker = new Worker(new URL("_static/js/model/worker.js", root), { type: "module" });
+    const worker = new Worker(new URL(`_static/js/model/worker.js#${name}`, root), {
+      type: "module",
+    });
     const waiting = new Map(); // number of a question -> what to do with its answer
     worker.onmessage = ({ data: { ready, number, answer, error } }) => {
       if (ready) resolve({ worker, waiting, asked: 0 });
@@ -34,7 +37,7 @@ const start = () =>
     worker.onerror = () => reject(new Error("The model cannot be loaded: is the site still there?"));
   });
 
-class Tiny {
+class PageModel {
   constructor(running) {
     this.running = running;
     this.working = Promise.resolve();
@@ -60,12 +63,16 @@ class Tiny {
   }
 }
 
-// One worker a page, whose figures each have their own copy of this script; to each caller its own
-// `newest`. Where it fails, the error says why in words for the reader, and the next call tries again.
-export async function tiny() {
-  globalThis.siglipTiny ??= start().catch((error) => {
-    delete globalThis.siglipTiny;
+// One worker a page and model, for figures that each have their own copy of this script; to each
+// caller its own `newest`. Where it fails, the error says why in words for the reader, and the next
+// call tries again.
+export async function pageModel(name) {
+  const started = (globalThis.siglipModels ??= {});
+  started[name] ??= start(name).catch((error) => {
+    delete started[name];
     throw error;
   });
-  return new Tiny(await globalThis.siglipTiny);
+  return new PageModel(await started[name]);
 }
+
+export const tiny = () => pageModel("tiny");

@@ -13,13 +13,15 @@ export async function fromPretrained(folder) {
   };
   const files = [get("model.safetensors"), get("vocabulary.txt")];
   const [weights, vocabulary] = await Promise.all(files);
-  const { tensors, config } = readSafetensors(await weights.arrayBuffer());
+  const { tensors, config, names } = readSafetensors(await weights.arrayBuffer());
   const model = new SigLIP(new Part(tensors), config);
-  return { model, tokenizer: new Tokenizer(await vocabulary.text(), config.text.context_length) };
+  const tokenizer = new Tokenizer(await vocabulary.text(), config.text.context_length);
+  return { model, tokenizer, tensors, names };
 }
 
 // Eight bytes that give the length of the header; the header, as JSON, that says of each tensor its
-// shape and where it is; the numbers. The configuration stands among the header's metadata.
+// shape and where it is; the numbers. The configuration stands among the header's metadata,
+// and the names of what is stored as vectors.
 export function readSafetensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
@@ -33,7 +35,8 @@ export function readSafetensors(buffer) {
     bits.forEach((each, i) => (data[i] = fromFloat16(each)));
     tensors.set(name, new Tensor(shape, data));
   }
-  return { tensors, config: JSON.parse(metadata.config) };
+  const { config, names = "[]" } = metadata;
+  return { tensors, config: JSON.parse(config), names: JSON.parse(names) };
 }
 
 // One bit of sign, five of exponent, ten of fraction.

@@ -5,11 +5,12 @@ import { TextTower, VisionTower } from "./towers.js";
 
 // logit = exp(logit_scale) * cos(image, text) + logit_bias, and the sigmoid of a logit is the
 // probability that the text belongs to the image.
+// Where the pictures' vectors are stored, there is no image tower.
 export class SigLIP extends Module {
   constructor(part, config) {
     super(part);
     this.config = config;
-    this.visionModel = new VisionTower(part.of("vision_model"), config.vision);
+    if (config.vision) this.visionModel = new VisionTower(part.of("vision_model"), config.vision);
     this.textModel = new TextTower(part.of("text_model"), config.text);
     this.logitScale = part.weight("logit_scale").data[0]; // log t
     this.logitBias = part.weight("logit_bias").data[0];
