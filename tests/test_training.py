@@ -41,6 +41,7 @@ from siglip_lab.training import (
     run,
     state,
     train,
+    train_tokenizer,
 )
 from siglip_lab.training.data import Batch, Batches
 from siglip_lab.training.logs import Log
@@ -611,6 +612,19 @@ def test_new_weights_begin_at_the_share_of_true_pairs():
     assert model.logit_bias.sigmoid().item() == pytest.approx(1 / 64)
     same = sl.SigLIP(sl.get_config("tiny"), seed=3)
     assert torch.equal(model.vision_model.head.probe, same.vision_model.head.probe)
+
+
+def test_a_vocabulary_is_learned_from_captions(tmp_path):
+    captions = ["a red apple", "A red bike!", "a green apple"] * 3
+    tokenizer = train_tokenizer(captions, tmp_path / "spiece.model", pieces=32, context_length=8)
+    assert tokenizer.vocab_size == 32
+    assert tokenizer("Red apple").shape == (1, 8)
+    assert tokenizer.decode(tokenizer("Red apple")[0]) == "red apple"
+    same = train_tokenizer(captions, tmp_path / "again.model", pieces=32)
+    assert same.model_bytes == tokenizer.model_bytes
+    assert sl.Tokenizer(tmp_path / "spiece.model").model_bytes == tokenizer.model_bytes
+    with pytest.raises(ValueError, match="no vocabulary of 4000 pieces"):
+        train_tokenizer(captions, tmp_path / "spiece.model", pieces=4000)
 
 
 # ---- the command ---------------------------------------------------------------------------------

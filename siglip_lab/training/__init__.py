@@ -13,7 +13,7 @@ from siglip_lab.training.loop import Trainer, train
 from siglip_lab.training.measuring import measure, shapes_world_pairs
 from siglip_lab.training.probe import class_features, linear_probe, nearest_neighbours
 from siglip_lab.training.report import Report
-from siglip_lab.training.scratch import new_model
+from siglip_lab.training.scratch import new_model, train_tokenizer
 from siglip_lab.training.sources import (
     open_pairs,
     read_class_folders,
@@ -25,5 +25,5 @@ __all__ = [
     "Pairs", "Picture", "Report", "TrainConfig", "Trainer", "class_features", "dry_run",
     "estimate_bytes", "linear_probe", "measure", "nearest_neighbours", "new_model", "open_pairs",
     "read_captions", "read_class_folders", "read_dataset", "read_shards", "read_texts",
-    "shapes_world_pairs", "train",
+    "shapes_world_pairs", "train", "train_tokenizer",
 ]  # fmt: skip
