@@ -1,6 +1,7 @@
 """The figures of the chapter "Train a SigLIP from nothing"."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -36,12 +37,14 @@ def drawn_by(
         bad: Which titles are mistakes, and red; default: none.
     """
     n = len(titles)
-    height = 0.3 + 0.77 * len(rows)
-    figure, axes = style.blank(WIDTH, height, (-1.42, n + 0.05), (len(rows) + 0.02, -0.38))
+    titles = [fill(title, 8) for title in titles]
+    above = 0.38 + 0.3 * any("\n" in title for title in titles)
+    height = 0.77 * (len(rows) + above)
+    figure, axes = style.blank(WIDTH, height, (-1.42, n + 0.05), (len(rows) + 0.02, -above))
     bad = bad or [False] * n
     for column, (title, wrong) in enumerate(zip(titles, bad, strict=True)):
         colour = MISTAKE if wrong else TEXT
-        axes.text(column + 0.5, -0.18, title, color=colour, **CENTRED)
+        axes.text(column + 0.5, -0.05, title, color=colour, ha="center", va="bottom")
     for row, (name, pictures) in enumerate(rows.items()):
         axes.text(-0.1, row + 0.5, name, color=IMAGE, ha="right", va="center")
         for column, picture in enumerate(pictures):
@@ -122,7 +125,7 @@ def asked_along_the_way(
         axes.plot(steps, values, LINES[i], color=JOINT, label=name, marker="o", markersize=4)
     for name, level in levels.items():
         axes.axhline(level, color=FRAME, linewidth=1)
-        axes.text(steps[0], level, name, color=NEUTRAL, va="bottom")
+        axes.text(steps[-1], level, name, color=NEUTRAL, ha="right", va="bottom")
     if log:
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, [f"{step:,}" for step in steps])
