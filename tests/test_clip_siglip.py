@@ -64,14 +64,15 @@ def test_what_the_page_says_of_the_long_runs_is_what_was_stored(cells):
 
     text = " ".join(c.source for c in cells if c.cell_type == "markdown")
     fitted, fixed = lead("sigmoid", 256), lead("sigmoid, b = -10", 256)
-    assert "falls 23 points behind at 256" in text and round(sum(fitted) / 3) == 23
+    assert "falls 23 points behind at $n$ = 256" in text and round(sum(fitted) / 3) == 23
     assert "about half of that gap is left" in text and 0.4 < sum(fixed) / sum(fitted) < 0.6
     assert (
-        "one of three seeds shows almost none" in text and sorted(fixed)[0] < 3 < sorted(fixed)[1]
+        "one of the three seeds shows almost none" in text
+        and sorted(fixed)[0] < 3 < sorted(fixed)[1]
     )
-    assert "agree within three points in each seed" in text
+    assert "agree to within three points for each seed" in text
     assert all(abs(points) < 3 for points in lead("sigmoid, b = -10", 64))
     assert "mostly from one seed" in text
     assert min(lead("sigmoid, b = -10", 16)) < 0.7 * sum(lead("sigmoid, b = -10", 16))
-    assert "With 128 steps, −10 learns nothing" in text
+    assert "With 128 steps ($n$ = 1,024), −10 learns nothing" in text
     assert all(seen["sigmoid, b = -10", 1024, s] < 1 for s in (1, 2, 3))

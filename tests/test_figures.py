@@ -40,6 +40,8 @@ from siglip_lab.figures import (
     ch17,
     ch18,
     ch19,
+    ch20,
+    ch21,
     style,
     svg,
 )
@@ -50,7 +52,7 @@ from siglip_lab.published import get_config
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, ch15,
-           ch16, ch17, ch18, ch19, style]  # fmt: skip
+           ch16, ch17, ch18, ch19, ch20, ch21, style]  # fmt: skip
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -127,12 +129,18 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch15.apple_answers,),
     (ch17.merged_blocks, [[0.9, 0.1, 0.5], [0.7, 0.8, 0.2]], 2),
     (ch18.eight_answers,),
+    (ch20.gains_and_losses, {"new": {"probe": {1: 0.2, 4: 0.4}, "LoRA": {1: 0.1, 4: 0.3}},
+                             "old": {"LoRA": {1: 0.9, 4: 0.5}}}),
+    (ch20.trade_offs, (0.1, 0.9), {"averages": {"": (0.2, 0.8), "half": (0.4, 0.3)}}),
     (ch18.two_measures, {"no mistake": (0.96, 0.92), "exp forgotten": (0.96, 0.04)}),
     (ch19.drawn_by, {"one": [PHOTO, SQUARE], "two": [SQUARE, PHOTO]}, PAIR, [True, False]),
     (ch19.true_pairs, [SQUARE, PHOTO], PAIR, torch.tensor([[True, True], [False, True]])),
     (ch19.three_splits,),
     (ch19.asked_along_the_way, [25, 50], {"kind": [0.1, 0.4]}, {"chance": 0.1}, True),
     (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}, "before"),
+    (ch21.lanes, {"one": (1, [(0, 0, 3, 3, 4), (0, 3, 6, 6, 7)])}),
+    (ch21.orders, {"as it was": range(64), "turned": range(63, -1, -1)}),
+    (ch21.holdings, 3),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),

@@ -292,6 +292,18 @@ def test_shards_that_are_damaged(tmp_path):
         assert len(str(caught.value)) <= 300
 
 
+def test_a_shard_that_is_cut_off_anywhere_is_refused(tmp_path):
+    samples = [{"__key__": f"{i}", "png": encoded(i), "txt": b"red"} for i in range(3)]
+    write_shard(tmp_path / "one.tar", samples)
+    whole = (tmp_path / "one.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        begins = tar.getmembers()[2].offset  # of the second picture
+    for end in (begins - 100, begins, begins + 300, begins + 512, begins + 600):
+        (tmp_path / "one.tar").write_bytes(whole[:end])
+        with pytest.raises(ValueError, match=r"one.tar is no whole, uncompressed tar"):
+            read_shards([tmp_path / "one.tar"])
+
+
 # ---- a data set of Hugging Face ------------------------------------------------------------------
 
 
@@ -412,6 +424,10 @@ def test_a_step_is_the_same_whenever_it_is_asked_for():
     data[3]
     for name in ("pixel_values", "input_ids", "image_ids", "text_ids"):
         assert torch.equal(getattr(data[17], name), getattr(first, name))
+
+
+def test_a_loop_over_batches_ends():
+    assert len(list(Batches(Pairs(pictures(12)), PROCESSOR, 3, 4))) == 3
 
 
 # ---- augmentation --------------------------------------------------------------------------------

@@ -250,6 +250,8 @@ class Batches(Dataset):
         return order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
 
     def __getitem__(self, step: int) -> Batch:
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step is {step}; expected 0 to {self.steps - 1}")  # ends a for loop
         share = self.batch_size // self.world
         places = range(self.rank * share, (self.rank + 1) * share)
         indices = self.indices(step)

@@ -191,6 +191,10 @@ def _keys(path: Path) -> dict[str, dict[str, _Member]]:
                 if member.isfile() and stem:
                     where = _Member(path, member.offset_data, member.size)
                     found.setdefault(f"{folder}/{stem}".lstrip("/"), {})[ending.lower()] = where
+            with open(path, "rb") as file:
+                file.seek(tar.offset)  # tarfile takes any place without a header for the end
+                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError("it ends too early")
     except (tarfile.TarError, OSError) as error:
         raise ValueError(
             f"{shown(path, 90)} is no whole, uncompressed tar ({shown(error, 60)}): write it "
