@@ -115,7 +115,9 @@ def check(found, cosines, model):
         assert cosine == pytest.approx(cosines[place].item(), abs=2e-3)
         assert cosine == pytest.approx(expected, abs=2e-3)
         logit = model.logit_scale.exp() * cosine + model.logit_bias
-        assert probability == pytest.approx(logit.sigmoid().item(), abs=2e-3)
+        assert probability == pytest.approx(
+            logit.sigmoid().item(), abs=0.02
+        )  # a cosine's 2e-3, times t / 4
     assert len({place for place, *_ in found}) == len(found)
 
 
@@ -130,7 +132,7 @@ def test_what_is_found_is_what_the_library_finds(element, figure):
     probabilities, places = sl.retrieve(figure.model, processor, "food", figure.images, k=12)
     ask(element, "food")
     assert {place for place, *_ in shown(element)[0][:3]} <= set(places[0].tolist())
-    assert shown(element)[0][0][2] == pytest.approx(probabilities[0, 0].item(), abs=2e-3)
+    assert shown(element)[0][0][2] == pytest.approx(probabilities[0, 0].item(), abs=0.02)
 
 
 def test_names_bars_and_pictures_are_those_of_the_answer(element, figure, served):

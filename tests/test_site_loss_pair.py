@@ -146,4 +146,4 @@ def test_it_fits_a_phone_and_nothing_jumps(phone):
 
 def test_readers_without_scripts_are_told_what_moves(without_scripts):
     words = without_scripts.locator("siglip-loss-pair").inner_text()
-    assert "0.152" in words and "0.794" in words and "five pairs of nine" in words
+    assert "0.152" in words and "0.794" in words and "five of the nine pairs" in words
