@@ -55,15 +55,15 @@ def drawn_by(
 
 @styled
 def true_pairs(pictures: Sequence, captions: Sequence[str], true: Tensor) -> plt.Figure:
-    """Draw a batch: drawings beside rows, captions above columns, each true pair filled.
+    """Draw a batch: a drawing and its caption beside each row, each true pair filled.
 
     Args:
         pictures: n PIL images.
-        captions: n of them; the i-th came with the i-th drawing.
+        captions: n of them; the i-th came with the i-th drawing, and is column i.
         true: bool `[n, n]`; on the diagonal a pair is green, beside it red.
     """
     n = len(pictures)
-    figure, axes = style.blank(WIDTH, 4.3, (-3.1, n + 2.2), (n + 0.05, -2.65))
+    figure, axes = style.blank(WIDTH, 3.6, (-1.1, n + 5.2), (n + 0.05, -0.05))
     axes.set_aspect("equal")
     for row, picture in enumerate(pictures):
         extent = (-0.98, -0.06, row + 0.96, row + 0.04)
@@ -73,9 +73,9 @@ def true_pairs(pictures: Sequence, captions: Sequence[str], true: Tensor) -> plt
             colour = (JOINT if row == column else MISTAKE) if held else NEUTRAL + "22"
             corner = (column + 0.05, row + 0.05)
             axes.add_patch(plt.Rectangle(corner, 0.9, 0.9, facecolor=colour, edgecolor="none"))
-    for column, caption in enumerate(captions):
-        axes.text(column + 0.3, -0.15, caption, rotation=40, color=TEXT, ha="left", va="bottom")
-    axes.set(xlim=(-3.1, n + 2.2), ylim=(n + 0.05, -2.65))
+    for row, caption in enumerate(captions):
+        axes.text(n + 0.2, row + 0.5, caption, color=TEXT, ha="left", va="center")
+    axes.set(xlim=(-1.1, n + 5.2), ylim=(n + 0.05, -0.05))
     return figure
 
 

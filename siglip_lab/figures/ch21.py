@@ -71,7 +71,7 @@ def orders(panels: dict[str, Sequence[int]], cells: int = 32) -> plt.Figure:
 def holdings(ranks: int = 4) -> plt.Figure:
     """Draw which part of weights, gradients and moments each rank holds, under DDP and FSDP."""
     parts = ("weights", "gradients", "AdamW", "AdamW")
-    figure, axes = style.blank(WIDTH, 2.6, (-17, 103), (-3, 53))
+    figure, axes = style.blank(WIDTH, 2.6, (-27, 103), (-3, 53))
     for top, name, whole in ((50, "DDP", True), (22, "FSDP", False)):
         axes.text(-1.2, top, name, color=JOINT, ha="right", va="center")
         for rank in range(ranks):
