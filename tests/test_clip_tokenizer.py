@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 import string
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -246,12 +247,20 @@ def test_ids_that_are_no_row(tokenizer, ids):
 
 def test_no_vocabulary_installed(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match="pip install"):
+    with pytest.raises(FileNotFoundError, match=r"\(no package has it\): run pip install"):
+        Tokenizer()
+
+
+def test_another_package_of_the_name_is_named(monkeypatch, tmp_path):
+    (tmp_path / "clip.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "clip", raising=False)
+    with pytest.raises(FileNotFoundError, match=rf"clip at '{tmp_path}/clip.py' has none"):
         Tokenizer()
 
 
 def test_without_ftfy(monkeypatch, tokenizer):
-    monkeypatch.setitem(__import__("sys").modules, "ftfy", None)
+    monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(ModuleNotFoundError, match="ftfy"):
         tokenizer("a cat")
 

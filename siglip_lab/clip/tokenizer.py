@@ -183,9 +183,10 @@ def _installed_file() -> Path:
         path = Path(package.origin).with_name(OPENAI_FILE)
         if path.exists():
             return path
+    found = f"the package clip at {package.origin!r} has none" if package else "no package has it"
     raise FileNotFoundError(
-        "CLIP's vocabulary is not installed: run pip install 'siglip-lab[clip]', which brings "
-        f"{OPENAI_FILE}, or give a folder with vocab.json and merges.txt to clip.Tokenizer"
+        f"CLIP's vocabulary is not installed ({found}): run pip install 'siglip-lab[clip]', which "
+        f"brings {OPENAI_FILE}, or give a folder with vocab.json and merges.txt to clip.Tokenizer"
     )
 
 
