@@ -129,7 +129,7 @@ def test_training_is_seen_and_can_be_paused(page):
     page.wait_for_timeout(400)
     assert page.locator(".sw-count").inner_text() == count
     steps = int(count.split()[1])
-    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps: ")
+    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps, ")
     press(page, "One step")
     assert page.locator(".sw-count").inner_text() == f"step {steps + 1} of 100"
     press(page, "Train")
