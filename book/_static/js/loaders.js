@@ -82,9 +82,11 @@ class Loaders extends Touchable {
     const needed = Math.ceil(read / step - 1e-9);
     if (workers < needed) {
       const share = Math.min(0.99, (workers * step) / read); // 99.6 % are not all of it
-      return `The GPU works ${percent(share, 0)} of the time; ${needed} workers would keep it busy.`;
+      const works = `The GPU works ${percent(share, 0)} of the time`;
+      return `${works}; ${needed} workers would keep it busy.`;
     }
-    const enough = workers > needed ? "would be enough" : needed > 1 ? "keep it busy" : "keeps it busy";
+    const keep = needed > 1 ? "keep it busy" : "keeps it busy";
+    const enough = workers > needed ? "would be enough" : keep;
     return `The GPU waits only for its first batch; ${count(needed, "worker")} ${enough}.`;
   }
 
@@ -113,7 +115,8 @@ class Loaders extends Touchable {
     const ticks = range(parts + 1).map((i) => {
       const time = (i / parts) * end;
       const word = i < parts ? Number((time / inUnits(end)[0]).toPrecision(3)) : inWords(end);
-      return `<path d="M${x(time)} ${FOOT}v4" /><text x="${x(time)}" y="${FOOT + 17}">${word}</text>`;
+      return `<path d="M${x(time)} ${FOOT}v4" />
+        <text x="${x(time)}" y="${FOOT + 17}">${word}</text>`;
     });
     return `
       ${lane("GPU", 0, TALL)}
