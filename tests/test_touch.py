@@ -154,3 +154,12 @@ def test_emoji_search_brings_its_first_answer_and_a_picture_of_it():
         assert (strip[:, 40 * i : 40 * (i + 1)] == drawing.pixels).all()
         assert f"{each['name']} ({100 * each['probability']:.0f}" in inside
     assert "Twitter, Inc" in inside
+
+
+def test_loaders_carry_times_and_a_table():
+    loaders = touch.Loaders({"a <b>": (3000, 1000), "quick": (10.5, 40.0)})
+    tag, data, inside = parts(loaders)
+    assert (tag, repr(loaders)) == ("loaders", "Loaders(a <b>, quick)")
+    assert data == {"presets": [["a <b>", 3000, 1000], ["quick", 10.5, 40.0]]}
+    assert "a &lt;b&gt;</th><td>3,000 ms</td><td>1,000 ms</td><td>33\u00a0%</td><td>3<" in inside
+    assert "<td>100\u00a0%</td><td>1</td>" in inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from functools import partial
@@ -41,6 +42,7 @@ __all__ = [
     "ShapeExplorer",
     "Explorer",
     "EmojiSearch",
+    "Loaders",
 ]
 
 
@@ -583,6 +585,40 @@ class EmojiSearch(Touchable):
             f'<p>{words}</p>\n<img src="{_bitmap(row)}" alt="The same pictures, the best first"'
             f' width="{width}" height="{height}">\n<p class="es-credit">Drawings: {credit}.</p>'
         )
+
+
+class Loaders(Touchable):
+    """Workers that read for one GPU: choose how many, and how long a batch and a step take.
+
+    Args:
+        presets: Name -> milliseconds to read a batch, and milliseconds of a training step; the
+            first is chosen to begin with.
+    """
+
+    tag = "loaders"
+
+    def __init__(self, presets: dict[str, tuple[float, float]]):
+        self.presets = presets
+
+    def __repr__(self) -> str:
+        return f"Loaders({', '.join(self.presets)})"
+
+    def data(self) -> dict:
+        return {"presets": [[name, *times] for name, times in self.presets.items()]}
+
+    def fallback(self) -> str:
+        heads = ("", "to read a batch", "a step", "GPU works, one worker", "workers needed")
+        heading = "".join(f"<th>{head}</th>" for head in heads)
+        rows = {
+            name: [
+                f"{read:,.0f} ms",
+                f"{step:,.0f} ms",
+                f"{100 * min(1, step / read):.0f}\u00a0%",
+                math.ceil(read / step),
+            ]
+            for name, (read, step) in self.presets.items()
+        }
+        return _table(rows, f"<tr>{heading}</tr>")
 
 
 def _rounded(values: Tensor, digits: int = 5) -> list[float]:
