@@ -1,7 +1,7 @@
 """The book's figures: tensors in, a `Drawing` out; only the book needs them.
 
 `chNN` draws what chapter NN shows, `style` what several chapters show, and the look of all; `svg`
-makes of it what stands in a page; `tables` writes numbers over bars of their size; `touch` has the
+makes of it what stands in a page; `tables` writes numbers beside bars of their size; `touch` has the
 elements that a reader can touch. Needs the extra "notebooks".
 """
 
