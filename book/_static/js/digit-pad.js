@@ -1,6 +1,6 @@
 // A digit that the reader draws, and three answers to it: tiny's as it is, tiny's after its text
-// tower was taught, and the label of the nearest known digit, pixel by pixel. The first answer comes
-// with the page; the model is fetched when the reader draws.
+// tower was taught, and the label of the nearest known digit, pixel by pixel. The first answer
+// comes with the page; the model is fetched when the reader draws.
 
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, clamp, define, fixed, percent, range, sigmoid, sum } from "./touch.js";
@@ -16,7 +16,7 @@ const MOST = 16; // ink of one of the 8 × 8
 const NAMES = ["tiny, as it is", "tiny, taught", "raw pixels"];
 const HINT = "Arrow keys move the pen; with Shift they draw.";
 
-// ---- from a drawing to 8 × 8 ---------------------------------------------------------------------
+// ---- from a drawing to 8 × 8 --------------------------------------------------------------------
 //
 // The data set was made with NIST's programs (norm_2nd_gen and shear_mis, which belong to NISTIR
 // 5469). They stretch a character to 20 × 32 whatever its shape, make it thicker or thinner by the
@@ -108,7 +108,7 @@ export function blocks(bitmap) {
   return counts;
 }
 
-// ---- three answers -------------------------------------------------------------------------------
+// ---- three answers ------------------------------------------------------------------------------
 
 const levels = (counts) => counts.map((n) => Math.round((n * 255) / MOST)); // of ink
 const product = (a, b) => a.reduce((all, value, i) => all + value * b[i], 0);
@@ -149,11 +149,12 @@ export const read = (text) =>
 
 export const remember = (text, labels) =>
   read(text).map((counts, i) => {
-    const grey = levels(counts);
-    return { counts, digit: Number(labels[i]), levels: grey, length: Math.sqrt(product(grey, grey)) };
+    const own = levels(counts);
+    const length = Math.sqrt(product(own, own));
+    return { counts, digit: Number(labels[i]), levels: own, length };
   });
 
-// ---- the figure ----------------------------------------------------------------------------------
+// ---- the figure ---------------------------------------------------------------------------------
 
 function show(canvas, counts) {
   const { width, height, data } = picture(counts);
@@ -162,18 +163,18 @@ function show(canvas, counts) {
 }
 
 class DigitPad extends Touchable {
-  // known, presets: pixels and labels; asIs, taught: text vectors, t and b; right: how often each of
-  // the three is, of how many `tested`; image: tiny's vector of the first preset.
+  // known, presets: pixels and labels; asIs, taught: text vectors, t and b; right: how often each
+  // of the three is, of how many `tested`; image: tiny's vector of the first preset.
   render({ known, presets, asIs, taught, right, tested, image }) {
     this.known = remember(known.pixels, known.labels);
     this.presets = read(presets.pixels);
     Object.assign(this, { ways: [asIs, taught], labels: presets.labels });
-    const thumbs = this.presets.map(() => '<canvas class="dp-pixels"></canvas>');
+    const pixels = '<canvas class="dp-pixels"></canvas>';
     const row = (digit) => `<li><b>${digit}</b><span class="dp-bar"><i></i></span></li>`;
     const way = (i) => `<div class="dp-way"><p class="dp-name">${NAMES[i]}</p>
       <p class="dp-right">right on ${percent(right[i], 0)}</p>
       <p class="dp-best"></p><ol>${range(10).map(row).join("")}</ol>
-      <p class="dp-foot">${i < 2 ? "" : '<canvas class="dp-pixels"></canvas>'}<span></span></p></div>`;
+      <p class="dp-foot">${i < 2 ? "" : pixels}<span></span></p></div>`;
     this.innerHTML = `
       <div class="dp-parts">
         <div class="dp-draw">
@@ -186,10 +187,10 @@ class DigitPad extends Touchable {
           </div>
           <p class="dp-or">or take one of the test digits</p>
           <div class="dp-presets" role="group" aria-label="Test digits">
-            ${buttons("preset", thumbs)}</div>
+            ${buttons("preset", this.presets.map(() => pixels))}</div>
         </div>
         <div class="dp-asked">
-          <p class="dp-given"><canvas class="dp-pixels"></canvas>
+          <p class="dp-given">${pixels}
             <span>What all three are given: 8 × 8 pixels, made from the drawing in the way the data
               set was made.</span></p>
           <div class="dp-ways">${range(3).map(way).join("")}</div>
@@ -198,9 +199,9 @@ class DigitPad extends Touchable {
       <p class="dp-answer" aria-live="polite"></p>
       <p class="dp-help"></p>`;
     this.explained =
-      "Bars: the ten captions’ shares by softmax; below them, the best one’s own probability. Raw " +
-      "pixels: the cosine of the nearest of 16 known digits of each kind; below, the nearest of " +
-      `all. “Right” counts ${tested} test digits. Yours does not come from that data set.`;
+      "Bars: the ten captions’ shares by softmax; below them, the best one’s own probability. " +
+      "Raw pixels: the cosine of the nearest of 16 known digits of each kind; below, the nearest " +
+      `of all. “Right” counts ${tested} test digits. Yours does not come from that data set.`;
     this.say(".dp-help", `${this.explained} tiny (0.9 MB) is fetched when you begin.`);
     this.all(".dp-presets button").forEach((button, i) => {
       button.setAttribute("aria-label", `A test digit: ${presets.labels[i]}`);
@@ -291,12 +292,13 @@ class DigitPad extends Touchable {
     }
   }
 
-  // What is shown belongs to one picture, also while the hand moves on. Without tiny's vector of it,
-  // the pixels answer alone.
+  // What is shown belongs to one picture, also while the hand moves on. Without tiny's vector of
+  // it, the pixels answer alone.
   answer(image, { counts, chosen } = this) {
     const blank = !counts.some(Boolean);
     const named = this.ways.map((way) => image && name(image, way));
-    this.shown = { counts, chosen, found: [...named, blank ? undefined : nearest(counts, this.known)] };
+    const found = [...named, blank ? undefined : nearest(counts, this.known)];
+    this.shown = { counts, chosen, found };
     this.draw();
   }
 
@@ -306,12 +308,12 @@ class DigitPad extends Touchable {
     this.drawSheet();
     show(this.find(".dp-given canvas"), counts);
     this.all(".dp-way").forEach((place, i) => this.drawWay(place, found[i]));
-    this.sayAll(".dp-foot span", [
-      ...found.slice(0, 2).map((each) => (each ? `probability ${percent(sigmoid(each.logit), 0)}` : "")),
-      found[2] ? `cosine ${fixed(found[2].cosine, 2)}` : "",
-    ]);
-    const nearestOne = found[2] ? this.known[found[2].place].counts : counts;
-    show(this.find(".dp-foot canvas"), nearestOne);
+    this.sayAll(".dp-foot span", found.map((each) => {
+      if (!each) return "";
+      if (each.cosine) return `cosine ${fixed(each.cosine, 2)}`;
+      return `probability ${percent(sigmoid(each.logit), 0)}`;
+    }));
+    show(this.find(".dp-foot canvas"), found[2] ? this.known[found[2].place].counts : counts);
     const [asIs, taught, pixels] = found.map((each) => each?.best);
     const drawn = chosen === undefined ? "Your digit" : `This ${this.labels[chosen]}`;
     const said = asIs === undefined ? "" : `tiny says ${asIs}, taught ${taught}; `;
