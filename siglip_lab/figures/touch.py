@@ -558,11 +558,11 @@ class DigitPad(Touchable):
     """Draw a digit, and three answer: tiny, tiny after a lesson, and the nearest known digit.
 
     The lesson is LiT: the image tower is locked, and the text tower learns from 16 digits of each
-    kind. In float64 it ends alike on every machine, to the digits that are written.
+    kind. In float64 it ends alike with any number of threads, to the digits that are written.
 
     Args:
         steps: How many steps of AdamW the lesson has.
-        learning_rate: Their size; 3e-3 gains a little more, and ends differently on two machines.
+        learning_rate: Of AdamW; with 3e-3 it gains a little more, but threads change the end.
     """
 
     tag = "digit-pad"
