@@ -171,3 +171,14 @@ def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():
     assert data["asIs"]["texts"] != data["taught"]["texts"]
     assert data["right"][0] == 0.112 and data["right"][2] == 0.952
     assert "<td>11\u00a0%</td>" in inside and 'alt="A handwritten 7' in inside
+
+
+def test_what_is_drawn_has_a_name_before_anything_is_fetched(root):
+    """A page is whole only when its data have arrived, which may take a while."""
+    found = []
+    for path in (root / "book/_static/js").glob("*.js"):
+        source = path.read_text(encoding="utf-8")
+        for tag in re.findall(r'<\w+[^<>]*role="(?:img|application)"[^<>]*>', source):
+            found.append("aria-label=" in tag)
+            assert found[-1], f"{path.name}: {tag}"
+    assert len(found) > 10
