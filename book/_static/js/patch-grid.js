@@ -24,7 +24,7 @@ class PatchGrid extends Touchable {
       <div class="pg-own" hidden></div>
       <div class="pg-stage">
         <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
-          aria-describedby="${this.key}"></canvas>
+          aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
           ${slider("patch", "patch size", 4, 32, 1, 14)}

@@ -29,7 +29,8 @@ class TextClassifier extends Touchable {
     const strip = '<canvas class="cl-strip" aria-hidden="true"></canvas>';
     this.innerHTML = `
       <div class="cl-head">
-        <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"></canvas>
+        <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"
+          aria-label="Drawing"></canvas>
         <div><p><button type="button" data-kind="next" data-i="0">Another drawing</button></p>
           <div class="pills" role="group" aria-label="Template">
             ${buttons("template", TEMPLATES.map(escapeHTML))}</div></div>
