@@ -69,7 +69,7 @@ def chosen(page, kind="preset"):
 
 
 def test_it_begins_where_both_ways_are_open(page):
-    assert said(page) == (40.0, 0.766, 10, -10, -2.34, 0.088)
+    assert said(page) == pytest.approx((40.0, 0.766, 10, -10, -2.34, 0.088))
     assert chosen(page) == ["start of training"]
     assert "Even at 0° p is only 50.0" in page.locator(".ta-words").inner_text()
     check(page)

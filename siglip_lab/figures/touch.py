@@ -199,7 +199,8 @@ class CausalMask(Touchable):
             "The row of the end is framed in green."
         )
         name = f'class="drawn" role="img" aria-label="{escape(what)}"'
-        return drawing.svg.replace('class="drawn"', name, 1)
+        svg = drawing.svg.replace('class="drawn"', name, 1)
+        return f'<div class="drawn-frame">{svg}</div>'
 
 
 class TextClassifier(Touchable):
