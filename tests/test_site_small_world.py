@@ -78,7 +78,7 @@ def test_the_good_start_parts_own_from_others(calm):
     (best, yes_own, yes_others, _, _, own, others, loss), words = trained(calm, 0)
     assert best > 0.95 and 0 < yes_own < 1 and yes_others < 0.5
     assert own > 0.8 and abs(others) < 0.1 and loss < 3
-    assert words.startswith(f"After 100 steps: {100 * best:.0f}\u00a0% of the photos find")
+    assert words.startswith(f"After 100 steps, {100 * best:.0f}\u00a0% of the photos find")
     assert words.endswith("Own and other pairs have parted.")
     assert len(dots(calm, "own")) == 256 and len(dots(calm, "others")) == 768
     assert mean(dots(calm, "own")) == pytest.approx(own, abs=0.01)
@@ -129,7 +129,7 @@ def test_training_is_seen_and_can_be_paused(page):
     page.wait_for_timeout(400)
     assert page.locator(".sw-count").inner_text() == count
     steps = int(count.split()[1])
-    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps: ")
+    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps, ")
     press(page, "One step")
     assert page.locator(".sw-count").inner_text() == f"step {steps + 1} of 100"
     press(page, "Train")
