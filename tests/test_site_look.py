@@ -155,9 +155,10 @@ def test_a_chapter_says_its_number_part_and_minutes_as_the_landing_page_does(sit
             )[1]
             assert f"{minutes} min" in text(entries[number - 1])
             assert f'href="{name}.html"' in entries[number - 1]
-            picture = re.search(r'<svg class="pictogram".*?</svg>', html)[0]
-            assert "<path" in picture and picture in entries[number - 1]
             top = html[html.index('<div class="chapter-line"') : html.index("<section")]
+            picture = re.search(r'<svg class="pictogram".*?</svg>', top)[0]
+            assert "<path" in picture and picture in entries[number - 1]
+            assert html.count(picture) == 2  # in the contents, too
             assert f'_sources/{name}.ipynb" download>Download the notebook</a>' in top
 
 
