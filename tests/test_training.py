@@ -606,6 +606,26 @@ def test_a_dry_run_says_what_it_takes_and_writes_nothing(tmp_path):
         dry_run(small_model(), PROCESSOR, PAIRS, TrainConfig())
 
 
+def test_reading_is_measured_as_a_worker_reads(monkeypatch):
+    """A DataLoader's worker has one thread; the loop itself may read with eight."""
+    threads, read = torch.get_num_threads(), []
+    take = Batches.__getitem__
+
+    def noted(batches, step):
+        read.append(torch.get_num_threads())
+        return take(batches, step)
+
+    monkeypatch.setattr(Batches, "__getitem__", noted)
+    torch.set_num_threads(2)
+    try:
+        words = dry_run(small_model(), PROCESSOR, PAIRS, CONFIG, 4, "cpu")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert read[-1] == 1 and set(read[:-1]) == {2}
+    assert "on one core" in words
+
+
 def test_new_weights_begin_at_the_share_of_true_pairs():
     model = new_model("tiny", TrainConfig(batch_size=64, seed=3))
     assert model.config == sl.get_config("tiny")

@@ -147,6 +147,7 @@ def dry_run(
             laps.append(time.perf_counter() - start)
             unreadable |= batch.unreadable
         seconds, read = (statistics.median(times[1:]) for times in (laps, reading))
+        alone = _on_one_thread(batches)
         measuring = 0.0
         if held_out is not None:
             sample = held_out[:64]
@@ -155,7 +156,7 @@ def dry_run(
             measuring = (time.perf_counter() - start) * len(held_out) / len(sample)
         first = doors.opening(pairs, training, held_out, config)
         lines = [*first, *_lines(model, config, trainer, ranks.world)]
-        times = _times(config, seconds, read, measuring, num_workers)
+        times = _times(config, seconds, read, alone, measuring, num_workers)
         remarks = list(doors.remarks(pairs, processor))
         remarks += [f"cannot be read: {name}: {why}" for name, why in unreadable.items()]
         return "\n".join([*lines, *times, *remarks])
@@ -173,13 +174,29 @@ def _lines(model, config, trainer, world: int) -> Iterator[str]:
     yield f"memory        about {_size(memory.total)} in a process: {parts}"
 
 
-def _times(config, seconds: float, read: float, measuring: float, workers: int) -> Iterator[str]:
+def _on_one_thread(batches: Batches) -> float:
+    """Seconds to read a batch as a worker of a DataLoader does: with a single thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        start = time.perf_counter()
+        batches[1]  # the first has woken what had to be imported
+        return time.perf_counter() - start
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _times(
+    config, seconds: float, read: float, alone: float, measuring: float, workers: int
+) -> Iterator[str]:
     number = 2 + config.steps // config.validate_every
-    seconds = max(seconds - read, read / workers) if workers else seconds
+    learning = seconds - read
+    seconds = max(learning, alone / workers) if workers else seconds
     total = config.steps * seconds + number * measuring
     yield (
-        f"time          about {_duration(total)}: a step {seconds:.3g} s (reading pictures "
-        f"{read:.3g} s of it without workers), {number} measurements of {measuring:.3g} s"
+        f"time          about {_duration(total)}: a step {seconds:.3g} s (learning {learning:.3g} "
+        f"s, reading its pictures {alone:.3g} s on one core), {number} measurements of "
+        f"{measuring:.3g} s"
     )
     if not workers and read > seconds / 3:
         yield "              pictures are read slowly: --workers 2 or more reads them ahead"
