@@ -311,8 +311,7 @@ CLIP_FORMAT = Format(
     },
     file_dtype=torch.float32,  # OpenAI's files hold half precision
     image_settings=image_settings,
-    text_settings=_TEXT_SETTINGS,
-    tokenizer_files=("vocab.json", "merges.txt", "tokenizer.json"),
+    text_settings={"vocab.json": _TEXT_SETTINGS, "tokenizer.json": _TEXT_SETTINGS},
     processor_class="CLIPProcessor",
     input_names=("input_ids", "attention_mask"),
 )

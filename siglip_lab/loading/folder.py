@@ -40,7 +40,7 @@ from siglip_lab.loading.weights import (
 )
 
 __all__ = [
-    "TEXT_SETTINGS", "image_settings", "load_folder",
+    "GEMMA", "SPIECE", "TEXT_SETTINGS", "image_settings", "load_folder",
     "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target",
     "tower_shape", "tower_values", "write_files", "write_siglip", "write_text_tower",
     "write_vision_tower",
@@ -303,17 +303,26 @@ def write_text_tower(config: TextConfig, embed_dim: int) -> dict[str, Any]:
 
 # ---- settings of the preprocessing ---------------------------------------------------------------
 
-TEXT_SETTINGS: Settings = {
+SPIECE, GEMMA = "spiece.model", "tokenizer.json"
+_SPIECE_SETTINGS: Settings = {
     "do_lower_case": (True,), "eos_token": ("</s>",), "pad_token": ("</s>",),
     "unk_token": ("<unk>",), "tokenizer_class": ("SiglipTokenizer",),
 }  # fmt: skip
+_GEMMA_SETTINGS: Settings = {
+    "add_bos_token": (False,), "add_eos_token": (True,), "do_lower_case": (True, None),
+    "padding_side": ("right",),
+    "bos_token": ("<bos>",), "eos_token": ("<eos>",), "pad_token": ("<pad>",),
+    "unk_token": ("<unk>",), "mask_token": ("<mask>", None),
+    "tokenizer_class": ("Siglip2Tokenizer", "GemmaTokenizer", "GemmaTokenizerFast"),
+}  # fmt: skip
+TEXT_SETTINGS: Mapping[str, Settings] = {SPIECE: _SPIECE_SETTINGS, GEMMA: _GEMMA_SETTINGS}
 
 
 def image_settings(size: int) -> Settings:
     """List what a SigLIP folder's image processor may say; its first choice is what is written."""
     half, name = [0.5, 0.5, 0.5], "SiglipImageProcessor"
     return {
-        "resample": (3,),
+        "resample": (3, 2),  # bicubic, and SigLIP 2's bilinear
         "image_mean": (half,),
         "image_std": (half,),
         "size": ({"height": size, "width": size},),

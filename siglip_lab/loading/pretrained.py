@@ -68,8 +68,11 @@ class Format:
     file_dtype: torch.dtype | None = None  # of weights from a file, unless asked; None: the file's
     # What a folder may say of its processor; the first choice is what is written
     image_settings: Callable[[int], folders.Settings] = folders.image_settings
-    text_settings: folders.Settings = field(default_factory=lambda: folders.TEXT_SETTINGS)
-    tokenizer_files: tuple[str, ...] = ("spiece.model",)  # the tokenizer reads it, or the folder
+    image_numbers: tuple[str, ...] = ()  # of its images, too: positive integers
+    # Of its tokenizer, by the file that this reads: the first of these that the folder holds
+    text_settings: Mapping[str, folders.Settings] = field(
+        default_factory=lambda: folders.TEXT_SETTINGS
+    )
     processor_class: str = "SiglipProcessor"
     input_names: tuple[str, ...] = ("input_ids",)  # with a mask, transformers would hide padding
 

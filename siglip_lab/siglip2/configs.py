@@ -133,5 +133,7 @@ SIGLIP2 = Format(
     SigLIPConfig, get_config, _read_config, _write_config, _read_file,
     repositories={name: f"google/{name}" for name in _CONFIGS},
     image_settings=_image_settings,
+    image_numbers=("max_num_patches", "patch_size"),
+    text_settings={folders.GEMMA: folders.TEXT_SETTINGS[folders.GEMMA]},
     processor_class="Siglip2Processor",
 )  # fmt: skip
