@@ -1,7 +1,7 @@
 """SigLIP 2's tokenizer, Gemma's: 256,000 pieces in many languages.
 
-Text is lower-cased, and keeps its punctuation. There is no start token; the end token follows, then
-padding up to the full length, which the text tower attends to, as in training.
+Text is lower-cased, letter by letter, and keeps its punctuation. There is no start token; the end
+token follows, then padding up to the full length, which the text tower attends to, as in training.
 
 Source: big_vision, ``README_siglip2.md`` and ``pp/ops_text.py``; transformers,
 ``tokenization_siglip2.py``.
@@ -46,15 +46,24 @@ class GemmaTokenizer(siglip.Tokenizer):
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {str(path)!r}; expected a {FILE}")
         self._content = path.read_bytes()
+        library = _import()
         try:
-            self._tokenizer: Any = _import().Tokenizer.from_buffer(self._content)
+            read: Any = library.Tokenizer.from_buffer(self._content)
         except ValueError as error:
             raise CheckpointError(f"{path} is no {FILE}, or is damaged: {error}") from error
-        found = {piece: self._tokenizer.token_to_id(piece) for piece in SPECIAL}
-        if found != SPECIAL:
+        found = {piece: read.token_to_id(piece) for piece in SPECIAL}
+        if found != SPECIAL or not getattr(read.model, "byte_fallback", False):
             raise CheckpointError(
-                f"{path} gives {shown(found)}; expected {SPECIAL}, as in SigLIP 2's, which is Gemma's"
+                f"{path} is a {type(read.model).__name__} with {shown(found)}; expected a BPE with "
+                f"byte fallback and {SPECIAL}, as in SigLIP 2's, which is Gemma's"
             )
+        parts = library.normalizers
+        # Special tokens in a text are found before it is lower-cased; Python's own way with a
+        # Greek word's last sigma is not that of the training.
+        read.normalizer = parts.Sequence([parts.Lowercase(), parts.Replace(" ", "▁")])
+        read.no_truncation()  # which a folder that was used once holds
+        read.no_padding()
+        self._tokenizer = read
 
     @property
     def vocab_size(self) -> int:
@@ -65,10 +74,15 @@ class GemmaTokenizer(siglip.Tokenizer):
         """Give the content of ``tokenizer.json``, as it was read."""
         return {FILE: self._content}
 
+    def added_tokens(self) -> dict[int, str]:
+        """Give what is a token wherever it stands in a text, by its id."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return {i: token.content for i, token in added.items()}
+
     def encode(self, text: str) -> list[int]:
         """Turn one text into the ids of its pieces and of its end, without cutting or padding."""
         check_text(text, "the text")
-        ids = self._tokenizer.encode(text.lower(), add_special_tokens=False).ids
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [*ids, SPECIAL["<eos>"]]
 
     def pieces(self, text: str) -> list[str]:

@@ -7,13 +7,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.batches import transform_all
+from siglip_lab.batches import transform_all, transform_each
 from siglip_lab.image_checks import check_picture, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
-__all__ = ["BICUBIC", "preprocess", "resize", "to_image", "to_pixel_values", "transform"]
+__all__ = [
+    "BICUBIC", "BILINEAR", "preprocess", "resize", "to_image", "to_pixel_values", "transform",
+]  # fmt: skip
 
-BICUBIC = int(Image.Resampling.BICUBIC)
+BICUBIC, BILINEAR = int(Image.Resampling.BICUBIC), int(Image.Resampling.BILINEAR)
 
 
 def preprocess(
@@ -25,8 +27,7 @@ def preprocess(
     """Turn one image or several into pixel values: float32 `[B, 3, S, S]` in [-1, 1].
 
     Images and background are as `load_image` takes them; an error names the image's index. The
-    aspect ratio is not kept. `resample` is Pillow's filter: 3, bicubic, for SigLIP, and 2, bilinear,
-    for SigLIP 2.
+    aspect ratio is not kept. `resample` is Pillow's filter: 3, bicubic, or 2, bilinear.
 
     Source: transformers, ``image_processing_pil_siglip.py``; big_vision squashes the same way, but
     with a bilinear filter and no antialiasing (``pp/ops_image.py``).
@@ -35,7 +36,8 @@ def preprocess(
     >>> pixel_values.shape, pixel_values[0, :, 0, 0].tolist()
     (torch.Size([1, 3, 384, 384]), [1.0, -1.0, -1.0])
     """
-    return transform_all(partial(transform, resample=resample), images, size, background)
+    one = partial(transform, resample=resample)
+    return transform_all(lambda listed: transform_each(one, listed, size, background), images)
 
 
 def transform(

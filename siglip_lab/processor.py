@@ -1,8 +1,7 @@
 """Texts and images to a model's inputs."""
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -10,9 +9,7 @@ from torch import Tensor
 
 from siglip_lab.batches import transform_all, transform_each
 from siglip_lab.checks import check_integer
-from siglip_lab.gemma import GemmaTokenizer
 from siglip_lab.images import WHITE, ImageLike
-from siglip_lab.loading.folder import GEMMA
 from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.pretrained import SIGLIP
 from siglip_lab.loading.processors import read_processor, write_processor
@@ -38,10 +35,7 @@ class Inputs(dict[str, Tensor]):
 class Processor(PushToHub):
     """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels.
 
-    Args:
-        tokenizer: A `Tokenizer`, or SigLIP 2's, `siglip2.Tokenizer`.
-        image_size: Side S of the images, in pixels.
-        resample: Pillow's filter that resizes them: 3, bicubic, or 2, bilinear, as SigLIP 2 has it.
+    `resample` is Pillow's filter that resizes images: 3, bicubic, or 2, bilinear.
     """
 
     format = SIGLIP
@@ -57,14 +51,8 @@ class Processor(PushToHub):
         cls: type[P], where: str | os.PathLike, *, revision: str | None = None
     ) -> P:
         """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
-        tokenizer, size, settings = read_processor(where, cls.read_tokenizer, cls.format, revision)
+        tokenizer, size, settings = read_processor(where, cls.format, revision)
         return cls(tokenizer, size, settings.get("resample", BICUBIC))
-
-    @staticmethod
-    def read_tokenizer(path: Path, context_length: int) -> Tokenizer:
-        """A tokenizer of its file: SigLIP 2's is known by its name."""
-        kind = GemmaTokenizer if path.name == GEMMA else Tokenizer
-        return kind(path, context_length)
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer's files and the settings, as transformers reads them."""
@@ -95,13 +83,11 @@ class Processor(PushToHub):
         if text is not None:
             inputs["input_ids"] = self.tokenizer(text, truncate)
         if images is not None:
-            inputs["pixel_values"] = transform_all(
-                self.transform_one, images, self.image_size, WHITE
-            )
+            inputs |= transform_all(self.prepare, images)
         return inputs
 
-    def prepare(self, images: list[ImageLike]) -> tuple[Inputs, dict[int, Exception]]:
-        """What `images` become, and by its index the error of each that cannot be read."""
+    def prepare(self, images: Sequence[ImageLike]) -> tuple[Inputs, dict[int, Exception]]:
+        """Images to inputs, and by its index the error of each that cannot be read."""
         values, errors = transform_each(self.transform_one, images, self.image_size)
         return Inputs(pixel_values=values), errors
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from torch import Tensor
 
@@ -21,10 +20,6 @@ class Processor(siglip.Processor):
     """Turns images and texts into a CLIP's inputs."""
 
     format = CLIP_FORMAT
-
-    @staticmethod
-    def read_tokenizer(path: Path, context_length: int) -> Tokenizer:
-        return Tokenizer(path.parent, context_length)
 
     def transform_one(
         self, image: ImageLike, size: int, background: tuple[int, int, int] = WHITE

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from siglip_lab.checks import CheckpointError, check_size, shown
-from siglip_lab.loading.folder import GEMMA, Settings, target, write_files
+from siglip_lab.gemma import FILE as GEMMA
+from siglip_lab.gemma import GemmaTokenizer
+from siglip_lab.loading.folder import Settings, target, write_files
 from siglip_lab.loading.pretrained import SIGLIP, Format, resolve
 from siglip_lab.loading.weights import SMALL, check_file, read_json
+from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["read_processor", "write_processor"]
 
 LARGE = 100_000_000  # bytes: more than a tokenizer of 256,000 pieces has
+ADDED = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
 STALE = ("processor_config.json", "added_tokens.json")  # not written here, but read
 # What a folder may say of images unasked, and what it may say of no weight for pixels or ids
 SWITCHES = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
@@ -29,29 +33,13 @@ LABELS = {
 }  # fmt: skip
 
 
-class _Tokenizer(Protocol):
-    context_length: int
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    def files(self) -> dict[str, bytes]: ...
-
-
-_T = TypeVar("_T", bound=_Tokenizer)
-
-
 def read_processor(
-    where: str | os.PathLike,
-    build: Callable[[Path, int], _T],
-    form: Format = SIGLIP,
-    revision: str | None = None,
-) -> tuple[_T, int, dict[str, Any]]:
+    where: str | os.PathLike, form: Format = SIGLIP, revision: str | None = None
+) -> tuple[Any, int, dict[str, Any]]:
     """Read what a processor consists of; a hub's weights are not fetched.
 
     Args:
         where: As for `Pretrained.from_pretrained`, but no file.
-        build: What makes a tokenizer of its file and a context length; it has a `vocab_size`.
         form: The format of the folder.
         revision: Branch, tag or commit on a hub.
 
@@ -73,20 +61,21 @@ def read_processor(
         size, length, vocab_size = _model_sizes(folder, form)
     else:
         size, length, vocab_size = *_read_sizes(folder, form), None
-    name = next((name for name in form.text_settings if (folder / name).exists()), None)
     settings = _read_preprocessing(folder, form, size)
+    name = next((name for name in form.tokenizers if (folder / name).exists()), None)
     if name is None:
         raise CheckpointError(
-            f"{folder} holds no tokenizer: expected {' or '.join(form.text_settings)}"
+            f"{folder} holds no tokenizer: expected {' or '.join(form.tokenizers)}"
         )
-    _check_tokenizer(folder, name, form.text_settings[name], length)
+    read, accepted = form.tokenizers[name]
     check_file(folder / name, LARGE if name == GEMMA else SMALL)
     try:
-        tokenizer = build(folder / name, length)
+        tokenizer = read(folder / name, length)
     except CheckpointError:
         raise
     except (FileNotFoundError, ValueError) as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    _check_tokenizer(folder, tokenizer, accepted)
     if vocab_size is not None and tokenizer.vocab_size != vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} pieces, config.json has "
@@ -104,7 +93,7 @@ def _model_sizes(folder: Path, form: Format) -> tuple[int, int, int]:
 
 def write_processor(
     folder: str | os.PathLike,
-    tokenizer: _Tokenizer,
+    tokenizer: Tokenizer,
     image_size: int | None,
     settings: Mapping[str, int],
     form: Format = SIGLIP,
@@ -133,7 +122,7 @@ def write_processor(
             )
     tokenizer_files = tokenizer.files()
     image = {key: values[0] for key, values in form.image_settings(image_size or 0).items()}
-    text = form.text_settings[next(iter(tokenizer_files))]
+    _, text = form.tokenizers[next(iter(tokenizer_files))]
     name = {"processor_class": form.processor_class}
     files: dict[str, Any] = dict(tokenizer_files)
     files["preprocessor_config.json"] = SWITCHES | image | dict(settings) | name
@@ -143,7 +132,7 @@ def write_processor(
         "model_max_length": tokenizer.context_length,
         **name,
     }
-    write_files(path, files, [*STALE, *(form.text_settings.keys() - tokenizer_files.keys())])
+    write_files(path, files, [*STALE, *(form.tokenizers.keys() - tokenizer_files.keys())])
 
 
 def _read_sizes(folder: Path, form: Format) -> tuple[int, int]:
@@ -200,29 +189,34 @@ def _image_processors(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
-def _check_tokenizer(folder: Path, name: str, accepted: Settings, length: int) -> None:
+def _check_tokenizer(folder: Path, tokenizer: Any, accepted: Settings) -> None:
     """Refuse a folder whose tokenizer has other settings than the accepted ones, if it has any."""
     path, more = folder / "tokenizer_config.json", folder / "added_tokens.json"
     settings = read_json(path) if path.exists() else {}
-    added = settings.pop("added_tokens_decoder", {})
-    if name == GEMMA:  # which holds them, too
-        added, more = {}, folder / "none"
-        for key in ("additional_special_tokens", "extra_special_tokens"):
-            settings.pop(key, None)
+    length = tokenizer.context_length
+    added = [x for key in ADDED for x in _listed(settings.pop(key, None))]
     settings = {key: _content(value) for key, value in settings.items()}
     with contextlib.suppress(KeyError, TypeError):  # longer texts are cut where the model ends
         settings["model_max_length"] = min(settings["model_max_length"], length)
     sides = {"padding_side": ("right",), "truncation_side": ("right",)}
     accepted = dict(accepted) | sides | {"model_max_length": (length, None)}
     _check_settings(path, settings, accepted)
-    tokens = [value for key, (value, *_) in accepted.items() if key.endswith("_token")]
-    added = [_content(value) for value in added.values()] if isinstance(added, dict) else [added]
-    for token in [*added, *(read_json(more) if more.exists() else ())]:
-        if token not in tokens:
+    known = {value for key, (value, *_) in accepted.items() if key.endswith("_token")}
+    if isinstance(tokenizer, GemmaTokenizer):  # whose file holds more
+        known |= set(tokenizer.added_tokens().values())
+    for token in [*map(_content, added), *(read_json(more) if more.exists() else ())]:
+        if not isinstance(token, str) or token not in known:
             raise CheckpointError(
                 f"{folder}: its tokenizer has the added token {shown(repr(token))}, which this "
                 "package's has not: take the ids from transformers"
             )
+
+
+def _listed(tokens: Any) -> list:
+    """Added tokens, which are stored by their ids, by their names or as a list."""
+    if isinstance(tokens, (dict, list)):
+        return [*tokens.values()] if isinstance(tokens, dict) else tokens
+    return [] if tokens is None else [tokens]
 
 
 def _content(token: Any) -> Any:

@@ -6,24 +6,20 @@ Source: transformers, ``configuration_siglip2.py``; big_vision, ``README_siglip2
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
+from siglip_lab import gemma
 from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import folder as folders
-from siglip_lab.loading.foreign import own_config
-from siglip_lab.loading.pretrained import Format
-from siglip_lab.published import TOWERS
+from siglip_lab.loading.foreign import read_naflex_file
+from siglip_lab.loading.pretrained import SIGLIP, TOKENIZERS, Format, resolve
+from siglip_lab.loading.weights import read_json
+from siglip_lab.published import NAFLEX
 
-__all__ = ["SIGLIP2", "get_config", "list_models"]
-
-_CONFIGS = {
-    f"siglip2-{tower}-patch16-naflex": SigLIPConfig(
-        VisionConfig(256, 16, **TOWERS[tower]), TextConfig(256_000, 64, **TOWERS[tower])
-    )
-    for tower in ("base", "so400m")
-}
+__all__ = ["SIGLIP2", "get_config", "is_naflex", "list_models"]
 
 
 def list_models() -> list[str]:
@@ -32,18 +28,18 @@ def list_models() -> list[str]:
     >>> list_models()
     ['siglip2-base-patch16-naflex', 'siglip2-so400m-patch16-naflex']
     """
-    return list(_CONFIGS)
+    return list(NAFLEX)
 
 
 def get_config(name: str) -> SigLIPConfig:
     """Shape of a NaFlex model by its name, also after "google/"."""
     short = name.removeprefix("google/") if isinstance(name, str) else name
-    if short not in _CONFIGS:
+    if short not in NAFLEX:
         raise ValueError(
-            f"unknown model {shown(repr(name))}; known models: {', '.join(_CONFIGS)}; those of "
-            "fixed size are siglip_lab.SigLIP's"
+            f"unknown model {shown(repr(name))}; known models: {', '.join(NAFLEX)}; those of fixed "
+            "size are siglip_lab.SigLIP's"
         )
-    return _CONFIGS[short]
+    return NAFLEX[short]
 
 
 # ---- folders -------------------------------------------------------------------------------------
@@ -59,7 +55,8 @@ def _read_config(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     """Read the shape that a ``config.json`` describes, over the defaults of `Siglip2Config`."""
     if content.get("model_type") == "siglip":
         raise CheckpointError(
-            f"{path}: model_type is 'siglip': images of a fixed size, for siglip_lab.SigLIP"
+            f"{path}: model_type is 'siglip': images of a fixed size, for "
+            "siglip_lab.SigLIP.from_pretrained and siglip_lab.Processor.from_pretrained"
         )
     if content.get("model_type") != "siglip2":
         found = shown(repr(content.get("model_type")))
@@ -107,17 +104,6 @@ def _write_config(config: SigLIPConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read_file(path: Path, tensors: dict, config: Any) -> tuple[tuple[Any, ...], dict]:
-    """Refuse big_vision's and open_clip's files of NaFlex; take a state dict of ours."""
-    own = own_config(path, tensors, config)
-    if own is None:
-        raise CheckpointError(
-            f"{path} has not this library's names; of NaFlex, it reads folders as transformers "
-            "writes them, such as google/siglip2-base-patch16-naflex"
-        )
-    return (own,), tensors
-
-
 def _image_settings(size: int) -> folders.Settings:
     """List what a NaFlex folder's image processor may say."""
     half, name = [0.5, 0.5, 0.5], "Siglip2ImageProcessor"
@@ -125,15 +111,29 @@ def _image_settings(size: int) -> folders.Settings:
         "resample": (2,),
         "image_mean": (half,),
         "image_std": (half,),
+        "default_to_square": (True, False, None),  # of sizes, which there are none
         "image_processor_type": (name, f"{name}Fast", f"{name}Pil", None),
     }
 
 
 SIGLIP2 = Format(
-    SigLIPConfig, get_config, _read_config, _write_config, _read_file,
-    repositories={name: f"google/{name}" for name in _CONFIGS},
+    SigLIPConfig, get_config, _read_config, _write_config, read_naflex_file,
+    repositories={name: f"google/{name}" for name in NAFLEX},
     image_settings=_image_settings,
     image_numbers=("max_num_patches", "patch_size"),
-    text_settings={folders.GEMMA: folders.TEXT_SETTINGS[folders.GEMMA]},
+    tokenizers={gemma.FILE: TOKENIZERS[gemma.FILE]},
     processor_class="Siglip2Processor",
 )  # fmt: skip
+
+
+def is_naflex(where: str | os.PathLike, revision: str | None = None) -> bool:
+    """Say by its config whether a folder, here or on a hub, holds a NaFlex model.
+
+    Args:
+        where: As for `SigLIP2.from_pretrained`, or for `SigLIP.from_pretrained`; a file says no.
+        revision: Branch, tag or commit on a hub.
+    """
+    repositories = {**SIGLIP.repositories, **SIGLIP2.repositories}
+    folder = resolve(where, repositories, revision, weights=False)
+    config = folder / "config.json"
+    return config.is_file() and read_json(config).get("model_type") == "siglip2"

@@ -20,7 +20,7 @@ __all__ = ["Encoder", "EncoderLayer", "MAPHead", "MaskedAttention", "MaskedProbe
 class MaskedAttention(siglip.Attention):
     """Self-attention in which each of N tokens gathers from those that the mask `[B, N]` keeps."""
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         q, k, v = (
             proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, N, d]
             for proj in (self.q_proj, self.k_proj, self.v_proj)
@@ -36,7 +36,7 @@ class EncoderLayer(siglip.EncoderLayer):
         super().__init__(width, num_heads, mlp_dim)
         self.self_attn = MaskedAttention(width, num_heads)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         x = x + self.self_attn(self.layer_norm1(x), mask)
         return x + self.mlp(self.layer_norm2(x))
 
@@ -69,7 +69,9 @@ class Encoder(siglip.Encoder):
 class MaskedProbeAttention(pooling.ProbeAttention):
     """Cross-attention: the probe gathers from the tokens that the mask `[B, N]` keeps."""
 
-    def forward(self, probe: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, probe: Tensor, tokens: Tensor, mask: Tensor
+    ) -> Tensor:
         inputs = (probe, tokens, tokens)
         parts = zip(inputs, self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
         q, k, v = (
@@ -87,7 +89,7 @@ class MAPHead(pooling.MAPHead):
         super().__init__(width, num_heads, mlp_dim)
         self.attention = MaskedProbeAttention(width, num_heads)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         probe = self.probe.expand(tokens.shape[0], -1, -1)  # [B, 1, D]
         x = self.attention(probe, tokens, mask)
         return (x + self.mlp(self.layernorm(x)))[:, 0]

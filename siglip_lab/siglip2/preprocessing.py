@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.batches import MAX_THREADS
+from siglip_lab.batches import run_each, transform_all
 from siglip_lab.checks import check_integer
 from siglip_lab.image_checks import check_background
 from siglip_lab.images import WHITE, ImageLike, load_image
@@ -116,37 +115,27 @@ def preprocess(
     >>> inputs["spatial_shapes"], inputs["pixel_attention_mask"].sum()
     (tensor([[ 7, 32]]), tensor(224))
     """
-    check_integer("max_num_patches", max_num_patches)
-    check_integer("patch_size", patch_size)
-    check_background(background)
-    listed = list(images) if isinstance(images, (list, tuple)) else [images]
-    if not listed:
-        raise ValueError("the list of images is empty; expected at least one image")
-    inputs, errors = preprocess_each(listed, max_num_patches, background, patch_size)
-    for index, error in sorted(errors.items()):
-        named = isinstance(images, (list, tuple))
-        raise type(error)(f"images[{index}]: {error}") if named else error
-    return inputs
+    return transform_all(
+        lambda listed: preprocess_each(listed, max_num_patches, background, patch_size), images
+    )
 
 
 def preprocess_each(
     images: Sequence[ImageLike], max_num_patches: int, background=WHITE, patch_size: int = 16
 ) -> tuple[dict[str, Tensor], dict[int, Exception]]:
     """As `preprocess`, with the errors of those images whose rows mean nothing, by index."""
+    check_integer("max_num_patches", max_num_patches)
+    check_integer("patch_size", patch_size)
+    check_background(background)
     n = len(images)
     patches = np.zeros((n, max_num_patches, 3 * patch_size**2), np.float32)
     mask = np.zeros((n, max_num_patches), np.int32)
     grids = np.ones((n, 2), np.int64)
-    errors: dict[int, Exception] = {}
 
     def one(index: int) -> None:
-        try:
-            x, grids[index] = transform(images[index], max_num_patches, background, patch_size)
-            patches[index, : len(x)], mask[index, : len(x)] = x, 1
-        except (TypeError, ValueError, FileNotFoundError) as error:
-            errors[index] = error
+        x, grids[index] = transform(images[index], max_num_patches, background, patch_size)
+        patches[index, : len(x)], mask[index, : len(x)] = x, 1
 
-    with ThreadPoolExecutor(min(n, torch.get_num_threads(), MAX_THREADS)) as pool:
-        list((pool.map if n > 1 else map)(one, range(n)))
+    errors = run_each(one, n)
     names = "pixel_values", "pixel_attention_mask", "spatial_shapes"
     return dict(zip(names, map(torch.from_numpy, (patches, mask, grids)), strict=True)), errors

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from siglip_lab import processor as siglip
 from siglip_lab.checks import check_integer
@@ -15,7 +14,7 @@ from siglip_lab.images import ImageLike
 from siglip_lab.loading.processors import read_processor, write_processor
 from siglip_lab.processor import Inputs
 from siglip_lab.siglip2.configs import SIGLIP2
-from siglip_lab.siglip2.preprocessing import preprocess, preprocess_each
+from siglip_lab.siglip2.preprocessing import preprocess_each
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Processor"]
@@ -44,7 +43,7 @@ class Processor(siglip.Processor):
     @classmethod
     def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:
         """Load a model's processor; arguments and errors as for `SigLIP2.from_pretrained`."""
-        tokenizer, _, settings = read_processor(where, cls.read_tokenizer, cls.format, revision)
+        tokenizer, _, settings = read_processor(where, cls.format, revision)
         numbers = {name: settings[name] for name in cls.format.image_numbers if name in settings}
         return cls(tokenizer, **numbers)
 
@@ -66,16 +65,14 @@ class Processor(siglip.Processor):
             What was asked for: ``input_ids`` int64 `[n_txt, L]`, and the three tensors of
             `preprocess`. Texts that are too long are cut, or refused if not `truncate`.
         """
-        if images is None:
-            return super().__call__(text, truncate=truncate)
-        inputs = Inputs() if text is None else super().__call__(text, truncate=truncate)
-        budget = self.max_num_patches if max_num_patches is None else max_num_patches
-        return Inputs(inputs | preprocess(images, budget, patch_size=self.patch_size))
+        if max_num_patches is not None:
+            other = type(self)(self.tokenizer, max_num_patches, self.patch_size)
+            return other(text, images, truncate)
+        return super().__call__(text, images, truncate)
 
-    def prepare(self, images: list[ImageLike]) -> tuple[Inputs, dict[int, Exception]]:
-        inputs, errors = preprocess_each(
-            images, self.max_num_patches, patch_size=self.patch_size
-        )
+    def prepare(self, images: Sequence[ImageLike]) -> tuple[Inputs, dict[int, Exception]]:
+        """Images to the three tensors, and by its index the error of each that cannot be read."""
+        inputs, errors = preprocess_each(images, self.max_num_patches, patch_size=self.patch_size)
         return Inputs(inputs), errors
 
     def transform(self, image: ImageLike) -> Inputs:  # type: ignore[override]
@@ -88,6 +85,3 @@ class Processor(siglip.Processor):
         ready = [x if isinstance(x, Inputs) else self.transform(x) for x in images]
         stacked = {name: torch.stack([x[name] for x in ready]) for name in ready[0]}
         return Inputs(self(text=texts) | stacked)
-
-    def transform_one(self, *arguments: Any) -> Tensor:
-        raise TypeError("a NaFlex image is three tensors: use transform, or prepare")
