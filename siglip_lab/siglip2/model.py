@@ -6,21 +6,19 @@ At fixed resolution SigLIP 2 is `siglip_lab.SigLIP`. Parameter names are those o
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from siglip_lab.configs import SigLIPConfig, VisionConfig
 from siglip_lab.encoder import layer_norm
-from siglip_lab.initialization import init_weights
-from siglip_lab.loading.weights import skip_draws
 from siglip_lab.model import SigLIP, l2_normalize
 from siglip_lab.siglip2.checks import check_mask
 from siglip_lab.siglip2.configs import SIGLIP2
 from siglip_lab.siglip2.encoder import Encoder, MAPHead
 from siglip_lab.siglip2.patches import NaFlexEmbeddings
-from siglip_lab.towers import TextTower, TowerOutput, TwoTowerOutput
+from siglip_lab.towers import TowerOutput, TwoTowerOutput
 
 __all__ = ["NaFlexVisionTower", "SigLIP2"]
 
@@ -68,18 +66,13 @@ class SigLIP2(SigLIP):
     """
 
     format = SIGLIP2
+    vision_tower = NaFlexVisionTower
 
     def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
-        super(SigLIP, self).__init__()  # SigLIP's image tower would not stay
-        self.config = config
-        with skip_draws():
-            self.vision_model = NaFlexVisionTower(config.vision)  # type: ignore[assignment]
-            self.text_model = TextTower(config.text, config.embed_dim)
-        self.logit_scale = nn.Parameter(torch.full((1,), math.log(10)))  # log t
-        self.logit_bias = nn.Parameter(torch.full((1,), -10.0))
+        super().__init__(config, seed)
         drawn = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
-        init_weights(self.vision_model, self.text_model, drawn)
-        patches = self.vision_model.embeddings.patch_embedding
+        tower: Any = self.vision_model
+        patches = tower.embeddings.patch_embedding
         nn.init.normal_(patches.weight, std=patches.in_features**-0.5, generator=drawn)
         nn.init.zeros_(patches.bias)
 

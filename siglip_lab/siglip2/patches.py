@@ -31,15 +31,16 @@ def position_weights(spatial_shapes: Tensor, length: int, side: int) -> Tensor:
         side: Side S of the table.
 
     Source: what PyTorch's ``interpolate(mode="bilinear", antialias=True)`` computes, which
-    transformers' ``modeling_siglip2.py`` runs image by image.
+    transformers' ``modeling_siglip2.py`` runs image by image; big_vision, ``naflex_vit.py``. On the
+    CPU, PyTorch (2.13) is wrong for grids of one column, other than its own for those of one row.
 
     >>> position_weights(torch.tensor([[1, 2]]), length=2, side=2)
     tensor([[[0.5000, 0.0000, 0.5000, 0.0000],
              [0.0000, 0.5000, 0.0000, 0.5000]]])
     """
     rows, columns = spatial_shapes.long().unbind(-1)  # each [B]
-    index = torch.arange(length, device=spatial_shapes.device).expand(len(rows), -1)
-    index = index * (index < (rows * columns)[:, None])  # padding takes the first place
+    index = torch.arange(length, device=spatial_shapes.device)
+    index = index * (index < (rows * columns)[:, None])  # [B, N]; padding takes the first place
     row, column = index // columns[:, None], index % columns[:, None]  # [B, N]
     down = _along(row, rows, side)  # [B, N, S]
     across = _along(column, columns, side)
