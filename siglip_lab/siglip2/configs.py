@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from siglip_lab import gemma
-from siglip_lab.checks import CheckpointError, shown
+from siglip_lab.checks import CheckpointError, check_size, shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import folder as folders
 from siglip_lab.loading.foreign import read_naflex_file
@@ -68,6 +68,7 @@ def _read_config(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     text = folders.read_tower(path, content, "text_config", sizes, _FIXED)
     patches, patch_size = vision["num_patches"], vision["patch_size"]
     try:
+        check_size("num_patches", patches)
         side = math.isqrt(patches)
         if side**2 != patches:
             raise ValueError(f"num_patches is {patches}; expected a square, as 256 = 16 x 16")
