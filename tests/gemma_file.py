@@ -19,7 +19,7 @@ CORPUS = [
 
 
 @functools.cache
-def gemma_json() -> str:
+def gemma_json(pieces: int = PIECES) -> str:
     """Byte-pair encoding with byte fallback, spaces as "▁", as transformers writes Gemma's."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
@@ -37,15 +37,15 @@ def gemma_json() -> str:
     # The bytes are pieces, and no special tokens
     content["added_tokens"] = [x for x in content["added_tokens"] if x["content"] not in BYTES]
     vocabulary = content["model"]["vocab"]
-    for i in range(len(vocabulary), PIECES):  # a corpus so small has fewer
+    for i in range(len(vocabulary), pieces):  # a corpus so small has fewer
         vocabulary[f"<filler {i}>"] = i
     return json.dumps(content, ensure_ascii=False)
 
 
-def write_gemma(folder: Path, **changes) -> Path:
+def write_gemma(folder: Path, pieces: int = PIECES, **changes) -> Path:
     """The file, in a folder; `changes` are to its outermost entries."""
     path = folder / "tokenizer.json"
-    text = gemma_json()
+    text = gemma_json(pieces)
     path.write_text(json.dumps(json.loads(text) | changes) if changes else text, encoding="utf-8")
     return path
 

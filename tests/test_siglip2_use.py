@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import twin as fixed_twin
 from PIL import Image
-from small_pictures import coloured
+from small_pictures import pictures
 from test_foreign import big_vision, save_npz
 from test_memory import attention, memory_events, peak_bytes, saved_bytes
 from test_siglip2_folder import CONFIG, PICTURES
@@ -127,7 +127,7 @@ def test_a_processor_of_another_kind_is_refused(pair):
 
 
 def test_training_refuses_it(pair):
-    pairs = Pairs([(coloured("red"), "a"), (coloured("blue"), "b")])
+    pairs = Pairs(pictures(4))
     with pytest.raises(TypeError, match="SigLIP2; expected a SigLIP: SigLIP 2 at fixed resolution"):
         train(*pair, pairs, TrainConfig(steps=1, batch_size=2))
 
@@ -140,9 +140,7 @@ def test_trace(pair):
     model, processor = pair
     inputs = processor(text=LABELS, images=PICTURES)
     steps = sl.trace(model, **inputs, keep_tensors=True)
-    assert [row.name for row in steps if row.kind == "input"] == list(inputs) or {
-        row.name for row in steps if row.kind == "input"
-    } == set(inputs)
+    assert {row.name for row in steps if row.kind == "input"} == set(inputs)
     out = model(**inputs, output_hidden_states=True)
     expected = {
         "vision_model.embeddings": out.vision.hidden_states[0],
@@ -213,6 +211,7 @@ def made(config, budget, batch):
     return inputs, ids
 
 
+@pytest.mark.slow
 @settings(max_examples=8, derandomize=True)
 @given(config=flexible(), budget=st.integers(1, 30), batch=st.integers(1, 3))
 def test_flops_by_budget_equal_pytorchs_count(config, budget, batch):
@@ -300,7 +299,7 @@ def test_classify_and_trace(pair, folder, photo, capsys):
     assert main(["classify", photo, *LABELS, "--model", folder, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     expected = sl.zero_shot(*pair, photo, LABELS)[0].tolist()
-    assert [row["probability"] for row in rows] == pytest.approx(expected)
+    assert [row["probability"] for row in rows] == pytest.approx(expected, rel=1e-4)
     assert main(["trace", photo, *LABELS, "--model", folder]) == 0
     assert "spatial_shapes" in capsys.readouterr().out
 
@@ -342,7 +341,7 @@ def test_convert(pair, photo, monkeypatch, tmp_path, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     processor = siglip2.Processor(siglip2.Tokenizer(gemma, 16))
     expected = sl.zero_shot(model, processor, photo, ["a cat"]).item()
-    assert row["probability"] == pytest.approx(expected) and not math.isnan(expected)
+    assert row["probability"] == pytest.approx(expected, rel=1e-4) and not math.isnan(expected)
 
 
 def test_convert_one_of_fixed_size(monkeypatch, tmp_path, capsys):
