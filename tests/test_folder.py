@@ -253,7 +253,7 @@ def test_missing_shard(model, folder):
     ("changes", "message"),
     [
         ({"model_type": "clip"}, "model_type is 'clip', expected 'siglip'"),
-        ({"model_type": "siglip2"}, "'siglip2', a SigLIP 2.*NaFlex.*fixed size"),
+        ({"model_type": "siglip2"}, "'siglip2', a SigLIP 2.*NaFlex.*siglip2.SigLIP2"),
         ({"vision_config__hidden_act": "quick_gelu"}, "vision_config.hidden_act is 'quick_gelu'"),
         ({"text_config__layer_norm_eps": 1e-5}, "text_config.layer_norm_eps is 1e-05"),
         ({"vision_config__num_channels": 4}, "num_channels is 4"),

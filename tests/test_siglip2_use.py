@@ -126,10 +126,10 @@ def test_a_processor_of_another_kind_is_refused(pair):
             sl.embed_images(*wrong, PICTURES)
 
 
-def test_training_refuses_it(pair):
+def test_training_refuses_it(pair, tmp_path):
     pairs = Pairs(pictures(4))
     with pytest.raises(TypeError, match="SigLIP2; expected a SigLIP: SigLIP 2 at fixed resolution"):
-        train(*pair, pairs, TrainConfig(steps=1, batch_size=2))
+        train(*pair, pairs, tmp_path, TrainConfig(steps=1, batch_size=2))
 
 
 # ---- trace ---------------------------------------------------------------------------------------
