@@ -138,7 +138,6 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch19.three_splits,),
     (ch19.asked_along_the_way, [25, 50], {"kind": [0.1, 0.4]}, {"chance": 0.1}, True),
     (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}, "before"),
-    (ch21.lanes, {"one": (1, [(0, 0, 3, 3, 4), (0, 3, 6, 6, 7)])}),
     (ch21.orders, {"as it was": range(64), "turned": range(63, -1, -1)}),
     (ch21.holdings, 3),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],

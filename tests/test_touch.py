@@ -144,3 +144,30 @@ def test_emoji_search_brings_its_first_answer_and_a_picture_of_it():
         assert (strip[:, 40 * i : 40 * (i + 1)] == drawing.pixels).all()
         assert f"{each['name']} ({100 * each['probability']:.0f}" in inside
     assert "Twitter, Inc" in inside
+
+
+def test_loaders_carry_times_and_a_table():
+    loaders = touch.Loaders({"a <b>": (3000, 1000), "quick": (10.5, 40.0)})
+    tag, data, inside = parts(loaders)
+    assert (tag, repr(loaders)) == ("loaders", "Loaders(a <b>, quick)")
+    assert data == {"presets": [["a <b>", 3000, 1000], ["quick", 10.5, 40.0]]}
+    assert "a &lt;b&gt;</th><td>3,000 ms</td><td>1,000 ms</td><td>33\u00a0%</td><td>3<" in inside
+    assert "<td>100\u00a0%</td><td>1</td>" in inside
+
+
+def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():
+    pad = touch.DigitPad(steps=2)
+    assert repr(pad) == "DigitPad(160 known digits)"
+    tag, data, inside = parts(pad)
+    assert tag == "digit-pad" and len(pad._repr_html_()) < 40_000
+    assert len(data["known"]["pixels"]) == 160 * 64 and len(data["presets"]["labels"]) == 6
+    ink = [int(sign, 17) for sign in data["known"]["pixels"][:64]]
+    first = np.asarray(pad.digits.pictures[pad.known[0]])[..., 0].flatten()
+    assert (255 - np.rint(np.array(ink) * (255 / 16)) == first).all()
+    assert data["known"]["labels"] == "".join(16 * str(digit) for digit in range(10))
+    tiny, processor = sl.SigLIP.from_pretrained("tiny"), sl.Processor.from_pretrained("tiny")
+    texts = sl.embed_texts(tiny, processor, [f"the digit {digit}" for digit in range(10)])
+    assert torch.tensor(data["asIs"]["texts"]) == pytest.approx(texts.numpy(), abs=2e-3)
+    assert data["asIs"]["texts"] != data["taught"]["texts"]
+    assert data["right"][0] == 0.112 and data["right"][2] == 0.952
+    assert "<td>11\u00a0%</td>" in inside and 'alt="A handwritten 7' in inside

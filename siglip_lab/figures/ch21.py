@@ -1,48 +1,46 @@
 """The figures of the chapter "Many devices, much data"."""
 
+import json
 from collections.abc import Sequence
+from importlib.resources import files
 
 import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, MISTAKE, NEUTRAL, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, WIDTH, styled
 
-__all__ = ["lanes", "orders", "holdings"]
-
-Batch = tuple[int, float, float, float, float]
+__all__ = ["measured", "orders", "holdings"]
 
 
-@styled
-def lanes(panels: dict[str, tuple[int, list[Batch]]]) -> plt.Figure:
-    """Draw who does what when: workers that read batches, and a model that takes steps.
+def measured(batch: int = 32) -> dict[str, tuple[float, float]]:
+    """Milliseconds to read a batch on one CPU thread, and of a training step on an H100.
 
-    Args:
-        panels: Title -> number of workers, and for each batch its worker, when reading it begins
-            and ends, and when its step begins and ends.
+    A step is estimated: three times the measured forward passes. Reading is that of one picture,
+    times the batch.
+
+    Returns:
+        Model and photos -> the two times.
     """
-    rows = [workers + 1 for workers, _ in panels.values()]
-    look = {"figsize": (WIDTH, 0.27 * sum(rows) + 0.55 * len(rows) + 0.3), "height_ratios": rows}
-    figure, grid = plt.subplots(len(panels), 1, sharex=True, squeeze=False, **look)
-    for axes, (title, (workers, batches)) in zip(grid[:, 0], panels.items(), strict=True):
-        free = 0.0
-        for number, (worker, begin, end, start, stop) in enumerate(batches):
-            for row, left, right, colour in (
-                (worker, begin, end, IMAGE), (workers, start, stop, JOINT)
-            ):  # fmt: skip
-                axes.barh(row, right - left, 0.82, left=left, color=colour, edgecolor="white")
-                axes.text((left + right) / 2, row, f"{number}", color="white", **CENTRED)
-            if start > free:
-                axes.barh(workers, start - free, 0.82, left=free, color=MISTAKE + "55")
-            free = stop
-        names = [f"worker {worker}" for worker in range(workers)]
-        axes.set_yticks(range(workers + 1), [*names, "model"], color=INK)
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", length=0)
-        axes.spines["bottom"].set_visible(False)
-        axes.set_title(title, color=INK)
-        axes.set_xticks([])
-    return figure
+    photos = _stored("reading")["photos"]
+    found = {}
+    for name, model in (
+        ("base", "siglip-base-patch16-224"), ("so400m", "siglip-so400m-patch14-384")
+    ):  # fmt: skip
+        step = 3 * sum(
+            row["median_ms"]["siglip_lab"]
+            for row in _stored("forward_gpu")["rows"]
+            if (row["model"], row["dtype"], row["batch"]) == (model, "bfloat16", batch)
+        )
+        for kind, photo in (("small photos", photos[1]), ("phone photos", photos[3])):
+            read = batch * photo["ms"][f"to {model[-3:]}"]
+            found[f"{name}, {kind}"] = round(read, 3), round(step, 3)
+    return found
+
+
+def _stored(name: str) -> dict:
+    path = files("siglip_lab") / "data" / "results" / f"{name}.json"
+    return json.loads(path.read_text("utf-8"))
 
 
 @styled

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from html import escape
@@ -23,9 +25,11 @@ from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
 from siglip_lab.figures.style import IMAGE, MISTAKE
 from siglip_lab.inference import embed_images, embed_texts
+from siglip_lab.losses import sigmoid_loss
 from siglip_lab.model import SigLIP
 from siglip_lab.processor import Processor
 from siglip_lab.toy.data import training_batch
+from siglip_lab.toy.digits import load_digits
 from siglip_lab.toy.shapes_world import Combination, Scene, draw, random_scene
 
 __all__ = [
@@ -39,6 +43,8 @@ __all__ = [
     "ShapeExplorer",
     "Explorer",
     "EmojiSearch",
+    "Loaders",
+    "DigitPad",
 ]
 
 
@@ -547,6 +553,144 @@ class EmojiSearch(Touchable):
         return (
             f'<p>{words}</p>\n<img src="{_bitmap(row)}" alt="The same pictures, the best first"'
             f' width="{width}" height="{height}">\n<p class="es-credit">Drawings: {credit}.</p>'
+        )
+
+
+class Loaders(Touchable):
+    """Workers that read for one GPU: choose how many, and how long a batch and a step take.
+
+    Args:
+        presets: Name -> milliseconds to read a batch, and milliseconds of a training step; the
+            first is chosen to begin with.
+    """
+
+    tag = "loaders"
+
+    def __init__(self, presets: dict[str, tuple[float, float]]):
+        self.presets = presets
+
+    def __repr__(self) -> str:
+        return f"Loaders({', '.join(self.presets)})"
+
+    def data(self) -> dict:
+        return {"presets": [[name, *times] for name, times in self.presets.items()]}
+
+    def fallback(self) -> str:
+        heads = ("", "to read a batch", "a step", "GPU works, one worker", "workers needed")
+        heading = "".join(f"<th>{head}</th>" for head in heads)
+        rows = {
+            name: [
+                f"{read:,.0f} ms",
+                f"{step:,.0f} ms",
+                f"{100 * min(1, step / read):.0f}\u00a0%",
+                math.ceil(read / step),
+            ]
+            for name, (read, step) in self.presets.items()
+        }
+        return _table(rows, f"<tr>{heading}</tr>")
+
+
+class DigitPad(Touchable):
+    """Draw a digit, and three answer: tiny, tiny after a lesson, and the nearest known digit.
+
+    The lesson is LiT: the image tower is locked, and the text tower learns from 16 digits of each
+    kind. In float64 it ends alike with any number of threads, to the digits that are written.
+
+    Args:
+        steps: How many steps of AdamW the lesson has.
+        learning_rate: Of AdamW; with 3e-3 it gains a little more, but threads change the end.
+    """
+
+    tag = "digit-pad"
+    shown = (368, 1153, 345, 1763, 660, 84)  # each of the three errs on some of these
+
+    def __init__(self, steps: int = 200, learning_rate: float = 1e-3):
+        self.digits = load_digits()
+        self.known = self.digits.few(16, seed=0)
+        model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double()  # as the page has it
+        processor = Processor.from_pretrained("tiny")
+        self.ids = processor(text=[f"the digit {digit}" for digit in range(10)])["input_ids"]
+        places = torch.cat([self.known, self.digits.test])
+        pictures = [self.digits.pictures[place] for place in places]
+        vectors = embed_images(model, processor, pictures)
+        self.vectors = dict(zip(places.tolist(), vectors, strict=True))
+        self.ink = 255 - torch.tensor(np.array([np.asarray(each)[..., 0] for each in pictures]))
+        cosines = F.normalize(self.ink.double().flatten(1), dim=1)
+        cosines = cosines[len(self.known) :] @ cosines[: len(self.known)].T
+        self.nearest = self.digits.labels[self.known][cosines.argmax(dim=1)]  # [500]
+        self.as_is = self._answers(model)
+        self._teach(model, steps, learning_rate)
+        self.taught = self._answers(model)
+
+    def __repr__(self) -> str:
+        return f"DigitPad({len(self.known)} known digits)"
+
+    def _teach(self, model: SigLIP, steps: int, rate: float) -> None:
+        labels = self.digits.labels[self.known][:, None] == torch.arange(10)  # [160, 10]
+        x = torch.stack([self.vectors[place] for place in self.known.tolist()])
+        model.lock("vision")
+        learned = [p for p in model.parameters() if p.requires_grad]
+        adamw = torch.optim.AdamW(learned, rate, (0.9, 0.95), weight_decay=0)
+        for _ in range(steps):
+            texts = model.encode_text(self.ids)
+            loss = sigmoid_loss(x, texts, model.logit_scale, model.logit_bias, labels=labels)
+            adamw.zero_grad()
+            loss.backward()
+            adamw.step()
+
+    @torch.no_grad()
+    def _answers(self, model: SigLIP) -> dict:
+        """The captions' vectors, t and b; and which caption each test digit gets."""
+        texts = model.encode_text(self.ids)
+        tested = torch.stack([self.vectors[place] for place in self.digits.test.tolist()])
+        return {
+            "texts": [_rounded(row, 3) for row in texts],
+            "t": round(model.logit_scale.exp().item(), 3),
+            "b": round(model.logit_bias.item(), 3),
+            "best": (tested @ texts.T).argmax(dim=1),
+        }
+
+    def _right(self) -> list[float]:
+        own = self.digits.labels[self.digits.test]
+        found = (self.as_is["best"], self.taught["best"], self.nearest)
+        return [(best == own).double().mean().item() for best in found]
+
+    def _pixels(self, places: Sequence[int]) -> dict:
+        """Ink from 0 to 16, a character for each pixel; and the labels."""
+        grey = np.stack([np.asarray(self.digits.pictures[place])[..., 0] for place in places])
+        ink = np.rint((255 - grey.astype(float)) * 16 / 255).astype(int)
+        labels = "".join(str(self.digits.labels[place].item()) for place in places)
+        return {"pixels": "".join("0123456789abcdefg"[n] for n in ink.flat), "labels": labels}
+
+    def data(self) -> dict:
+        as_is, taught = (
+            {key: answers[key] for key in ("texts", "t", "b")}
+            for answers in (self.as_is, self.taught)
+        )
+        return {
+            "known": self._pixels(self.known.tolist()),
+            "presets": self._pixels(self.shown),
+            "asIs": as_is,
+            "taught": taught,
+            "right": [round(share, 3) for share in self._right()],
+            "tested": len(self.digits.test),
+            "image": _rounded(self.vectors[self.shown[0]], 4),
+        }
+
+    def fallback(self) -> str:
+        """The first digit, what the three say of it, and how often each is right."""
+        first = self.digits.test.tolist().index(self.shown[0])
+        found = (self.as_is["best"], self.taught["best"], self.nearest)
+        names = ("tiny, as it is", "tiny, taught", "raw pixels")
+        rows = {
+            name: [best[first].item(), f"{100 * share:.0f}\u00a0%"]
+            for name, best, share in zip(names, found, self._right(), strict=True)
+        }
+        heading = f"<tr><th></th><th>says</th><th>right on {len(self.nearest)}</th></tr>"
+        label = self.digits.labels[self.shown[0]].item()
+        return (
+            f'<img src="{_bitmap(self.digits.pictures[self.shown[0]])}" width="160" height="160"'
+            f' alt="A handwritten {label} of 8 by 8 pixels">\n{_table(rows, heading)}'
         )
 
 
