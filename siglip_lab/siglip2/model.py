@@ -66,7 +66,7 @@ class SigLIP2(SigLIP):
     """
 
     format = SIGLIP2
-    vision_tower = NaFlexVisionTower
+    _vision_tower = NaFlexVisionTower
 
     def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
         super().__init__(config, seed)
