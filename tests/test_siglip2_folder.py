@@ -1,12 +1,16 @@
 """SigLIP 2 in and out: folders as the hub has them, files of other libraries, names."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from gemma_file import PIECES, SPECIAL, hub_settings, token, write_gemma
+from hub_server import Hub, environment
 from PIL import Image
 from test_foreign import big_vision, open_clip, save_npz, save_pickle, save_safetensors
 from test_siglip2_model import images, random_model, twin
@@ -442,3 +446,37 @@ def test_images_of_the_model_fixture_fit():
     """The grids of `images` are those of a budget, as the processor's are."""
     given = images(config=CONFIG, grids=[[2, 3]], budget=8)
     assert given["pixel_attention_mask"].sum() == 6
+
+
+# ---- by name -------------------------------------------------------------------------------------
+
+ONE_LINE = """
+import sys, torch, siglip_lab as sl
+naflex = sl.siglip2.is_naflex(sys.argv[1])
+family, kind = (sl.siglip2, sl.siglip2.SigLIP2) if naflex else (sl, sl.SigLIP)
+model, processor = kind.from_pretrained(sys.argv[1]), family.Processor.from_pretrained(sys.argv[1])
+from PIL import Image
+inputs = processor(text=["A cat", "two dogs"], images=[Image.new("RGB", (90, 30), "red")])
+print(naflex, list(model(**inputs).logits_per_image.shape), inputs["input_ids"][0, :3].tolist())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["siglip2-base-patch16-naflex", "siglip2-so400m-patch14-384"])
+def test_a_published_name_is_one_line(name, tmp_path_factory, request):
+    """Fetched by the hub's own client: what is needed, and the SentencePiece model is not."""
+    naflex = "naflex" in name
+    served = request.getfixturevalue("flexible" if naflex else "fixed")
+    cache = tmp_path_factory.mktemp("cache")
+    (served / "tokenizer.model").write_bytes(b"a SentencePiece model, which is not read")
+    with Hub({f"google/{name}": served}) as hub:
+        settings = os.environ | environment(cache, hub.url)
+        run = subprocess.run(
+            [sys.executable, "-c", ONE_LINE, name], env=settings, capture_output=True, text=True
+        )
+        fetched = {key for key, _ in hub.requests}
+        hub.shutdown()
+    expected = siglip2.Tokenizer(served / "tokenizer.json").encode("A cat")[:3]
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == f"{naflex} [1, 2] {expected}"
+    assert "tokenizer.json" in fetched and "tokenizer.model" not in fetched
