@@ -243,10 +243,10 @@ def words(drawing) -> list[str]:
             {
                 "196 patches and a class token",
                 "197 tokens of 768",
-                "matrix: [1, 512]",
+                "class token × matrix\n[1, 512]",
                 "a map of 9 × 9, and its mean",
                 "1 vector of 2560",
-                "matrix: [1, 640]",
+                "vector × matrix\n[1, 640]",
             },
         ),
         (

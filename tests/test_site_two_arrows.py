@@ -68,8 +68,8 @@ def chosen(page, kind="preset"):
     return page.locator(f"[data-kind={kind}][aria-pressed=true]").all_inner_texts()
 
 
-def test_it_begins_with_the_arrows_of_the_page(page):
-    assert said(page) == (16.3, 0.96, 10, -10, -0.4, 0.401)
+def test_it_begins_where_both_ways_are_open(page):
+    assert said(page) == pytest.approx((40.0, 0.766, 10, -10, -2.34, 0.088))
     assert chosen(page) == ["start of training"]
     assert "Even at 0° p is only 50.0" in page.locator(".ta-words").inner_text()
     check(page)
@@ -122,12 +122,12 @@ def test_by_keyboard(page):
     page.locator(".ta-arrow.ta-text").focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")  # away from the image arrow
-    assert said(page)[0] == pytest.approx(53.13 - 34, abs=0.1)
+    assert said(page)[0] == pytest.approx(53.13 - 10, abs=0.1)
     page.keyboard.press("Shift+ArrowRight")
-    assert said(page)[0] == pytest.approx(53.13 - 44, abs=0.1)
+    assert said(page)[0] == pytest.approx(53.13 - 20, abs=0.1)
     page.locator(".ta-arrow.ta-image").focus()
     page.keyboard.press("Shift+ArrowUp")
-    assert said(page)[0] == pytest.approx(63 - 44, abs=0.1)
+    assert said(page)[0] == pytest.approx(63 - 20, abs=0.1)
     page.locator(".ta-dot").focus()
     before = said(page)[1]
     page.keyboard.press("ArrowLeft")

@@ -53,6 +53,16 @@ def test_merge_steps_carry_all_words_and_show_one_without_scripts():
     assert "b&lt;/w&gt;" not in inside
 
 
+def test_causal_mask_carries_its_captions_and_draws_the_first():
+    shown = touch.CausalMask({"<b> cat": ["<b></w>", "cat</w>"], "q": ["q</w>"]}, places=9)
+    assert repr(shown) == "CausalMask(2 captions, '<b> cat')"
+    tag, data, inside = parts(shown)
+    assert (tag, data["places"]) == ("causal-mask", 9)
+    assert data["captions"] == {"<b> cat": ["<b></w>", "cat</w>"], "q": ["q</w>"]}
+    assert 'class="drawn" role="img" aria-label="Two grids, row by row' in inside
+    assert "“&lt;b&gt; cat”" in inside and inside.count(">cat</text>") == 3 and "</w>" not in inside
+
+
 def test_attention_map_writes_weights_and_a_picture():
     picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
     weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)
@@ -171,3 +181,14 @@ def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():
     assert data["asIs"]["texts"] != data["taught"]["texts"]
     assert data["right"][0] == 0.112 and data["right"][2] == 0.952
     assert "<td>11\u00a0%</td>" in inside and 'alt="A handwritten 7' in inside
+
+
+def test_what_is_drawn_has_a_name_before_anything_is_fetched(root):
+    """A page is whole only when its data have arrived, which may take a while."""
+    found = []
+    for path in (root / "book/_static/js").glob("*.js"):
+        source = path.read_text(encoding="utf-8")
+        for tag in re.findall(r'<\w+[^<>]*role="(?:img|application)"[^<>]*>', source):
+            found.append("aria-label=" in tag)
+            assert found[-1], f"{path.name}: {tag}"
+    assert len(found) > 10

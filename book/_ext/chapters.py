@@ -221,6 +221,7 @@ def _cards(app: Sphinx, pagename: str, context: dict) -> str:
 def _say_where_we_are(app: Sphinx, pagename, templatename, context, doctree):
     pages = contents(app.env)
     context["parts"] = _in_parts(pages)
+    context["pictogram"] = pictogram
     app.add_js_file(None, body=one_script("reading"), type="module", priority=900)
     by_link = {context["pathto"](each.name): each for each in pages if each.number}
     for side in ("prev", "next"):

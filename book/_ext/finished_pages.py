@@ -60,6 +60,11 @@ CODE = re.compile(
     r'(<div class="highlight-(?:python|sh)[^>]*><div class="highlight"><pre>'
     r"(?:<span></span>)?)(.*?)(</pre>)", re.DOTALL,
 )  # fmt: skip
+PRINTED = re.compile(
+    r'(<div class="output [^>]*highlight-[^>]*><div class="highlight"><pre>(?:<span></span>)?)'
+    r"(.*?)(</pre>)", re.DOTALL,
+)  # fmt: skip
+COLUMNS = re.compile(r"\S {2,}\S")
 IMAGE = re.compile(r"<img\b[^>]*>")
 TAG = re.compile(r"<([a-z][\w-]*)((?:\s[^<>]*)?)>")
 
@@ -123,6 +128,8 @@ def _mended(html: str, name: str) -> str:
     html = re.sub(r'<th class="head[^>]*>(<p></p>)?</th>', "<td></td>", html)
     html = re.sub(r' role="doc-biblioentry"| role="list"(?= class="citation-list")', "", html)
     html = CODE.sub(_in_lines, html)
+    # What is printed in columns cannot be broken, and scrolls.
+    html = PRINTED.sub(lambda m: m[0] if COLUMNS.search(m[2]) else _in_lines(m), html)
     # Figures start when the page is there: their scripts stand behind it.
     figures = re.findall(r'\s*<script type="module">.*?</script>', html, re.DOTALL)
     for figure in figures:
@@ -132,7 +139,8 @@ def _mended(html: str, name: str) -> str:
 
 
 def _in_lines(code: re.Match) -> str:
-    """Make each line of code an element that knows its indent, from which a phone breaks it."""
+    """Make each line of code, or of what it printed, an element that
+    knows its indent, from which a phone breaks it."""
     lines, open_tags = [], []
     for line in code[2].removesuffix("\n").split("\n"):
         before = "".join(open_tags)
@@ -164,7 +172,7 @@ def _in_order(lists: list[list[str]]) -> list[str]:
 
 
 def _names_in_use(pages: list[str], scripts: list[str]) -> set[str]:
-    """Tags, attributes, classes and ids of the pages, and every word of a script."""
+    """Tags, attributes, classes, ids and variables of the pages, and every word of a script."""
     used: set[str] = set()
     for html in pages:
         for tag, attributes in set(TAG.findall(html)):
@@ -173,6 +181,8 @@ def _names_in_use(pages: list[str], scripts: list[str]) -> set[str]:
                 used.add(name)
                 if name in ("class", "id"):
                     used.update(value.split())
+                elif name == "style":
+                    used.update(re.findall(r"var\((--[\w-]+)", value))
     for script in scripts:
         used.update(re.findall(r"[\w-]+", script))
     return used

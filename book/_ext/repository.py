@@ -31,6 +31,11 @@ PLACES = [
         r"(?<=\]\()\S*(?=book/_static/walk\.svg\))",
         lambda url: f"{url}/raw/HEAD/" if url else "",
     ),
+    (
+        "index.md",
+        r"(git clone \S+\ncd \S+\n)?(?=make book    # )",
+        lambda url: f"git clone {url}\ncd {url.rpartition('/')[2]}\n" if url else "",
+    ),
 ]
 
 INSTALL = """\

@@ -90,17 +90,17 @@ def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
     axes.text(24, 57, f"{depth} layers\nall {patches + 1} tokens ask", **CENTRED)
     style.arrow(axes, (24, 49), (24, 43))
     _tokens(axes, 24, 38, f"{patches + 1} tokens of {wide}", bright=False)
-    style.arrow(axes, (10.4, 27.5), (16, 16))
+    style.arrow(axes, (24, 27.5), (24, 17))
     _map(axes, 76, 82, side, f"a map of {side} × {side}, and its mean")
     style.arrow(axes, (76, 71), (76, 65))
     box(axes, (76, 57), 46, 15, IMAGE, bright=False)
     axes.text(76, 57, "1 layer\nonly the mean asks", **CENTRED)
     style.arrow(axes, (76, 49), (76, 43))
     _tokens(axes, 76, 38, f"1 vector of {channels}", bright=False, count=1)
-    style.arrow(axes, (76, 27.5), (76, 16))
-    for x, size in ((24, out), (76, other)):
-        box(axes, (x, 9), 46, 12, JOINT, bright=True)
-        axes.text(x, 9, f"matrix: [1, {size}]", color="white", **CENTRED)
+    style.arrow(axes, (76, 27.5), (76, 17))
+    for x, read, size in ((24, "class token", out), (76, "vector", other)):
+        box(axes, (x, 8.5), 46, 15, JOINT, bright=True)
+        axes.text(x, 8.5, f"{read} × matrix\n[1, {size}]", color="white", **CENTRED)
     return figure
 
 

@@ -1,7 +1,8 @@
-"""Tables that are seen before they are read: under each number a bar, or behind it a shade, of its
+"""Tables that are seen before they are read: with each number a bar, or behind it a shade, of its
 size.
 
-In a terminal they are plain text; on a page they are tables in the page's colours.
+In a terminal they are plain text; on a page they are tables in the page's colours. The site says
+where a bar stands: beside its number, with `--w`; without it the bar stands below.
 """
 
 from __future__ import annotations
@@ -55,22 +56,27 @@ class Table:
         heads = "".join(column.format(escape(h)) if h else "<td></td>" for h in self.heads)
         head = f"<thead><tr>{corner}{heads}</tr></thead>" if heads else ""
         names = self.names or [""] * len(self.cells)
+        longest = [max(map(len, column)) for column in zip(*self.cells, strict=True)]
         body = ""
         for name, row, sizes in zip(names, self.cells, self.sizes, strict=True):
             named = f'<th scope="row">{escape(name)}</th>' if self.names else ""
-            body += f"<tr>{named}{''.join(map(self._cell, row, sizes, self.colours))}</tr>"
+            body += f"<tr>{named}{''.join(map(self._cell, row, sizes, self.colours, longest))}</tr>"
         kind = "matrix" if self.shaded else "bars"
         return f'<table class="measured {kind}">{head}<tbody>{body}</tbody></table>'
 
-    def _cell(self, words: str, size: float, colour: str) -> str:
+    def _cell(self, words: str, size: float, colour: str, longest: int) -> str:
         part, colour = min(abs(size), 1), themed(NEUTRAL if size < 0 else colour)
         if not round(100 * part):
             return f"<td>{escape(words)}</td>"
         if self.shaded:
-            look = f"color-mix(in srgb,{colour} {round(45 * part)}%,transparent)"
+            look = f"background:color-mix(in srgb,{colour} {round(45 * part)}%,transparent)"
         else:
-            look = f"linear-gradient({colour},{colour}) 0 100%/{round(100 * part)}% 4px no-repeat"
-        return f'<td style="background:{look}">{escape(words)}</td>'
+            bar = f"calc({round(part, 2):g}*(100% - var(--w,0px)))"
+            look = (
+                f"--n:{longest};background:linear-gradient({colour},{colour})"
+                f" 0 var(--y,100%)/{bar} var(--h,4px) no-repeat"
+            )
+        return f'<td style="{look}">{escape(words)}</td>'
 
 
 def bars(
@@ -80,7 +86,7 @@ def bars(
     full: float | None = None,
     colours: str | Sequence[str] = NEUTRAL,
 ) -> Table:
-    """Write rows of numbers, under each a bar that is as long as the number is large.
+    """Write rows of numbers, with each a bar that is as long as the number is large.
 
     Args:
         rows: Name to a number or a word, or to a list of them, one for each column.

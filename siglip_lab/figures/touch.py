@@ -23,6 +23,7 @@ from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
+from siglip_lab.figures.ch13 import causal_mask
 from siglip_lab.figures.style import IMAGE, MISTAKE
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.losses import sigmoid_loss
@@ -37,6 +38,7 @@ __all__ = [
     "Guess",
     "TextCleaner",
     "MergeSteps",
+    "CausalMask",
     "TextClassifier",
     "AttentionMap",
     "ParameterMap",
@@ -165,6 +167,40 @@ class MergeSteps(Touchable):
         states, _ = self.words[self.word]
         table = _table({step: [" ".join(pieces)] for step, (pieces, _) in enumerate(states)})
         return f"<p>“{escape(self.word)}”, merge by merge</p>\n{table}"
+
+
+class CausalMask(Touchable):
+    """Which token sees which: type a caption, press a token, take the mask away.
+
+    Args:
+        captions: A caption to its pieces, without start and end; the first is shown to begin with.
+        places: How many positions the text tower reads.
+    """
+
+    tag = "causal-mask"
+
+    def __init__(self, captions: dict[str, list[str]], places: int = 77):
+        self.captions, self.places = captions, places
+
+    def __repr__(self) -> str:
+        return f"CausalMask({len(self.captions)} captions, {next(iter(self.captions))!r})"
+
+    def data(self) -> dict:
+        return {"captions": self.captions, "places": self.places}
+
+    def fallback(self) -> str:
+        """Both masks side by side, for the first caption and three zeros."""
+        caption, pieces = next(iter(self.captions.items()))
+        words = [piece.removesuffix("</w>") for piece in pieces]
+        drawing = causal_mask(["start", *words, "end", "0", "0", "0"], end=len(words) + 1)
+        what = (
+            f"Two grids, row by row what each token of “{caption}” sees. With the causal mask: "
+            "itself and what comes before. With no mask: everything, the padding too. "
+            "The row of the end is framed in green."
+        )
+        name = f'class="drawn" role="img" aria-label="{escape(what)}"'
+        svg = drawing.svg.replace('class="drawn"', name, 1)
+        return f'<div class="drawn-frame">{svg}</div>'
 
 
 class TextClassifier(Touchable):

@@ -53,7 +53,8 @@ export class Drawing {
     if (first) Object.assign(this, { tool: first.shape, colour: colourName(first.fill) });
     place.classList.add("drawing");
     place.innerHTML = `
-      <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing">
+      <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing"
+        aria-label="Drawing">
       </canvas>
       <div class="dr-tools">
         <div class="dr-row" role="group" aria-label="Shapes to place">

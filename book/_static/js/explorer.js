@@ -68,7 +68,8 @@ class Explorer extends Touchable {
       <p class="ex-aloud" aria-live="polite"></p>
       <div class="ex-foot"><div class="ex-dock" inert>
         <div class="ex-at-hand">
-          <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing">
+          <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing"
+            aria-label="Drawing">
           </canvas>
           <div><input type="text" maxlength="120" spellcheck="false" autocomplete="off"
             aria-label="The caption that is followed"><output></output>

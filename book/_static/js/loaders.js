@@ -35,7 +35,7 @@ class Loaders extends Touchable {
   // presets: [name, milliseconds to read a batch, milliseconds of a step]
   render({ presets }) {
     this.innerHTML = `
-      <svg role="img"></svg>
+      <svg role="img" aria-label="Workers and the GPU over time"></svg>
       <p class="lo-readout" aria-live="polite"></p>
       <div class="sliders">
         ${slider("workers", "workers", 1, MOST, 1)}

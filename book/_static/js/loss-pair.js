@@ -49,20 +49,19 @@ function losses(cosines, t, b) {
 
 // A photo and a caption (the dots), and the force between them: own pairs are pulled together, the
 // others are pushed apart; the arrows are as long as it is strong.
-const REACH = 18;
+const [REACH, HEAD] = [12, 6]; // however weak the force, its head is large enough for a phone
 function arrows(force) {
   const pull = force < 0;
-  const length = Math.min(1, Math.abs(force)) * REACH;
-  const at = pull ? 25 : 5; // of the dots, from the middle
-  const head = Math.min(length, 7);
+  const size = Math.min(1, Math.abs(force));
+  const at = pull ? 24.5 : 5; // of the dots, from the middle
   const arrow = (side) => {
     const from = side * (pull ? at - 5 : at + 5);
-    const to = from + (pull ? -side : side) * length;
-    const neck = to - Math.sign(to - from) * head;
-    return `<path d="M${from} 0H${neck}M${to} 0L${neck} ${-0.7 * head}V${0.7 * head}Z" />`;
+    const along = pull ? -side : side;
+    const neck = from + along * size * REACH;
+    return `<path d="M${from} 0H${neck}M${neck + along * HEAD} 0L${neck} -5V5Z" />`;
   };
-  return `<svg viewBox="-29 -7 58 14" aria-hidden="true">${length > 0.2 ? arrow(-1) + arrow(1) : ""}
-    <circle class="lp-photo" cx="${-at}" r="3" /><circle class="lp-caption" cx="${at}" r="3" /></svg>`;
+  return `<svg viewBox="-29 -7 58 14" aria-hidden="true">${size < 0.005 ? "" : arrow(-1) + arrow(1)}
+    <circle class="lp-photo" cx="${-at}" r="4" /><circle class="lp-caption" cx="${at}" r="4" /></svg>`;
 }
 
 class LossPair extends Touchable {

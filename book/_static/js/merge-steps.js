@@ -1,49 +1,9 @@
 // Byte pairs join to pieces, one merge of CLIP's list at a time.
 
-import { Touchable, buttons, define, escapeHTML, grouped, range, slider } from "./touch.js";
+import { WAIT, merges } from "./merges.js";
+import { Touchable, buttons, define, escapeHTML, grouped, slider } from "./touch.js";
 
 const LONGEST = 14; // letters of a word
-const END_OF_WORD = "</w>";
-const WAIT = "The list of merges is on its way, 196 kB …";
-const FILE = "Only the words above: a page that was opened from a file cannot load the list of merges.";
-const LOST = "The list of merges could not be loaded. Is the site still there?";
-
-// The 256 bytes in the order of their ids, and how each is written: those that print as themselves
-// come first.
-const PRINTED = [[33, 126], [161, 172], [174, 255]].flatMap(([first, last]) =>
-  range(last - first + 1).map((i) => first + i),
-);
-const OTHERS = range(256).filter((byte) => !PRINTED.includes(byte));
-const BYTES = [...PRINTED, ...OTHERS];
-const SIGNS = [...PRINTED, ...OTHERS.map((_, i) => 256 + i)].map((code) => String.fromCodePoint(code));
-
-class Merges {
-  // pairs: two ids for each merge; merge i makes id 512 + i.
-  constructor(pairs) {
-    this.pieces = [...SIGNS, ...SIGNS.map((sign) => sign + END_OF_WORD)];
-    this.ranks = new Map();
-    for (let i = 0; i < pairs.length; i += 2) {
-      this.ranks.set(pairs[i] * 2 ** 16 + pairs[i + 1], i / 2);
-      this.pieces.push(this.pieces[pairs[i]] + this.pieces[pairs[i + 1]]);
-    }
-  }
-
-  // As a word comes with the page: its states, and the ids at the end.
-  steps(word) {
-    const ids = [...new TextEncoder().encode(word)].map((byte) => BYTES.indexOf(byte));
-    ids[ids.length - 1] += 256;
-    const states = [];
-    for (;;) {
-      const ranks = ids.slice(1).map((id, i) => this.ranks.get(ids[i] * 2 ** 16 + id));
-      const places = ranks.map((rank) => (rank === undefined ? null : rank + 1));
-      states.push([ids.map((id) => this.pieces[id]), places]);
-      const known = ranks.filter((rank) => rank !== undefined);
-      if (!known.length) return { states, ids };
-      const first = Math.min(...known);
-      ids.splice(ranks.indexOf(first), 2, 512 + first);
-    }
-  }
-}
 
 class MergeSteps extends Touchable {
   // words: for each its states, [pieces, the place in the list of each pair of neighbours (null: not
@@ -78,19 +38,11 @@ class MergeSteps extends Touchable {
     this.wanted = word;
     if (!this.merges) this.say(".ms-readout", WAIT);
     try {
-      this.merges = await (this.loading ??= this.load());
-    } catch {
-      this.loading = null;
-      return this.say(".ms-readout", location.protocol === "file:" ? FILE : LOST);
+      this.merges = await merges();
+    } catch (error) {
+      return this.say(".ms-readout", error.message);
     }
     if (this.wanted === word) this.choose(word, this.merges.steps(word));
-  }
-
-  async load() {
-    const root = new URL(document.documentElement.dataset.content_root ?? "", document.baseURI);
-    const answer = await fetch(new URL("_static/clip/merges.bin", root));
-    if (!answer.ok) throw new Error(answer.statusText);
-    return new Merges(new Uint16Array(await answer.arrayBuffer()));
   }
 
   choose(word, steps) {

@@ -19,10 +19,12 @@ class PatchGrid extends Touchable {
     this.innerHTML = `
       <div class="pills" role="group" aria-label="Published shapes: image size / patch size">
         ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
+        <button type="button" data-kind="own" data-i="0" aria-expanded="false">Draw your own</button>
       </div>
+      <div class="pg-own" hidden></div>
       <div class="pg-stage">
         <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
-          aria-describedby="${this.key}"></canvas>
+          aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
           ${slider("patch", "patch size", 4, 32, 1, 14)}
@@ -44,11 +46,13 @@ class PatchGrid extends Touchable {
       <canvas class="pg-row" role="img" aria-label="The patch’s numbers as a row: all its
         red, all its green, all its blue, each from the first row of pixels to the last"></canvas>
       <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Below it, the
-        patch as the model takes it: its red, its green, its blue, row by row.</p>
-      <details class="pg-own"><summary>Draw a picture of your own</summary><div></div></details>`;
+        patch as the model takes it: its red, its green, its blue, row by row.</p>`;
     [this.view, this.lens, this.line] = this.all("canvas");
-    this.drawing = new Drawing(this.find(".pg-own div"), randomScene(FIRST), () => this.draw());
-    this.find(".pg-own").addEventListener("toggle", () => this.draw());
+    this.drawing = new Drawing(this.find(".pg-own"), randomScene(FIRST), () => this.draw());
+    this.onPress("own", () => {
+      this.find(".pg-own").hidden = this.own;
+      this.draw();
+    });
     [this.u, this.v] = [0.75, 0.53]; // where in the picture: kept when the sizes change
     this.onPoint(this.view, ({ clientX, clientY }) => {
       const box = this.view.getBoundingClientRect();
@@ -72,7 +76,7 @@ class PatchGrid extends Touchable {
 
   // Open, the reader's sheet takes the place of the photo.
   get own() {
-    return this.find(".pg-own").open;
+    return !this.find(".pg-own").hidden;
   }
 
   draw() {
@@ -90,6 +94,8 @@ class PatchGrid extends Touchable {
     this.say(".pg-map", `${grouped(tokens ** 2)} numbers`);
     this.say(".pg-gflops", `${grouped(flops / 1e9, 2)} GFLOPs`);
     this.sayAll("output", [`${size} pixels`, `${patch} pixels`]);
+    this.find("[data-kind=own]").setAttribute("aria-expanded", this.own);
+    this.press("own", this.own ? 0 : -1);
     this.press("shape", PUBLISHED.findIndex(([s, p]) => s === size && p === patch));
     this.grid = { size, patch, side, step: (patch / size) * SIDE };
     this.paint();

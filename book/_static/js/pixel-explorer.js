@@ -71,7 +71,8 @@ class PixelExplorer extends Touchable {
       </div>
       <div class="pe-stage">
         <div class="pe-view">
-          <canvas tabindex="0" role="img" aria-describedby="${this.key}"></canvas>
+          <canvas tabindex="0" role="img" aria-label="The photo as pixels"
+            aria-describedby="${this.key}"></canvas>
           <span class="pe-mark"></span>
         </div>
         <div class="pe-side">

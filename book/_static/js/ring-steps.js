@@ -23,7 +23,7 @@ class RingSteps extends Touchable {
         ${slider("step", "step", 0, 4, 1)}
       </div>
       <div class="rs-stage">
-        <svg viewBox="-160 -160 320 320" role="img"></svg>
+        <svg viewBox="-160 -160 320 320" role="img" aria-label="A ring of devices"></svg>
         <table><thead></thead><tbody></tbody></table>
       </div>
       <p class="rs-readout" aria-live="polite"></p>`;

@@ -80,7 +80,7 @@ class ShapeExplorer extends Touchable {
         <label>text tower <select name="text">${options(Object.keys(this.texts))}</select></label>
       </div>
       <div class="se-rows">${rows.join("")}</div>
-      <div class="se-bar" role="img"></div>
+      <div class="se-bar" role="img" aria-label="FLOPs by part"></div>
       <div class="se-legend">${PARTS.map((part, i) => `<span><i class="se-part-${i}"></i>${part} <b></b></span>`).join("")}</div>
       <div class="se-readout" aria-live="polite"></div>`;
     this.addEventListener("input", ({ target }) => this.changed(target));

@@ -232,7 +232,7 @@ class SmallWorld extends Touchable {
   words(steps) {
     if (this.running) return "Training …";
     if (steps === 0) return "Nothing is learned yet: own and other pairs are mixed. Press Train.";
-    const { best, own, others, yesToOwn, yesToOthers } = this.now;
+    const { best, own, others, yesToOthers } = this.now;
     const kind = CHOICES.loss[this.chosen.loss][1];
     const ways = [
       [others > 0.7 && yesToOthers > 200, "All vectors are in one place, and everything is a yes."],
@@ -244,9 +244,8 @@ class SmallWorld extends Touchable {
     ];
     const way = ways.find(([holds]) => holds)?.[1] ?? "";
     return (
-      `After ${count(steps, "step")}: ${percent(best, 0)} of the photos find their own caption ` +
-      `first; yes to ${percent(yesToOwn, 0)} of the own pairs and, for each photo, to ` +
-      `${yesToOthers.toFixed(1)} of ${PAIRS - 1} others. ${way}`
+      `After ${count(steps, "step")}, ${percent(best, 0)} of the photos find their own caption ` +
+      `first. ${way}`
     );
   }
 }

@@ -29,7 +29,8 @@ class TextClassifier extends Touchable {
     const strip = '<canvas class="cl-strip" aria-hidden="true"></canvas>';
     this.innerHTML = `
       <div class="cl-head">
-        <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"></canvas>
+        <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"
+          aria-label="Drawing"></canvas>
         <div><p><button type="button" data-kind="next" data-i="0">Another drawing</button></p>
           <div class="pills" role="group" aria-label="Template">
             ${buttons("template", TEMPLATES.map(escapeHTML))}</div></div>
@@ -37,7 +38,8 @@ class TextClassifier extends Touchable {
       <div class="cl-row cl-image"><span>the drawing</span>${strip}<span>product</span></div>
       ${labels.map((label, i) => `<div class="cl-row"><input type="text" maxlength="60"
         aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
-        autocapitalize="off" spellcheck="false">${strip}<output></output></div>`).join("")}
+        autocapitalize="off" spellcheck="false"><span class="cl-prompt"></span>${strip}
+        <output></output></div>`).join("")}
       <p class="cl-answer" aria-live="polite"></p>
       <p class="cl-help">${FETCHED}</p>`;
     this.addEventListener("input", () => {
@@ -63,8 +65,7 @@ class TextClassifier extends Touchable {
     try {
       if (!this.model) this.say(".cl-help", "The model is on its way …");
       this.model ??= await tiny();
-      const captions = this.labels.map((label) => this.template.replace("{}", label));
-      const answer = await this.model.newest({ image: raster(this.scene), captions });
+      const answer = await this.model.newest({ image: raster(this.scene), captions: this.prompts() });
       if (!answer) return; // something newer is asked
       [this.image, this.texts] = [answer.imageEmbeds, answer.textEmbeds];
       this.say(".cl-help", "Write a label of your own: it becomes a row at once, and nothing is trained.");
@@ -75,7 +76,12 @@ class TextClassifier extends Touchable {
     }
   }
 
+  prompts() {
+    return this.labels.map((label) => this.template.replace("{}", () => label));
+  }
+
   drawQuestion() {
+    this.sayAll(".cl-prompt", this.prompts().map((prompt) => `“${prompt}”`));
     const drawing = this.find(".cl-drawing");
     drawing.setAttribute("aria-label", describe(this.scene));
     paint(drawing.getContext("2d"), this.scene, drawing.width);

@@ -43,7 +43,7 @@ class TextCleaner extends Touchable {
       <fieldset class="tc-places"><legend>The row of ids</legend>
         ${radios(`${this.key}-places`, PLACES.map((n) => `${n} positions`))}</fieldset>
       <p class="tc-readout" aria-live="polite"></p>
-      <div class="tc-row" role="img"></div>
+      <div class="tc-row" role="img" aria-label="The row of ids"></div>
       <p class="tc-help">Orange: a piece. Red: unknown, id 2. Pale: the end token, id 1. Green frame:
         the position that is read.</p>
       <p class="tc-title">Does your caption fit these drawings? The small model answers</p>

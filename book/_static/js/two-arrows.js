@@ -39,8 +39,9 @@ const arrow = (side) => `
 
 class TwoArrows extends Touchable {
   render() {
-    // The arrows of the chapter: (3, 4) and (4, 3), shortened to 1.
-    Object.assign(this, { image: degrees(Math.atan2(4, 3)), text: degrees(Math.atan2(3, 4)) });
+    // The photo of the chapter, (3, 4), shortened to 1; from 40 degrees p moves either way.
+    this.image = degrees(Math.atan2(4, 3));
+    this.text = this.image - 40;
     this.view = 0;
     this.innerHTML = `
       <div class="pills">${buttons("preset", PRESETS.map(([name]) => name))}</div>
