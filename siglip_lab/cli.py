@@ -11,22 +11,24 @@ import json
 import math
 import os
 from pathlib import Path
+from types import ModuleType
 
+import siglip_lab
 from siglip_lab import (
     Processor,
     SigLIP,
     Tokenizer,
     __version__,
     clip,
-    count_flops,
-    count_parameters,
     list_models,
+    siglip2,
     trace,
     zero_shot,
 )
 from siglip_lab.checks import shown
 from siglip_lab.counts import compare
 from siglip_lab.loading.pretrained import resolve
+from siglip_lab.preprocessing import BICUBIC, BILINEAR
 from siglip_lab.published import get_config
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
@@ -75,8 +77,7 @@ def _parser() -> Parser:
     count = commands.add_parser("count", help="count the parameters or FLOPs of models")
     count.add_argument(
         "name", nargs="+",
-        help='a model that "models" lists, of SigLIP 2 ("siglip2-base-patch16-224") or of CLIP '
-        '("ViT-B/32"); several are shown side by side',
+        help='a model that "models" lists, or a CLIP ("ViT-B/32"); several are shown side by side',
     )  # fmt: skip
     count.add_argument(
         "--flops", action="store_true", help="FLOPs of one image and one text, not parameters"
@@ -89,10 +90,13 @@ def _parser() -> Parser:
     )
     convert.add_argument("file", metavar="IN", help=".npz, .safetensors, .pt, .pth or .bin")
     convert.add_argument("folder", metavar="OUT", help="a folder that is empty or not there yet")
-    convert.add_argument("--tokenizer", metavar="FILE", help="its SentencePiece model")
+    convert.add_argument(
+        "--tokenizer", metavar="FILE", help="its spiece.model, or SigLIP 2's tokenizer.json"
+    )
     convert.add_argument(
         "--shape", metavar="NAME",
-        help="the published model that the file must be (default: read off its tensors)",
+        help="the published model that the file must be (default: read off its tensors; for images "
+        "of any shape, name it: siglip2-base-patch16-naflex)",
     )  # fmt: skip
     convert.set_defaults(run=_convert)
 
@@ -118,8 +122,10 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(where: str) -> tuple[SigLIP, Processor]:
-    processor = Processor.from_pretrained(where)  # first, for it is there at once, or refuses
-    return SigLIP.from_pretrained(where), processor
+    naflex = siglip2.is_naflex(where)
+    # First, for it is there at once, or refuses
+    processor = (siglip2.Processor if naflex else Processor).from_pretrained(where)
+    return (siglip2.SigLIP2 if naflex else SigLIP).from_pretrained(where), processor
 
 
 def _check_captions(captions: list[str]) -> None:
@@ -150,7 +156,7 @@ def _trace(options) -> None:
     _check_captions(options.caption)
     model, processor = _load(options.model)
     inputs = processor(text=options.caption, images=options.photo)
-    steps = trace(model, inputs["pixel_values"], inputs["input_ids"])
+    steps = trace(model, **inputs)  # type: ignore[arg-type]
     if options.json:
         _print_json(steps.to_dicts())
     else:
@@ -159,11 +165,14 @@ def _trace(options) -> None:
 
 def _models(options) -> None:
     rows = []
-    for name in list_models():
-        vision, text = get_config(name).vision, get_config(name).text
+    for name in [*list_models(), *list_models(version=2), *siglip2.list_models()]:
+        family = _family(name)
+        vision, text = family.get_config(name).vision, family.get_config(name).text
         rows.append(
             {
-                "name": name, "image_size": vision.image_size, "patch_size": vision.patch_size,
+                "name": name,
+                "image_size": None if family is siglip2 else vision.image_size,
+                "patch_size": vision.patch_size,
                 "num_patches": vision.num_patches, "context_length": text.context_length,
                 "vocab_size": text.vocab_size, "width": vision.width, "depth": vision.depth,
             }
@@ -171,18 +180,14 @@ def _models(options) -> None:
     if options.json:
         _print_json(rows)
         return
-    show(table([list(rows[0]), *(list(row.values()) for row in rows)]))
+    cells = [["any" if cell is None else cell for cell in row.values()] for row in rows]
+    show(table([list(rows[0]), *cells]))
 
 
 def _count(options) -> None:
-    siglips, clips = (
-        (count_flops, clip.count_flops)
-        if options.flops
-        else (count_parameters, clip.count_parameters)
-    )
+    what = "count_flops" if options.flops else "count_parameters"
     counts = {
-        name: (clips if name in clip.list_models() else siglips)(_config(name))
-        for name in options.name
+        name: getattr(_family(name), what)(_family(name).get_config(name)) for name in options.name
     }
     if options.json:
         _print_json({name: count.to_dict() for name, count in counts.items()})
@@ -196,27 +201,39 @@ def _convert(options) -> None:
         raise ValueError(f"{folder} exists and is not an empty folder: name another one")
     if not Path(options.file).is_file():
         raise FileNotFoundError(f"there is no file {shown(repr(options.file))}")
-    model = SigLIP.from_pretrained(options.file, config=options.shape)
-    text, image_size = model.config.text, model.config.vision.image_size
-    newer = model.config in [get_config(name) for name in list_models(version=2)]
+    naflex = options.shape is not None and _family(options.shape) is siglip2
+    model = (siglip2.SigLIP2 if naflex else SigLIP).from_pretrained(
+        options.file, config=options.shape
+    )
     if options.tokenizer:
-        if newer:
-            raise ValueError(
-                f"{options.file} is a SigLIP 2: its tokenizer, Gemma's, is not part of this "
-                "library; convert it without --tokenizer"
-            )
-        tokenizer = Tokenizer(options.tokenizer, text.context_length)
-        if tokenizer.vocab_size > text.vocab_size:
-            raise ValueError(
-                f"{options.tokenizer} has {tokenizer.vocab_size} pieces, {options.file} allows "
-                f"{text.vocab_size}: the two belong to different models"
-            )
-        Processor(tokenizer, image_size).save_pretrained(folder)
+        _processor(options, model, naflex).save_pretrained(folder)
     model.save_pretrained(folder)
     total = sum(parameter.numel() for parameter in model.parameters())
     show(f"{shown(folder, LINE)}: {total:,} parameters, {model.config}")
     if not options.tokenizer:
         print("it holds the model alone: Processor.save_pretrained adds a processor")
+
+
+def _processor(options, model: SigLIP, naflex: bool) -> Processor:
+    """The processor of a model, with the tokenizer whose file the user gives."""
+    text, image_size = model.config.text, model.config.vision.image_size
+    gemma = Path(options.tokenizer).suffix == ".json"  # SigLIP 2's
+    newer = naflex or model.config in [get_config(name) for name in list_models(version=2)]
+    if newer and not gemma:
+        raise ValueError(
+            f"{options.file} is a SigLIP 2: give the tokenizer.json of a SigLIP 2 or of a Gemma, "
+            f"not {options.tokenizer}"
+        )
+    kind = siglip2.Tokenizer if gemma else Tokenizer
+    tokenizer = kind(options.tokenizer, text.context_length)
+    if tokenizer.vocab_size > text.vocab_size:
+        raise ValueError(
+            f"{options.tokenizer} has {tokenizer.vocab_size} pieces, {options.file} allows "
+            f"{text.vocab_size}: the two belong to different models"
+        )
+    if naflex:
+        return siglip2.Processor(tokenizer, patch_size=model.config.vision.patch_size)
+    return Processor(tokenizer, image_size, BILINEAR if gemma else BICUBIC)
 
 
 def _print_json(content) -> None:
@@ -228,10 +245,16 @@ def _print_json(content) -> None:
     print(text)
 
 
-def _config(name: str):
-    if name in clip.list_models():
-        return clip.get_config(name)
-    try:
-        return get_config(name)
-    except ValueError as error:
-        raise ValueError(f"{error}, {', '.join(clip.list_models())}") from None
+def _family(name: str) -> ModuleType:
+    """Where the functions for a model are that is known by its name."""
+    short = name.removeprefix("google/")
+    families = {
+        siglip_lab: [*list_models(), *list_models(version=2)],
+        siglip2: siglip2.list_models(),
+        clip: clip.list_models(),
+    }
+    for family, names in families.items():
+        if short in names:
+            return family
+    known = ", ".join(name for names in families.values() for name in names)
+    raise ValueError(f"unknown model {shown(repr(name))}; known models: {known}")

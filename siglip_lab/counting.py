@@ -9,12 +9,12 @@ as in open_clip's profiles and PyTorch's `FlopCounterMode`.
 from __future__ import annotations
 
 from siglip_lab.checks import check_integer, shown
-from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig
+from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig, VisionConfig
 from siglip_lab.counts import Count
 
 __all__ = [
     "batch_flops", "count_flops", "count_parameters", "encoder_flops",
-    "encoder_parameters", "text_flops", "text_parameters",
+    "encoder_parameters", "image_flops", "text_flops", "text_parameters",
 ]  # fmt: skip
 
 
@@ -117,19 +117,23 @@ def count_flops(
     670.35
     """
     _check(config)
-    vision, n = config.vision, config.vision.num_patches
-    d, m = vision.width, vision.mlp_dim
-    image_tower = {
-        "embeddings": {"patches": n * 2 * 3 * vision.patch_size**2 * d},
-        **encoder_flops(vision, n),
+    image_tower = image_flops(config.vision, config.vision.num_patches)
+    text_tower, e = text_flops(config.text, config.embed_dim), config.embed_dim
+    return batch_flops(image_tower, text_tower, e, images, texts, training, attention_maps)
+
+
+def image_flops(config: VisionConfig, n: int) -> dict:
+    """Those of one image of n tokens, part by part."""
+    d, m = config.width, config.mlp_dim
+    return {
+        "embeddings": {"patches": n * 2 * 3 * config.patch_size**2 * d},
+        **encoder_flops(config, n),
         "head": {
             "attention": 2 * (2 * d * d) + n * 2 * (2 * d * d),  # q, out; k, v of all tokens
             "attention map": 2 * (2 * n * d),
             "mlp": 2 * (2 * d * m),
         },
     }
-    text_tower, e = text_flops(config.text, config.embed_dim), config.embed_dim
-    return batch_flops(image_tower, text_tower, e, images, texts, training, attention_maps)
 
 
 def text_flops(config: TextConfig, embed_dim: int) -> dict:
@@ -164,10 +168,10 @@ def batch_flops(
     passes = 3 if training else 1
     vision = _times(vision, images * passes, attention_maps)
     text = _times(text, texts * passes, attention_maps)
-    if training:  # pixels need no gradient
+    if training:  # what is fed to these needs no gradient
         part = next(iter(vision.values()))
-        first = next(iter(part))
-        part[first] = part[first] * 2 // 3
+        for name in part.keys() & {"patches", "positions", "convolution 0"}:
+            part[name] = part[name] * 2 // 3
     logits = passes * images * texts * 2 * embed_dim
     return Count.of("FLOPs", {"vision": vision, "text": text, "logits": logits})
 

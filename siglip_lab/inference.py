@@ -118,13 +118,13 @@ def embed_images(
         raise ValueError(f'on_error is {on_error!r}; expected "raise" or "skip"')
     device, skipped = model.logit_scale.device, {}
     embeds = [torch.empty(0, model.config.embed_dim, device=device)]
-    for pixel_values, errors in read_ahead(processor, images, batch_size, num_workers):
+    for inputs, errors in read_ahead(processor, images, batch_size, num_workers):
         for index, error in errors.items():
             if on_error == "raise" or isinstance(error, TypeError):
                 raise error
             skipped[index] = str(error)
-        if len(pixel_values):
-            embeds.append(model.encode_image(pixel_values.to(device)))
+        if len(inputs["pixel_values"]):
+            embeds.append(model.encode_image(**inputs.to(device)))
     return (torch.cat(embeds), skipped) if on_error == "skip" else torch.cat(embeds)
 
 

@@ -8,6 +8,9 @@ rounding and leftovers come on top.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 
 from siglip_lab.activations import TextBytes, TowerBytes, VisionBytes
@@ -72,8 +75,12 @@ def batch_bytes(
     pixels: int,
     training: bool,
     grad_checkpointing: bool,
+    beside: Mapping[str, int] = MappingProxyType({}),
 ) -> Count:
-    """Add up the towers' bytes and the weights'; arguments and errors as for `count_bytes`."""
+    """Add up the towers' bytes and the weights'; arguments and errors as for `count_bytes`.
+
+    `pixels` are numbers of one image; `beside` are bytes of what else comes with a batch.
+    """
     if grad_checkpointing and not training:
         raise ValueError("grad_checkpointing saves what backward needs: it goes with training=True")
     size, batch = vision.size, vision.batch
@@ -82,7 +89,7 @@ def batch_bytes(
         "text": parameters.text.total * size,
         "scalars": parameters["scalars"].total * max(size, 4),
     }
-    inputs = {"pixel values": batch * pixels * 4, "input ids": batch * text.n * 8}
+    inputs = {"pixel values": batch * pixels * 4, **beside, "input ids": batch * text.n * 8}
     content: dict = {"weights": weights, "inputs": inputs}
     if not training:
         content["working memory"] = max(vision.forward(), text.forward())

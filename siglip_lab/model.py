@@ -119,6 +119,7 @@ class SigLIP(TwoTowers):
     """
 
     format = SIGLIP
+    _vision_tower: type[nn.Module] = VisionTower
 
     def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
         if not isinstance(config, SigLIPConfig):
@@ -129,7 +130,7 @@ class SigLIP(TwoTowers):
         super().__init__()
         self.config = config
         with skip_draws():  # PyTorch's own numbers, which big_vision's would replace
-            self.vision_model = VisionTower(config.vision)
+            self.vision_model = self._vision_tower(config.vision)
             self.text_model = TextTower(config.text, config.embed_dim)
         self.logit_scale = nn.Parameter(torch.full((1,), math.log(10)))  # log t
         self.logit_bias = nn.Parameter(torch.full((1,), -10.0))

@@ -7,14 +7,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from siglip_lab.batches import transform_each
 from siglip_lab.checks import check_integer
 from siglip_lab.decoding import ImageLike
 from siglip_lab.model import TwoTowers
-from siglip_lab.processor import Processor
+from siglip_lab.processor import Inputs, Processor
 
 __all__ = ["check_fit", "default_device", "plain_model", "read_ahead"]
 
@@ -30,7 +29,7 @@ def check_fit(model: nn.Module, processor: Processor) -> TwoTowers:
     if processor.format is not model.format:
         raise ValueError(
             f"the processor is another kind of model's than the {type(model).__name__}: take "
-            "Processor for SigLIP, clip.Processor for CLIP"
+            "Processor for SigLIP, clip.Processor for CLIP, siglip2.Processor for NaFlex"
         )
     return model
 
@@ -61,7 +60,7 @@ def read_ahead(
     batch_size: int,
     num_workers: int,
 ) -> DataLoader:
-    """Batches of pixel values, read by `num_workers` processes while the model computes.
+    """Batches of a model's inputs, read by `num_workers` processes while the model computes.
 
     Beside each comes a dict: the index of every image that cannot be read, and the error.
     """
@@ -81,7 +80,7 @@ def read_ahead(
 
 
 class _Batches(Dataset):
-    """Pixel values of each batch, and by its index the error of each image that cannot be read."""
+    """The inputs of each batch, and by its index the error of each image that cannot be read."""
 
     def __init__(self, processor: Processor, images: list[ImageLike], batch_size: int):
         self.processor, self.images, self.batch_size = processor, images, batch_size
@@ -89,12 +88,13 @@ class _Batches(Dataset):
     def __len__(self) -> int:
         return -(-len(self.images) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[int, Exception]]:
-        start, reader = index * self.batch_size, self.processor
+    def __getitem__(self, index: int) -> tuple[Inputs, dict[int, Exception]]:
+        start = index * self.batch_size
         images = self.images[start : start + self.batch_size]
-        values, errors = transform_each(reader.transform_one, images, reader.image_size)
+        inputs, errors = self.processor.prepare(images)
         named = {
             start + place: type(error)(f"images[{start + place}]: {error}")
             for place, error in sorted(errors.items())
         }
-        return values[[place for place in range(len(images)) if place not in errors]], named
+        kept = [place for place in range(len(images)) if place not in errors]
+        return Inputs({name: x[kept] for name, x in inputs.items()}), named

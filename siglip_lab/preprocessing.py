@@ -1,26 +1,33 @@
 """Images to pixel values, chapter "Preprocessing"; RGB as `SiglipImageProcessorPil` to the bit."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.batches import transform_all
+from siglip_lab.batches import transform_all, transform_each
 from siglip_lab.image_checks import check_picture, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
-__all__ = ["preprocess", "resize", "to_image", "to_pixel_values", "transform"]
+__all__ = [
+    "BICUBIC", "BILINEAR", "preprocess", "resize", "to_image", "to_pixel_values", "transform",
+]  # fmt: skip
+
+BICUBIC, BILINEAR = int(Image.Resampling.BICUBIC), int(Image.Resampling.BILINEAR)
 
 
 def preprocess(
     images: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
     size: int = 384,
     background: tuple[int, int, int] = WHITE,
+    resample: int = BICUBIC,
 ) -> Tensor:
     """Turn one image or several into pixel values: float32 `[B, 3, S, S]` in [-1, 1].
 
     Images and background are as `load_image` takes them; an error names the image's index. The
-    aspect ratio is not kept.
+    aspect ratio is not kept. `resample` is Pillow's filter: 3, bicubic, or 2, bilinear.
 
     Source: transformers, ``image_processing_pil_siglip.py``; big_vision squashes the same way, but
     with a bilinear filter and no antialiasing (``pp/ops_image.py``).
@@ -29,24 +36,28 @@ def preprocess(
     >>> pixel_values.shape, pixel_values[0, :, 0, 0].tolist()
     (torch.Size([1, 3, 384, 384]), [1.0, -1.0, -1.0])
     """
-    return transform_all(transform, images, size, background)
+    one = partial(transform, resample=resample)
+    return transform_all(lambda listed: transform_each(one, listed, size, background), images)
 
 
 def transform(
-    image: ImageLike, size: int = 384, background: tuple[int, int, int] = WHITE
+    image: ImageLike,
+    size: int = 384,
+    background: tuple[int, int, int] = WHITE,
+    resample: int = BICUBIC,
 ) -> Tensor:
     """Turn one image into `[3, S, S]`, without threads: what a data loader's workers call."""
     check_side(size)
-    return to_pixel_values(resize(load_image(image, background), size))
+    return to_pixel_values(resize(load_image(image, background), size, resample))
 
 
-def resize(image: Image.Image, size: int) -> Image.Image:
-    """Squash an image to a square of S x S pixels, with a bicubic filter.
+def resize(image: Image.Image, size: int, resample: int = BICUBIC) -> Image.Image:
+    """Squash an image to a square of S x S pixels, with a bicubic filter or another of Pillow's.
 
     When it shrinks, Pillow widens the filter to the size of the step (antialiasing).
     """
     check_side(size)
-    return image.resize((size, size), Image.Resampling.BICUBIC)
+    return image.resize((size, size), resample)
 
 
 def to_pixel_values(image: Image.Image) -> Tensor:

@@ -1,18 +1,19 @@
 """Texts and images to a model's inputs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from siglip_lab.batches import transform_all, transform_each
 from siglip_lab.checks import check_integer
-from siglip_lab.images import ImageLike
+from siglip_lab.images import WHITE, ImageLike
 from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.pretrained import SIGLIP
 from siglip_lab.loading.processors import read_processor, write_processor
-from siglip_lab.preprocessing import preprocess, transform
+from siglip_lab.preprocessing import BICUBIC, transform
 from siglip_lab.tokenizer import Tokenizer
 
 __all__ = ["Inputs", "Processor"]
@@ -32,30 +33,37 @@ class Inputs(dict[str, Tensor]):
 
 
 class Processor(PushToHub):
-    """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels."""
+    """Turns texts and images into a model's inputs: by its tokenizer, and to S x S pixels.
+
+    `resample` is Pillow's filter that resizes images: 3, bicubic, or 2, bilinear.
+    """
 
     format = SIGLIP
-    read_tokenizer: type[Tokenizer] = Tokenizer
-    preprocess = staticmethod(preprocess)
-    transform_one = staticmethod(transform)
 
-    def __init__(self, tokenizer: Tokenizer, image_size: int):
+    def __init__(self, tokenizer: Tokenizer, image_size: int, resample: int = BICUBIC):
         check_integer("image_size", image_size)
         self.tokenizer = tokenizer
         self.image_size = image_size
+        self.resample = resample
 
     @classmethod
     def from_pretrained(
         cls: type[P], where: str | os.PathLike, *, revision: str | None = None
     ) -> P:
         """Load a model's processor; arguments and errors as for `SigLIP.from_pretrained`."""
-        return cls(*read_processor(where, cls.read_tokenizer, cls.format, revision))
+        tokenizer, size, settings = read_processor(where, cls.format, revision)
+        return cls(tokenizer, size, settings.get("resample", BICUBIC))
 
     def save_pretrained(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer's files and the settings, as transformers reads them."""
-        words = self.tokenizer
-        sizes = self.image_size, words.context_length, words.vocab_size
-        write_processor(folder, words.files(), *sizes, self.format)
+        settings = {"resample": self.resample}
+        write_processor(folder, self.tokenizer, self.image_size, settings, self.format)
+
+    def transform_one(
+        self, image: ImageLike, size: int, background: tuple[int, int, int] = WHITE
+    ) -> Tensor:
+        """One image to `[3, size, size]`."""
+        return transform(image, size, background, self.resample)
 
     def __call__(
         self,
@@ -75,8 +83,13 @@ class Processor(PushToHub):
         if text is not None:
             inputs["input_ids"] = self.tokenizer(text, truncate)
         if images is not None:
-            inputs["pixel_values"] = self.preprocess(images, self.image_size)
+            inputs |= transform_all(self.prepare, images)
         return inputs
+
+    def prepare(self, images: Sequence[ImageLike]) -> tuple[Inputs, dict[int, Exception]]:
+        """Images to inputs, and by its index the error of each that cannot be read."""
+        values, errors = transform_each(self.transform_one, images, self.image_size)
+        return Inputs(pixel_values=values), errors
 
     def transform(self, image: ImageLike) -> Tensor:
         """One image to `[3, S, S]`: what a torchvision dataset takes as its `transform`."""

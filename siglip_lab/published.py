@@ -8,7 +8,7 @@ from __future__ import annotations
 from siglip_lab.checks import shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 
-__all__ = ["TOWERS", "get_config", "list_models"]
+__all__ = ["NAFLEX", "TOWERS", "get_config", "list_models"]
 
 TOWERS = {  # the names are the sizes', also in other families
     "base": {"width": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
@@ -57,14 +57,19 @@ _CONFIGS = _named("siglip", _V1, 32_000) | {
     ),
 }
 _CONFIGS |= _named("siglip2", _V2, 256_000)
+# SigLIP 2 for images of any shape: the image is the table of positions, 16 x 16
+NAFLEX = {
+    f"siglip2-{tower}-patch16-naflex": _published(tower, "16-256", 256_000)
+    for tower in ("base", "so400m")
+}
 
 
 def list_models(version: int = 1) -> list[str]:
     """Names of the models.
 
     Args:
-        version: 1 for the ten published SigLIP v1 checkpoints, "tiny" and "emoji"; 2 for SigLIP 2
-            at fixed resolution, of which the shapes are known, and not the tokenizer.
+        version: 1 for the ten published SigLIP v1 checkpoints, "tiny" and "emoji"; 2 for the
+            fifteen of SigLIP 2 at fixed resolution. Those for any shape are in `siglip2`.
 
     >>> len(list_models()), list_models()[-2:], len(list_models(version=2))
     (12, ['tiny', 'emoji'], 15)
@@ -81,6 +86,8 @@ def get_config(name: str) -> SigLIPConfig:
     729
     """
     short = name.removeprefix("google/") if isinstance(name, str) else name
+    if short in NAFLEX:
+        raise ValueError(f"{short} takes images of any shape: use siglip_lab.siglip2.get_config")
     if short not in _CONFIGS:
         raise ValueError(f"unknown model {shown(repr(name))}; known models: {', '.join(_CONFIGS)}")
     return _CONFIGS[short]

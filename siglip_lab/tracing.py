@@ -15,7 +15,7 @@ from html import escape
 import torch
 from torch import Tensor, nn
 
-from siglip_lab.checks import check_batch, check_input_ids, check_vocabulary
+from siglip_lab.checks import check_input_ids, check_vocabulary
 from siglip_lab.model import TwoTowers
 from siglip_lab.pairs import plain_model
 from siglip_lab.tables import table
@@ -92,7 +92,11 @@ class Trace:
 
 
 def trace(
-    model: TwoTowers, pixel_values: Tensor, input_ids: Tensor, keep_tensors: bool = False
+    model: TwoTowers,
+    pixel_values: Tensor,
+    input_ids: Tensor,
+    keep_tensors: bool = False,
+    **more: Tensor,
 ) -> Trace:
     """Run a model once and record every named intermediate.
 
@@ -102,6 +106,7 @@ def trace(
         input_ids: Texts `[n_txt, L]`.
         keep_tensors: Keep each tensor as ``row.value``: for so400m-patch14-384, one image and two
             texts that is 2.9 GB in float32.
+        more: What else the model takes: of NaFlex, the mask and the grids.
 
     Raises:
         TypeError: If the model is none of this library's, or the images or the texts no tensor.
@@ -115,7 +120,11 @@ def trace(
     (1, 1)
     """
     model = plain_model(model)
-    check_batch(pixel_values, patch_size=1)
+    if not isinstance(pixel_values, Tensor):
+        raise TypeError(
+            f"pixel_values are of type {type(pixel_values).__name__}; expected a tensor: "
+            "trace(model, **processor(text=..., images=...))"
+        )
     check_input_ids(input_ids, model.config.text.context_length)
     check_vocabulary(input_ids, model.config.text.vocab_size)
     rows: list[TraceRow] = []
@@ -134,12 +143,14 @@ def trace(
             record(name, type(module).__name__, output, parameters)
 
     record("pixel_values", "input", pixel_values)
+    for name, tensor in more.items():
+        record(name, "input", tensor)
     record("input_ids", "input", input_ids)
     modules = [(name, module) for name, module in model.named_modules() if name]
     handles = [module.register_forward_hook(partial(hook, name)) for name, module in modules]
     try:
         with torch.no_grad():
-            output = model(pixel_values=pixel_values, input_ids=input_ids)
+            output = model(pixel_values=pixel_values, input_ids=input_ids, **more)
     finally:
         for handle in handles:
             handle.remove()

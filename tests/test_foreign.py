@@ -78,9 +78,12 @@ def big_vision(model, prefix="params/", stacked=False):
 
     vision, text, head = model.config.vision, model.config.text, "vision_model.head"
     kernel = state["vision_model.embeddings.patch_embedding.weight"]
-    result["img/embedding/kernel"] = kernel.permute(2, 3, 1, 0)
+    naflex = kernel.ndim == 2  # a Dense, and a table with two sides
+    result["img/embedding/kernel"] = kernel.T if naflex else kernel.permute(2, 3, 1, 0)
     result["img/embedding/bias"] = state["vision_model.embeddings.patch_embedding.bias"]
-    result["img/pos_embedding"] = state["vision_model.embeddings.position_embedding.weight"][None]
+    positions = state["vision_model.embeddings.position_embedding.weight"]
+    shape = 2 * (vision.grid_size,) if naflex else (1, vision.num_patches)
+    result["img/pos_embedding"] = positions.reshape(*shape, vision.width)
     encoder("img/Transformer", "vision_model", vision)
     norm("img/Transformer/encoder_norm", "vision_model.post_layernorm")
     result["img/MAPHead_0/probe"] = state[f"{head}.probe"]
@@ -109,10 +112,17 @@ def big_vision(model, prefix="params/", stacked=False):
 
 
 def open_clip(model, prefix=""):
-    """A SigLIP's parameters as open_clip's `CustomTextCLIP` with timm's `VisionTransformer` has."""
+    """A SigLIP's parameters as open_clip's `CustomTextCLIP` with timm's `VisionTransformer` has.
+
+    A NaFlex's as with timm's `NaFlexVit`.
+    """
     state, result = model.state_dict(), {}
+    naflex = state["vision_model.embeddings.patch_embedding.weight"].ndim == 2
     moves = [
-        ("visual.trunk.patch_embed.proj", "vision_model.embeddings.patch_embedding"),
+        (
+            f"visual.trunk.{'embeds' if naflex else 'patch_embed'}.proj",
+            "vision_model.embeddings.patch_embedding",
+        ),
         ("visual.trunk.norm", "vision_model.post_layernorm"),
         ("visual.trunk.attn_pool.proj", "vision_model.head.attention.out_proj"),
         ("visual.trunk.attn_pool.norm", "vision_model.head.layernorm"),
@@ -156,7 +166,10 @@ def open_clip(model, prefix=""):
         result[f"visual.trunk.attn_pool.q.{kind}"] = q.clone()
         result[f"visual.trunk.attn_pool.kv.{kind}"] = kv.clone()
     positions = state["vision_model.embeddings.position_embedding.weight"]
-    result["visual.trunk.pos_embed"] = positions[None]
+    side, name = model.config.vision.grid_size, "embeds.pos_embed" if naflex else "pos_embed"
+    result[f"visual.trunk.{name}"] = (
+        positions.reshape(1, side, side, -1) if naflex else positions[None]
+    )
     result["visual.trunk.attn_pool.latent"] = state["vision_model.head.probe"]
     result["text.token_embedding.weight"] = state["text_model.embeddings.token_embedding.weight"]
     positions = state["text_model.embeddings.position_embedding.weight"]
@@ -557,7 +570,10 @@ def test_other_models_are_told_apart(tmp_path):
     image = {k: t for k, t in big_vision(model).items() if not k.startswith("params/txt")}
     refuse(save_npz(tmp_path / "a.npz", image), "image tower alone")
     flat = {"params/img/embedding/kernel": torch.zeros(192, 24)}
-    refuse(save_npz(tmp_path / "a.npz", big_vision(model) | flat), "NaFlex is not supported")
+    refuse(
+        save_npz(tmp_path / "a.npz", big_vision(model) | flat),
+        "images of any shape: use siglip2.SigLIP2.from_pretrained",
+    )
     whole = big_vision(model) | {"opt/0/count": torch.zeros(1)}
     refuse(save_npz(tmp_path / "a.npz", whole), "it begins with params/img/embedding/kernel")
 

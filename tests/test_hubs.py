@@ -4,7 +4,6 @@ A client reads its environment when it is imported, so each test runs one in a p
 forked from a server that has imported torch already. Its pauses pass at once.
 """
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -155,13 +154,17 @@ def test_a_missing_client(monkeypatch, place):
         sl.SigLIP.from_pretrained(PLACES[place])
 
 
-def test_a_processor_of_siglip_2_is_refused(monkeypatch, tmp_path):
-    """By its vocabulary: its tokenizer is not downloaded."""
-    monkeypatch.setattr(hubs, "fetch", lambda *arguments: tmp_path)
-    config = {"model_type": "siglip", "text_config": {"vocab_size": 256_000}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(sl.CheckpointError, match="SigLIP 2"):
-        sl.Processor.from_pretrained("siglip2-base-patch16-224")
+@pytest.mark.parametrize("prefix", ["", "google/", "hf:google/"])
+def test_each_kind_of_siglip_2_says_whose_the_other_is(monkeypatch, prefix):
+    """Before its weights are fetched."""
+    monkeypatch.setattr(hubs, "fetch", None)
+    naflex, fixed = f"{prefix}siglip2-base-patch16-naflex", f"{prefix}siglip2-base-patch16-224"
+    for kind in (sl.SigLIP, sl.Processor, sl.VisionTower):
+        with pytest.raises(FileNotFoundError, match=r"siglip2\.SigLIP2\.from_pretrained"):
+            kind.from_pretrained(naflex)
+    for kind in (sl.siglip2.SigLIP2, sl.siglip2.Processor):
+        with pytest.raises(FileNotFoundError, match=r"siglip_lab\.SigLIP\.from_pretrained"):
+            kind.from_pretrained(fixed)
 
 
 # ---- what is fetched -----------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from pictures import encode, noise, quick, raises, rgb
 from PIL import Image
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from siglip_lab.batches import transform_all
-from siglip_lab.images import WHITE, load_image
+from siglip_lab.batches import transform_each
+from siglip_lab.images import load_image
 from siglip_lab.preprocessing import (
     preprocess,
     resize,
@@ -166,7 +166,7 @@ def test_as_many_threads_as_pytorch_may_use(allowed):
     before = torch.get_num_threads()
     torch.set_num_threads(allowed)
     try:
-        transform_all(slow, [rgb()] * 8, 4, WHITE)
+        transform_each(slow, [rgb()] * 8, 4)
     finally:
         torch.set_num_threads(before)
     assert len(seen) == allowed

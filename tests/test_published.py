@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 import siglip_lab as sl
 from siglip_lab.loading.weights import read_json
@@ -34,22 +35,34 @@ def at_hand(request) -> AtHand:
     if given is None:
         pytest.skip("no weights at hand: pass --checkpoint NAME_OR_PATH")
     if _is_clip(Path(given)):
-        model = sl.clip.CLIP.from_pretrained(given)
-        configs = {name: sl.clip.get_config(name) for name in sl.clip.list_models()}
+        family, model = sl.clip, sl.clip.CLIP.from_pretrained(given)
+        names = sl.clip.list_models()
+    elif sl.siglip2.is_naflex(given):
+        family, model = sl.siglip2, sl.siglip2.SigLIP2.from_pretrained(given)
+        names = sl.siglip2.list_models()
     else:
-        model = sl.SigLIP.from_pretrained(given)
-        configs = {n: sl.get_config(n) for n in sl.list_models() + sl.list_models(version=2)}
-    name = next((n for n, config in configs.items() if config == model.config), None)
+        family, model = sl, sl.SigLIP.from_pretrained(given)
+        names = sl.list_models() + sl.list_models(version=2)
+    name = next((name for name in names if family.get_config(name) == model.config), None)
     if name is None:
         pytest.skip(f"{given} has no published shape")
-    if isinstance(model, sl.clip.CLIP):
-        return AtHand(name, model, sl.clip.Processor.from_pretrained(name))
-    return AtHand(name, model, sl.Processor.from_pretrained(given))
+    where = name if family is sl.clip else given
+    return AtHand(name, model, family.Processor.from_pretrained(where))
 
 
 def _is_clip(path: Path) -> bool:
     config = path / "config.json"
     return path.suffix == ".pt" or (config.exists() and read_json(config)["model_type"] == "clip")
+
+
+def draw_circle(height: int, width: int) -> Image.Image:
+    """Blue with a green border on red, as transformers' test of NaFlex draws it."""
+    image = Image.new("RGB", (width, height), "red")
+    x, y = width // 2, height // 2
+    radius = min(x, y) // 8 * 7
+    box = (x - radius, y - radius, x + radius, y + radius)
+    ImageDraw.Draw(image).ellipse(box, fill="blue", outline="green", width=width // 20)
+    return image
 
 
 def _file(request, entry: dict) -> Path:
@@ -73,6 +86,8 @@ def test_published_number(row, at_hand, request):
         inputs = at_hand.processor(text=row["texts"])
         if "pixels" in row:  # not the processor's: see "about" in the file
             inputs["pixel_values"] = torch.load(_file(request, row["pixels"]), weights_only=True)
+        elif "circles" in row:
+            inputs |= at_hand.processor(images=[draw_circle(*size) for size in row["circles"]])
         else:
             image = _file(request, row["image"])
             inputs |= at_hand.processor(images=image)

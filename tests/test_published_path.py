@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gemma_file import write_gemma
 from hub_server import Hub, environment
 from PIL import Image
 from sentencepiece import sentencepiece_model_pb2
 from test_clip_model import twin
+from test_published import draw_circle
 
 import siglip_lab as sl
 
@@ -28,7 +30,7 @@ def run(root, *arguments: str) -> str:
 @pytest.mark.slow
 def test_without_weights_they_skip_and_say_why(root):
     out = run(root)
-    assert "38 skipped" in out and "passed" not in out
+    assert "39 skipped" in out and "passed" not in out
     assert "no weights at hand: pass --checkpoint NAME_OR_PATH" in out
 
 
@@ -77,9 +79,28 @@ def test_a_random_base_model_loads_and_fails_each_of_them(root, images, tmp_path
 
 
 @pytest.mark.slow
+def test_a_random_naflex_draws_circles_and_fails(root, tmp_path):
+    """Its pictures need no folder: red and blue are what they were when the numbers were made."""
+    config = sl.siglip2.get_config("siglip2-base-patch16-naflex")
+    sl.siglip2.SigLIP2(config, seed=0).save_pretrained(tmp_path)
+    file = write_gemma(tmp_path, pieces=256_000)
+    sl.siglip2.Processor(sl.siglip2.Tokenizer(file)).save_pretrained(tmp_path)
+    out = run(root, "--checkpoint", str(tmp_path))
+    assert "test_published_number[circles_siglip2_base_naflex] - Assert" in out
+    assert "1 failed" in out and "error" not in out.splitlines()[-1]
+
+
+def test_a_circle_as_published():
+    circle = draw_circle(224, 1024)
+    assert circle.size == (1024, 224)
+    colours = [circle.getpixel(place) for place in ((0, 0), (512, 112), (512, 20))]
+    assert colours == [(255, 0, 0), (0, 0, 255), (0, 128, 0)]
+
+
+@pytest.mark.slow
 def test_a_random_clip_loads_and_fails(root, images, tmp_path):
     twin(sl.clip.CLIP(sl.clip.get_config("ViT-B/32"), seed=0)).save_pretrained(tmp_path)
     out = run(root, "--checkpoint", str(tmp_path), "--images", str(images))
     for row in ("cats_clip_b32", "diagram_clip_b32", "t_clip-vit-base-patch32"):
         assert f"FAILED tests/test_published.py::test_published_number[{row}] - Assert" in out
-    assert "3 failed" in out and "35 skipped" in out
+    assert "3 failed" in out and "36 skipped" in out

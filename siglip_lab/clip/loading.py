@@ -18,7 +18,7 @@ from torch import Tensor
 from siglip_lab.checks import CheckpointError, differences, shown
 from siglip_lab.clip.configs import CLIPConfig, ResNetConfig, get_config, list_models
 from siglip_lab.clip.preprocessing import MEAN, STD
-from siglip_lab.clip.tokenizer import END, START
+from siglip_lab.clip.tokenizer import END, START, Tokenizer
 from siglip_lab.configs import TextConfig, VisionConfig
 from siglip_lab.loading.folder import Settings, read_tower, tower_shape, tower_values
 from siglip_lab.loading.foreign import own_config
@@ -292,6 +292,10 @@ def _shape_of(tensors: Tensors, path: Path) -> CLIPConfig:
         raise CheckpointError(f"{path}: no CLIP has these tensors' shapes: {error}") from error
 
 
+def _read_tokenizer(path: Path, context_length: int) -> Tokenizer:
+    return Tokenizer(path.parent, context_length)
+
+
 def _count(names: Collection[str], pattern: str) -> int:
     """How many numbers a pattern finds at the beginning of the names."""
     return len({match[1] for name in names if (match := re.match(pattern, name))})
@@ -311,8 +315,7 @@ CLIP_FORMAT = Format(
     },
     file_dtype=torch.float32,  # OpenAI's files hold half precision
     image_settings=image_settings,
-    text_settings=_TEXT_SETTINGS,
-    tokenizer_files=("vocab.json", "merges.txt", "tokenizer.json"),
+    tokenizers=dict.fromkeys(("vocab.json", "tokenizer.json"), (_read_tokenizer, _TEXT_SETTINGS)),
     processor_class="CLIPProcessor",
     input_names=("input_ids", "attention_mask"),
 )

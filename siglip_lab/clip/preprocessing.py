@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import siglip_lab.preprocessing as siglip
-from siglip_lab.batches import transform_all
+from siglip_lab.batches import transform_all, transform_each
 from siglip_lab.image_checks import check_pixel_count, check_side
 from siglip_lab.images import WHITE, ImageLike, load_image
 
@@ -51,7 +51,7 @@ def preprocess(
     >>> preprocess(Image.new("RGB", (640, 480), "red")).shape
     torch.Size([1, 3, 224, 224])
     """
-    return transform_all(transform, images, size, background)
+    return transform_all(lambda listed: transform_each(transform, listed, size, background), images)
 
 
 def transform(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from torch import Tensor
+
 from siglip_lab import processor as siglip
 from siglip_lab.clip.configs import get_config, list_models
 from siglip_lab.clip.loading import CLIP_FORMAT
-from siglip_lab.clip.preprocessing import preprocess, transform
+from siglip_lab.clip.preprocessing import transform
 from siglip_lab.clip.tokenizer import Tokenizer
+from siglip_lab.images import WHITE, ImageLike
 
 __all__ = ["Processor"]
 
@@ -17,9 +20,11 @@ class Processor(siglip.Processor):
     """Turns images and texts into a CLIP's inputs."""
 
     format = CLIP_FORMAT
-    read_tokenizer = Tokenizer
-    preprocess = staticmethod(preprocess)
-    transform_one = staticmethod(transform)
+
+    def transform_one(
+        self, image: ImageLike, size: int, background: tuple[int, int, int] = WHITE
+    ) -> Tensor:
+        return transform(image, size, background)
 
     @classmethod
     def from_pretrained(cls, where: str | os.PathLike, *, revision: str | None = None) -> Processor:

@@ -40,10 +40,9 @@ from siglip_lab.loading.weights import (
 )
 
 __all__ = [
-    "TEXT_SETTINGS", "image_settings", "load_folder",
-    "loadable", "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target",
-    "tower_shape", "tower_values", "write_files", "write_siglip", "write_text_tower",
-    "write_vision_tower",
+    "GEMMA_SETTINGS", "SPIECE_SETTINGS", "image_settings", "load_folder", "loadable",
+    "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target", "tower_shape",
+    "tower_values", "write_files", "write_siglip", "write_text_tower", "write_vision_tower",
 ]  # fmt: skip
 
 # What a folder may hold beside the weights that are wanted. Older versions of transformers stored
@@ -165,8 +164,8 @@ def read_siglip(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     """
     if content.get("model_type") == "siglip2":
         raise CheckpointError(
-            f"{path}: model_type is 'siglip2', a SigLIP 2 for images of any shape (NaFlex); "
-            "SigLIP takes those of a fixed size, such as siglip2-base-patch16-224"
+            f"{path}: model_type is 'siglip2', a SigLIP 2 for images of any shape (NaFlex): use "
+            "siglip_lab.siglip2.SigLIP2.from_pretrained and siglip2.Processor.from_pretrained"
         )
     _check_kind(path, content)
     (vision,) = read_vision_tower(path, content)
@@ -303,9 +302,16 @@ def write_text_tower(config: TextConfig, embed_dim: int) -> dict[str, Any]:
 
 # ---- settings of the preprocessing ---------------------------------------------------------------
 
-TEXT_SETTINGS: Settings = {
+SPIECE_SETTINGS: Settings = {
     "do_lower_case": (True,), "eos_token": ("</s>",), "pad_token": ("</s>",),
     "unk_token": ("<unk>",), "tokenizer_class": ("SiglipTokenizer",),
+}  # fmt: skip
+GEMMA_SETTINGS: Settings = {
+    "add_bos_token": (False,), "add_eos_token": (True,), "do_lower_case": (True, None),
+    "padding_side": ("right",),
+    "bos_token": ("<bos>",), "eos_token": ("<eos>",), "pad_token": ("<pad>",),
+    "unk_token": ("<unk>",), "mask_token": ("<mask>", None),
+    "tokenizer_class": ("Siglip2Tokenizer", "GemmaTokenizer", "GemmaTokenizerFast"),
 }  # fmt: skip
 
 
@@ -313,7 +319,7 @@ def image_settings(size: int) -> Settings:
     """List what a SigLIP folder's image processor may say; its first choice is what is written."""
     half, name = [0.5, 0.5, 0.5], "SiglipImageProcessor"
     return {
-        "resample": (3,),
+        "resample": (3, 2),  # bicubic, and SigLIP 2's bilinear
         "image_mean": (half,),
         "image_std": (half,),
         "size": ({"height": size, "width": size},),

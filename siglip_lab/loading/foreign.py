@@ -21,6 +21,7 @@ A text tower without a head, as the original of so400m-patch16-256-i18n, gets th
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -35,11 +36,14 @@ from siglip_lab.checks import CheckpointError, check_size, differences, shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading.names import BIG_VISION, OPEN_CLIP, Library, Row
 from siglip_lab.loading.weights import check_names, check_type
-from siglip_lab.published import get_config, list_models
+from siglip_lab.published import NAFLEX, get_config, list_models
 
-__all__ = ["own_config", "read_siglip_file", "read_text_file", "read_vision_file"]
+__all__ = [
+    "own_config", "read_naflex_file", "read_siglip_file", "read_text_file", "read_vision_file",
+]  # fmt: skip
 
 Tensors = dict[str, Tensor]
+_NAFLEX = ("visual.trunk.embeds.proj.weight", "embeds.proj.weight")  # timm's
 Config = TypeVar("Config", VisionConfig, TextConfig)
 C = TypeVar("C")
 
@@ -53,6 +57,11 @@ def _recognised(path: Path, tensors: Tensors) -> tuple[Library, Tensors]:
         check_type(path, name, tensor.dtype)
     if "img/embedding/kernel" in tensors:
         return BIG_VISION, _unstacked(path, tensors)
+    if not tensors.keys().isdisjoint(_NAFLEX):
+        tensors = {
+            name.replace("embeds.proj.", "patch_embed.proj.").replace("embeds.pos", "pos"): tensor
+            for name, tensor in tensors.items()
+        }
     if "visual.trunk.patch_embed.proj.weight" in tensors:
         return OPEN_CLIP, tensors
     if "patch_embed.proj.weight" in tensors:
@@ -122,7 +131,7 @@ def _file_errors(path: Path) -> Iterator[None]:
 
 
 def read_siglip_file(
-    path: Path, tensors: Tensors, config: SigLIPConfig | None
+    path: Path, tensors: Tensors, config: SigLIPConfig | None, naflex: bool = False
 ) -> tuple[tuple[SigLIPConfig], Tensors]:
     """Read a whole SigLIP.
 
@@ -130,6 +139,7 @@ def read_siglip_file(
         path: The file, for messages.
         tensors: What is in it.
         config: The shape that it must have; None takes a published one or what the tensors say.
+        naflex: Whether its patches are embedded by a matrix, for images of any shape.
 
     Returns:
         What `SigLIP` is built from, and its tensors under our names.
@@ -145,9 +155,9 @@ def read_siglip_file(
             f"{path} holds an image tower alone: take the file of the whole model, or load the "
             "tower by VisionTower.from_pretrained"
         )
-    known = _published() if config is None else [config]
+    known = _published(naflex) if config is None else [config]
     with _file_errors(path):
-        vision = _vision_config(library, tensors, [other.vision for other in known])
+        vision = _vision_config(library, tensors, [other.vision for other in known], naflex)
         text, embed_dim = _text_config(library, tensors, [other.text for other in known])
         if embed_dim != vision.width:
             raise ValueError(
@@ -163,6 +173,13 @@ def read_siglip_file(
         ("logit_bias", (library.scalars[1],), torch.atleast_1d),
     ]
     return (found,), _with_head(_rearranged(path, tensors, rows), "text_model.")
+
+
+def read_naflex_file(
+    path: Path, tensors: Tensors, config: SigLIPConfig | None
+) -> tuple[tuple[SigLIPConfig], Tensors]:
+    """Read a whole SigLIP 2 for images of any shape; arguments and errors as for a SigLIP."""
+    return read_siglip_file(path, tensors, config, naflex=True)
 
 
 def read_vision_file(
@@ -255,7 +272,9 @@ def _with_head(tensors: Tensors, prefix: str) -> Tensors:
 # ---- shapes --------------------------------------------------------------------------------------
 
 
-def _published() -> list[SigLIPConfig]:
+def _published(naflex: bool = False) -> list[SigLIPConfig]:
+    if naflex:
+        return [*NAFLEX.values()]
     return [get_config(name) for version in (1, 2) for name in list_models(version)]
 
 
@@ -272,13 +291,17 @@ def _shapes(tensors: Tensors, rows: Iterable[Row]) -> Callable[[str], tuple[int,
     return lambda ours: tuple(tensors[theirs[ours]].shape)
 
 
-def _vision_config(library: Library, tensors: Tensors, known: list[VisionConfig]) -> VisionConfig:
+def _vision_config(
+    library: Library, tensors: Tensors, known: list[VisionConfig], naflex: bool = False
+) -> VisionConfig:
     shape = _shapes(tensors, library.image_names(VisionConfig(1, 1, **_ANY)))
     kernel = shape("embeddings.patch_embedding.weight")
-    if len(kernel) != 4:
-        raise ValueError(f"patches are embedded by {list(kernel)}: NaFlex is not supported")
-    patch = kernel[0] if library is BIG_VISION else kernel[-1]
-    positions = shape("embeddings.position_embedding.weight")[-2]
+    if len(kernel) != (2 if naflex else 4):
+        kind = "a fixed size: use siglip_lab.SigLIP" if naflex else "any shape: use siglip2.SigLIP2"
+        raise ValueError(f"its patches, {list(kernel)}, are of images of {kind}.from_pretrained")
+    inner = kernel[0] if library is BIG_VISION else kernel[-1]
+    patch = math.isqrt(inner // 3) if naflex else inner
+    positions = math.prod(shape("embeddings.position_embedding.weight")[:-1])
     sizes = _tower(shape, _depth(tensors, library.image_layers), "vision", known)
     vision = VisionConfig(patch * round(positions**0.5), patch, **sizes)
     for other in known:

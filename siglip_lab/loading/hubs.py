@@ -24,7 +24,7 @@ HUBS = {"hf": "Hugging Face", "modelscope": "ModelScope"}
 REPOSITORY = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}")
 SMALL = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer_config.json",
-    "added_tokens.json", "spiece.model", "vocab.json", "merges.txt",
+    "added_tokens.json", "spiece.model", "tokenizer.json", "vocab.json", "merges.txt",
 )  # fmt: skip
 WEIGHTS = ("model.safetensors", INDEX, "model-*.safetensors")
 

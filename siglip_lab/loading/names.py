@@ -3,9 +3,9 @@
 One generator for each tower of each library yields our name, theirs (several, where we hold in one
 what they hold in parts), and what turns their tensors into ours.
 
-Sources: big_vision, ``models/vit.py``, ``models/proj/image_text/two_towers.py`` and
-``text_transformer.py``; open_clip, ``transformer.py`` (``TextTransformer``) and ``convert.py``;
-timm, ``models/vision_transformer.py`` and ``layers/attention_pool.py``.
+Sources: big_vision, ``models/vit.py``, ``models/proj/image_text/two_towers.py``, ``naflex_vit.py``
+and ``text_transformer.py``; open_clip, ``transformer.py`` (``TextTransformer``) and ``convert.py``;
+timm, ``models/vision_transformer.py``, ``naflexvit.py`` and ``layers/attention_pool.py``.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ _same: Rearrange = Tensor.contiguous
 _transposed: Rearrange = Tensor.t  # [in, out] to [out, in]
 
 
-def _only(x: Tensor) -> Tensor:  # [1, N, D] to [N, D]
-    (table,) = x
-    return table
+def _table(x: Tensor) -> Tensor:  # [1, N, D], or NaFlex's [S, S, D], to [N, D]
+    return x.flatten(0, -2)
+
+
+def _kernel(x: Tensor) -> Tensor:  # [P, P, 3, D] to [D, 3, P, P]; NaFlex's [P * P * 3, D]
+    return x.t() if x.ndim == 2 else x.permute(3, 2, 0, 1)
 
 
 def _third(number: int) -> Rearrange:  # q, k or v of [3D, D]
@@ -91,10 +94,10 @@ def _flax_encoder(theirs: str, config: VisionConfig | TextConfig) -> Iterator[Ro
 
 def big_vision_image_names(config: VisionConfig) -> Iterator[Row]:
     """Pair our names of the image tower with big_vision's."""
-    kernel = "img/embedding/kernel"  # [P, P, 3, D]
-    yield "embeddings.patch_embedding.weight", (kernel,), lambda x: x.permute(3, 2, 0, 1)
+    kernel = "img/embedding/kernel"
+    yield "embeddings.patch_embedding.weight", (kernel,), _kernel
     yield "embeddings.patch_embedding.bias", ("img/embedding/bias",), _same
-    yield "embeddings.position_embedding.weight", ("img/pos_embedding",), _only
+    yield "embeddings.position_embedding.weight", ("img/pos_embedding",), _table
     yield from _flax_encoder("img/Transformer", config)
     yield from _flax_norm("post_layernorm", "img/Transformer/encoder_norm")
     head, attention = "img/MAPHead_0", "img/MAPHead_0/MultiHeadDotProductAttention_0"
@@ -114,7 +117,7 @@ def big_vision_image_names(config: VisionConfig) -> Iterator[Row]:
 def big_vision_text_names(config: TextConfig) -> Iterator[Row]:
     """Pair our names of the text tower with big_vision's."""
     yield "embeddings.token_embedding.weight", ("txt/Embed_0/embedding",), _same
-    yield "embeddings.position_embedding.weight", ("txt/pos_embedding",), _only
+    yield "embeddings.position_embedding.weight", ("txt/pos_embedding",), _table
     yield from _flax_encoder("txt/Encoder_0", config)
     yield from _flax_norm("final_layer_norm", "txt/Encoder_0/encoder_norm")
     yield from _flax_dense("head", "txt/head")
@@ -143,7 +146,7 @@ def open_clip_image_names(config: VisionConfig) -> Iterator[Row]:
     """Pair our names of the image tower with open_clip's: timm's, after "visual.trunk."."""
     trunk, pool = "visual.trunk", "visual.trunk.attn_pool"
     yield from _torch("embeddings.patch_embedding", f"{trunk}.patch_embed.proj")
-    yield "embeddings.position_embedding.weight", (f"{trunk}.pos_embed",), _only
+    yield "embeddings.position_embedding.weight", (f"{trunk}.pos_embed",), _table
     for i in range(config.depth):
         block = f"{trunk}.blocks.{i}"
         theirs = {

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from siglip_lab import gemma
 from siglip_lab.checks import shown
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.loading import folder as folders
@@ -32,11 +33,12 @@ from siglip_lab.loading.weights import (
     read_json,
     read_tensors,
 )
-from siglip_lab.published import get_config, list_models
+from siglip_lab.published import NAFLEX, get_config, list_models
+from siglip_lab.tokenizer import Tokenizer
 
 __all__ = [
-    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "VISION_TOWER", "Format", "Pretrained",
-    "load", "resolve",
+    "EMBEDDED", "MODELSCOPE", "SIGLIP", "TEXT_TOWER", "TOKENIZERS", "VISION_TOWER", "Format",
+    "Pretrained", "load", "resolve",
 ]  # fmt: skip
 
 _HERE = Path(__file__).parents[1]
@@ -46,6 +48,10 @@ _GOOGLE = {name: f"google/{name}" for name in _PUBLISHED}
 MODELSCOPE = {"siglip-so400m-patch14-384": "fireicewolf/siglip-so400m-patch14-384"}
 # OpenAI's names, one of which looks like a repository's
 _CLIP = re.compile(r"ViT-\w+/\d+(@\w+)?|RN\d+(x\d+)?")
+TOKENIZERS: Mapping[str, tuple[Callable[[Path, int], Tokenizer], folders.Settings]] = {
+    "spiece.model": (Tokenizer, folders.SPIECE_SETTINGS),
+    gemma.FILE: (gemma.GemmaTokenizer, folders.GEMMA_SETTINGS),
+}
 _OWN_CONFIG = "config is for a file alone: a folder, here or on a hub, has its own"
 _Model = TypeVar("_Model", bound="Pretrained")
 
@@ -68,8 +74,11 @@ class Format:
     file_dtype: torch.dtype | None = None  # of weights from a file, unless asked; None: the file's
     # What a folder may say of its processor; the first choice is what is written
     image_settings: Callable[[int], folders.Settings] = folders.image_settings
-    text_settings: folders.Settings = field(default_factory=lambda: folders.TEXT_SETTINGS)
-    tokenizer_files: tuple[str, ...] = ("spiece.model",)  # the tokenizer reads it, or the folder
+    image_numbers: tuple[str, ...] = ()  # of its images, too: positive integers
+    # Of its tokenizer, too; by the file, of which the first that a folder holds is read, and how
+    tokenizers: Mapping[str, tuple[Callable[[Path, int], Tokenizer], folders.Settings]] = field(
+        default_factory=lambda: TOKENIZERS
+    )
     processor_class: str = "SiglipProcessor"
     input_names: tuple[str, ...] = ("input_ids",)  # with a mask, transformers would hide padding
 
@@ -271,6 +280,12 @@ def resolve(
             "siglip_lab.clip.CLIP.from_pretrained"
         )
     scheme, _, name = os.fspath(where).rpartition(":")
+    bare = name.partition("@")[0].removeprefix("google/")
+    for family, names in (("SigLIP", _GOOGLE), ("siglip2.SigLIP2", NAFLEX)):
+        if bare in names and bare not in repositories:  # before its weights are fetched
+            raise FileNotFoundError(
+                f"{bare} is another kind of model: use siglip_lab.{family}.from_pretrained"
+            )
     repo = repositories.get(name)
     if repo is None:
         name, _, given = name.partition("@")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from siglip_lab.checks import shown
+from siglip_lab.loading.pretrained import SIGLIP
 from siglip_lab.model import SigLIP
 from siglip_lab.pairs import check_fit
 from siglip_lab.processor import Processor
@@ -28,8 +29,9 @@ _SAMPLED = 20_000  # captions that are cut into pieces to see how many are too l
 def check_model(model: SigLIP, processor: Processor) -> None:
     """Refuse what is no SigLIP with its processor, or makes other sizes than it reads."""
     check_fit(model, processor)
-    if not isinstance(model, SigLIP):
-        raise TypeError(f"model is a {type(model).__name__}; expected a SigLIP")
+    if model.format is not SIGLIP:
+        hint = ": SigLIP 2 at fixed resolution is one" if isinstance(model, SigLIP) else ""
+        raise TypeError(f"model is a {type(model).__name__}; expected a SigLIP{hint}")
     dtype = next(model.text_model.parameters()).dtype
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(
