@@ -101,6 +101,15 @@ def test_the_contents_show_where_the_reader_is(desktop):
             "name => document.querySelector('#pst-page-toc-nav a.active')?.hash === '#' + name",
             arg=name,
         )
+    for name in ("exercises", "what-is-the-bias-for"):  # far below its heading, with one jump
+        desktop.locator(f"#{name}").evaluate(
+            "e => scrollTo(0, e.getBoundingClientRect().y + scrollY + e.offsetHeight - innerHeight)"
+        )
+        desktop.wait_for_function(
+            "name => document.querySelector('#pst-page-toc-nav a.active')"
+            "?.closest(`li:has(> [href='#${name}'])`)",
+            arg=name,
+        )
     assert active.count() == 1
 
 

@@ -419,3 +419,16 @@ def test_nothing_moves_for_readers_who_want_no_motion(browser, url, names):
     page = opened(browser, url, "index.html", reduced_motion="no-preference")
     assert page.evaluate(moving) > 0  # so the test would see it
     page.context.close()
+
+
+def test_the_tour_stays_in_sight_inside_a_chapter(browser, url):
+    """Around it, a chapter has boxes of its own, one of which could hold it back."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{url}/notebooks/01_start_here.html")
+    page.get_by_role("button", name="Guided tour").click()
+    card = page.locator(".ex-tour")
+    card.wait_for(state="visible")
+    page.wait_for_timeout(500)
+    box = card.bounding_box()
+    assert 0 <= box["y"] and box["y"] + box["height"] <= 900
+    page.close()

@@ -22,11 +22,11 @@ def test_a_bar_is_as_long_as_its_number():
     head, a, b = looks(table)
     assert [word for word, _ in head] == ["", "count", "share"]
     assert [word for word, _ in b] == ["b", "−5", "25%"]
-    for row, ends in ((a, ("1", "1")), (b, ("0.5", "0.5"))):
+    for row, ends in ((a, ("1.00", "1.00")), (b, ("0.50", "0.50"))):
         for (_, look), end in zip(row[1:], ends, strict=True):
             assert f"0 var(--y,100%)/calc({end}*(100% - var(--w,0px))) var(--h,4px)" in look
     assert "--image" in a[1][1] and "--text" in a[2][1] and "--neutral" in b[1][1]
-    for value, end in ((3, "0.1"), (30, "1"), (300, "1")):
+    for value, end in ((3, "0.10"), (30, "1.00"), (300, "1.00")):
         assert (
             f"0 var(--y,100%)/calc({end}*(100% - var(--w,0px))) var(--h,4px)"
             in looks(bars({"a": value}, full=30))[0][1][1]

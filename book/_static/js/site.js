@@ -122,12 +122,16 @@
     for (const entry of all("#pst-page-toc-nav .toc-entry"))
       entry.classList.toggle("active", entry.contains(chosen));
   };
+  // The last heading above a line in the upper part of the window, however the reader came there.
+  const passed = new Set();
   const headings = new IntersectionObserver(
     (entries) => {
-      const entry = entries.filter((each) => each.isIntersecting).pop();
-      if (entry) light(links.get(entry.target));
+      for (const { target, isIntersecting } of entries)
+        passed[isIntersecting ? "add" : "delete"](target);
+      const last = [...links.keys()].filter((heading) => passed.has(heading)).pop();
+      if (last) light(links.get(last));
     },
-    { rootMargin: "0px 0px -70% 0px" },
+    { rootMargin: "1000000px 0px -70% 0px" },
   );
   for (const heading of links.keys()) headings.observe(heading);
 
