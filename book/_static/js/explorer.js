@@ -159,6 +159,7 @@ class Explorer extends Touchable {
     this.chosen = i;
     this.drawCaptions();
     this.look();
+    if (this.answer.milliseconds && this.chosen < this.answered.length) this.sayStatus();
   }
 
   add() {
@@ -248,10 +249,7 @@ class Explorer extends Touchable {
       const stale = !answer || captions.length !== this.captions.length;
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
-      const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      const doubt = this.doubt();
-      this.say(".ex-status", `tiny answered in ${speed}. ${doubt}`);
-      this.classList.toggle("ex-new", doubt !== "");
+      this.sayStatus();
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
@@ -260,6 +258,13 @@ class Explorer extends Touchable {
       return;
     }
     this.classList.remove("ex-failed");
+  }
+
+  sayStatus() {
+    const speed = `${Math.max(1, Math.round(this.answer.milliseconds))} ms`;
+    const doubt = this.doubt();
+    this.say(".ex-status", doubt || `tiny answered in ${speed}.`);
+    this.classList.toggle("ex-new", doubt !== "");
   }
 
   // Why the answer may mean little.
@@ -272,7 +277,7 @@ class Explorer extends Touchable {
     if (drawn) doubts.push(`from ${drawn}`);
     if (!doubts.length) return "";
     const little = drawn ? "its answers mean little" : "its answer there means little";
-    return `It never learned ${doubts.join(", nor ")}: ${little}.`;
+    return `tiny never learned ${doubts.join(", nor ")}: ${little}.`;
   }
 
   // ---- the captions -----------------------------------------------------------------------------

@@ -4,8 +4,8 @@
 export const TOUR = [
   {
     title: "Every caption gets its own answer",
-    words: "The model has looked at the drawing and at each caption, and says how likely it is "
-      + "that they belong together. (Each step begins with this drawing again.)",
+    words: "The model looks at the drawing and at each caption, and says how likely they belong "
+      + "together. (Each step begins with this drawing again.)",
     task: "Drag a circle: “2 red circles” stays high, but for the edge. Then press bare paper: a "
       + "third circle comes, “2 red circles” falls, and “3 red circles” rises.",
     open: [],
