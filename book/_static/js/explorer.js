@@ -339,7 +339,8 @@ class Explorer extends Touchable {
         <li data-id="${id}">
           <button type="button" class="ex-card" aria-expanded="false">
             <canvas class="ex-thumb" aria-hidden="true"></canvas>
-            <span class="ex-name">${name}<code title="${means}">${shape}</code></span><span class="ex-now"></span>
+            <span class="ex-name">${name}<code title="${means}">${shape}</code></span>
+            <span class="ex-now"></span>
             <svg class="ex-turn" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
               <path d="m4 6 4 4 4-4" fill="none" stroke="currentColor" stroke-width="2"/></svg>
           </button>
