@@ -346,7 +346,7 @@ class Explorer extends Touchable {
           </button>
           <div class="ex-open" role="group" aria-label="${name}" hidden>
             <p>${words} <a href="${this.chapters}${chapter[0]}.html">${chapter[1]}</a></p>
-            ${means && `<p class="ex-means"><code>${shape}</code> ${means}</p>`}
+            ${means && `<p class="ex-means"><code>${shape}</code>: ${means}</p>`}
             <div class="ex-body"></div>
           </div>
         </li>`).join("");

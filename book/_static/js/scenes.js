@@ -71,8 +71,8 @@ export function outlines({ shape, x, y, radius, angle }, size = CANVAS) {
   );
 }
 
-// Whether a point, in shares of the sheet, is on a stamp: in its outline, or well inside its circle,
-// since a finger misses the thin arms and the hole.
+// Whether a point, in shares of the sheet, is on a stamp: in its outline, or in the circle of a
+// circle's size, since a finger misses thin arms and the hole.
 export function covers(item, x, y) {
   if (Math.hypot(item.x - x, item.y - y) < 0.92 * item.radius) return true;
   const [outer] = outlines(item, 1);
@@ -114,7 +114,8 @@ export function describe({ items }) {
   return words.join(", ").replace(/, ([^,]*)$/, " and $1") || "an empty sheet";
 }
 
-// What tiny was never trained on, or nothing: it saw one to four shapes of one kind, size and colour.
+// What tiny was never trained on, or nothing: it saw one to four shapes of one kind, size and
+// colour.
 export function unusual({ items }) {
   const kind = ({ shape, fill, radius }) => `${colourName(fill)} ${shape} ${sizeName(radius)}`;
   if (!items.length) return "an empty sheet";
