@@ -71,7 +71,7 @@ class Table:
         if self.shaded:
             look = f"background:color-mix(in srgb,{colour} {round(45 * part)}%,transparent)"
         else:
-            bar = f"calc({round(part, 2):g}*(100% - var(--w,0px)))"
+            bar = f"calc({part:.2f}*(100% - var(--w,0px)))"
             look = (
                 f"--n:{longest};background:linear-gradient({colour},{colour})"
                 f" 0 var(--y,100%)/{bar} var(--h,4px) no-repeat"

@@ -695,11 +695,11 @@ class DigitPad(Touchable):
         return [(best == own).double().mean().item() for best in found]
 
     def _pixels(self, places: Sequence[int]) -> dict:
-        """Ink from 0 to 16, a character for each pixel; and the labels."""
+        """Ink from 0 to 16, a letter for each pixel, from a on; and the labels."""
         grey = np.stack([np.asarray(self.digits.pictures[place])[..., 0] for place in places])
         ink = np.rint((255 - grey.astype(float)) * 16 / 255).astype(int)
         labels = "".join(str(self.digits.labels[place].item()) for place in places)
-        return {"pixels": "".join("0123456789abcdefg"[n] for n in ink.flat), "labels": labels}
+        return {"pixels": "".join(chr(ord("a") + n) for n in ink.flat), "labels": labels}
 
     def data(self) -> dict:
         as_is, taught = (

@@ -141,10 +141,10 @@ export function nearest(counts, known) {
   return { best: known[place].digit, bars, place, cosine: cosines[place] };
 }
 
-// A character a pixel: digits and letters up to g.
+// A letter a pixel, from a on.
 export const read = (text) =>
   range(text.length / SIDE ** 2).map((i) =>
-    [...text.slice(i * SIDE ** 2, (i + 1) * SIDE ** 2)].map((sign) => parseInt(sign, MOST + 1)),
+    [...text.slice(i * SIDE ** 2, (i + 1) * SIDE ** 2)].map((sign) => sign.charCodeAt(0) - 97),
   );
 
 export const remember = (text, labels) =>
