@@ -421,7 +421,7 @@ class Explorer(Touchable):
     """
 
     tag = "explorer"
-    captions = ("2 red circles", "2 circles", "large red circles", "2 blue squares")
+    captions = ("2 red circles", "2 circles", "3 red circles", "2 blue squares")
     seen: dict[str, Tensor]  # output of every module
 
     def __init__(self):
@@ -463,7 +463,10 @@ class Explorer(Touchable):
             "textEmbeds": [_rounded(row) for row in self.out.text_embeds],
             "pieces": [tokenizer.pieces(caption) for caption in self.captions],
             "ids": self.inputs["input_ids"].tolist(),
-            "tensors": {name: _in_bytes(tensor) for name, tensor in self.tensors().items()},
+            "tensors": {
+                name: _in_bytes(tensor, (-1.0, 1.0) if name == "pixel_values" else None)
+                for name, tensor in self.tensors().items()
+            },
         }
         parameters = f"{sum(p.numel() for p in self.model.parameters()):,}"
         texts = (text for step in range(10) for text in training_batch(0, step, 100).texts)
@@ -743,9 +746,12 @@ def _drawn(scene: Scene) -> dict:
     return {"background": scene.background, "items": stamps}
 
 
-def _in_bytes(tensor: Tensor) -> dict:
-    """256 steps from the least to the greatest number: for a small picture that is enough."""
-    least, most = tensor.min().item(), tensor.max().item()
+def _in_bytes(tensor: Tensor, span: tuple[float, float] | None = None) -> dict:
+    """256 steps from the least to the greatest number: for a small picture that is enough.
+
+    Pixels have no more than that: with `span`, between these two, they stay what they are.
+    """
+    least, most = span or (tensor.min().item(), tensor.max().item())
     levels = ((tensor - least) / (most - least) * 255).round().byte()
     text = base64.b64encode(levels.contiguous().numpy().tobytes()).decode()
     step = (most - least) / 255

@@ -5,8 +5,8 @@
 // taken, or else puts a new one there. What is taken changes with the colour, the shape and the size.
 
 import {
-  COLOURS, SHAPES, SIZES, colourName, css, describe, isStamp, outlines, paint, randomScene, raster,
-  sizeName, snap,
+  COLOURS, SHAPES, SIZES, colourName, covers, css, describe, isStamp, outlines, paint, randomScene,
+  raster, sizeName, snap,
 } from "./scenes.js";
 import { clamp } from "./touch.js";
 
@@ -49,8 +49,7 @@ export class Drawing {
   constructor(place, scene, changed, { shuffled = () => {}, seed = 1 } = {}) {
     Object.assign(this, { place, scene: copy(scene), changed, shuffled, seed });
     Object.assign(this, { tool: "circle", colour: "red", size: "large", taken: null, before: [] });
-    const [first] = scene.items.filter(isStamp);
-    if (first) Object.assign(this, { tool: first.shape, colour: colourName(first.fill) });
+    this.like(scene);
     place.classList.add("drawing");
     place.innerHTML = `
       <canvas class="dr-sheet" tabindex="0" role="application" aria-roledescription="drawing"
@@ -131,6 +130,14 @@ export class Drawing {
     this.changed();
   }
 
+  // What is added next resembles what a scene begins with.
+  like({ items }) {
+    const first = items.find(isStamp);
+    if (!first) return;
+    const { shape, fill, radius } = first;
+    Object.assign(this, { tool: shape, colour: colourName(fill), size: sizeName(radius) });
+  }
+
   get paints() {
     return this.tool === "brush" || this.tool === "eraser";
   }
@@ -143,7 +150,7 @@ export class Drawing {
   // The place among the items of the topmost stamp at a point, or null.
   at(x, y) {
     const place = this.scene.items.findLastIndex(
-      (item) => isStamp(item) && Math.hypot(item.x - x, item.y - y) < item.radius * 1.1,
+      (item) => isStamp(item) && covers(item, x, y),
     );
     return place < 0 ? null : place;
   }
@@ -263,9 +270,9 @@ export class Drawing {
   shuffle() {
     this.seed += 1;
     this.show(randomScene(this.seed));
-    const [{ shape, fill, radius }] = this.scene.items;
-    Object.assign(this, { colour: colourName(fill), size: sizeName(radius) });
-    if (!this.paints) this.tool = shape;
+    const { tool, paints } = this;
+    this.like(this.scene);
+    if (paints) this.tool = tool;
     this.draw();
     this.shuffled(this.scene);
   }
@@ -376,7 +383,8 @@ export class Drawing {
 
   hint({ tool, colour }) {
     if (this.taken !== null) {
-      return `You hold the ${colour} ${tool}: change its colour, shape or size, or drag it.`;
+      return `You hold this ${colour} ${tool}: change its colour, shape or size, or drag it. Press `
+        + "bare paper to let go.";
     }
     if (tool === "brush") return `Draw in ${colour}.`;
     if (tool === "eraser") return "Rub out what is too much.";

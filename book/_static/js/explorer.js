@@ -4,7 +4,7 @@
 
 import { Drawing } from "./drawing.js";
 import { palette } from "./heat.js";
-import { captionsFor, describe, fromLink, isLink, isUsual, toLink } from "./scenes.js";
+import { captionsFor, describe, fromLink, isLink, toLink, unusual } from "./scenes.js";
 import { STATIONS } from "./stations.js";
 import { tiny } from "./tiny.js";
 import { TOUR } from "./tour.js";
@@ -101,7 +101,7 @@ class Explorer extends Touchable {
     this.onPress("end", () => this.endTour());
     this.onPress("done", () => {
       this.endTour();
-      this.comeTo(this.find(".ex-top"));
+      this.comeTo(this.find(".ex-ask"));
     });
     this.addEventListener("input", ({ target }) => {
       if (target.type !== "text") return;
@@ -159,6 +159,7 @@ class Explorer extends Touchable {
     this.chosen = i;
     this.drawCaptions();
     this.look();
+    if (this.answer.milliseconds && this.chosen < this.answered.length) this.sayStatus();
   }
 
   add() {
@@ -248,10 +249,7 @@ class Explorer extends Touchable {
       const stale = !answer || captions.length !== this.captions.length;
       if (stale) return;
       Object.assign(this, { answer, answered: captions, shown });
-      const speed = `${Math.max(1, Math.round(answer.milliseconds))} ms`;
-      const doubt = this.doubt();
-      this.say(".ex-status", `tiny answered in ${speed}. ${doubt}`);
-      this.classList.toggle("ex-new", doubt !== "");
+      this.sayStatus();
       this.draw();
       this.readAloud(QUIET);
     } catch (error) {
@@ -262,13 +260,24 @@ class Explorer extends Touchable {
     this.classList.remove("ex-failed");
   }
 
+  sayStatus() {
+    const speed = `${Math.max(1, Math.round(this.answer.milliseconds))} ms`;
+    const doubt = this.doubt();
+    this.say(".ex-status", doubt || `tiny answered in ${speed}.`);
+    this.classList.toggle("ex-new", doubt !== "");
+  }
+
   // Why the answer may mean little.
   doubt() {
     const said = this.answered[this.chosen].toLowerCase().match(/\p{L}+|\d+/gu) ?? [];
     const strange = said.find((word) => !this.words.has(word));
-    if (strange) return `It never learned the word “${strange}”, so its answer means little.`;
-    if (isUsual(this.shown)) return "";
-    return "It learned from one to four shapes of a kind, so here its answers mean little.";
+    const drawn = unusual(this.shown);
+    const doubts = [];
+    if (strange) doubts.push(`the word “${strange}” (caption ${this.chosen + 1})`);
+    if (drawn) doubts.push(`from ${drawn}`);
+    if (!doubts.length) return "";
+    const little = drawn ? "its answers mean little" : "its answer there means little";
+    return `tiny never learned ${doubts.join(", nor ")}: ${little}.`;
   }
 
   // ---- the captions -----------------------------------------------------------------------------
@@ -291,27 +300,30 @@ class Explorer extends Touchable {
     this.drawCaptions();
   }
 
-  // Probabilities, or shares of 100 %.
-  scores() {
+  // Probabilities, or shares of 100 %; a caption that is still empty has none.
+  scores(shares = this.shares) {
     const { probabilities, logits } = this.answer;
-    if (!this.shares) return Array.from(probabilities);
+    const written = this.answered.map((text) => text.trim() !== "");
     const most = Math.max(...logits);
-    const powers = Array.from(logits, (logit) => Math.exp(logit - most));
-    return powers.map((power) => power / sum(powers));
+    const powers = written.map((is, i) => (is ? Math.exp(logits[i] - most) : 0));
+    const scores = shares ? powers.map((power) => power / sum(powers)) : Array.from(probabilities);
+    return scores.map((score, i) => (written[i] ? score : undefined));
   }
 
   drawCaptions() {
     const scores = this.scores();
-    const show = (item, score) => {
-      item.querySelector("output").textContent = score === undefined ? "…" : percent(score);
+    const show = (item, i) => {
+      const score = this.captions[i].trim() ? scores[i] : undefined;
+      const none = this.captions[i].trim() ? "…" : "–";
+      item.querySelector("output").textContent = score === undefined ? none : percent(score);
       item.querySelector(".ex-bar i").style.transform = `scaleX(${score ?? 0})`;
     };
     [...this.find(".ex-captions").children].forEach((item, i) => {
-      show(item, scores[i]);
+      show(item, i);
       item.classList.toggle("ex-followed", i === this.chosen);
       item.querySelector("[type=radio]").checked = i === this.chosen;
     });
-    show(this.find(".ex-at-hand"), scores[this.chosen]);
+    show(this.find(".ex-at-hand"), this.chosen);
     const field = this.find(".ex-at-hand input");
     if (field.value !== this.captions[this.chosen]) field.value = this.captions[this.chosen];
     this.say(".ex-note", NOTES[this.shares]);
@@ -323,16 +335,18 @@ class Explorer extends Touchable {
     this.stations = STATIONS.map((Kind) => new Kind(this));
     for (const side of Object.keys(SIDES)) {
       const mine = this.stations.filter((station) => station.side === side);
-      this.find(`.ex-${side} ol`).innerHTML = mine.map(({ id, name, shape, words, chapter }) => `
+      this.find(`.ex-${side} ol`).innerHTML = mine.map(({ id, name, shape, means, words, chapter }) => `
         <li data-id="${id}">
           <button type="button" class="ex-card" aria-expanded="false">
             <canvas class="ex-thumb" aria-hidden="true"></canvas>
-            <span class="ex-name">${name}<code>${shape}</code></span><span class="ex-now"></span>
+            <span class="ex-name">${name}<code title="${means}">${shape}</code></span>
+            <span class="ex-now"></span>
             <svg class="ex-turn" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
               <path d="m4 6 4 4 4-4" fill="none" stroke="currentColor" stroke-width="2"/></svg>
           </button>
           <div class="ex-open" role="group" aria-label="${name}" hidden>
             <p>${words} <a href="${this.chapters}${chapter[0]}.html">${chapter[1]}</a></p>
+            ${means && `<p class="ex-means"><code>${shape}</code>: ${means}</p>`}
             <div class="ex-body"></div>
           </div>
         </li>`).join("");
@@ -359,7 +373,9 @@ class Explorer extends Touchable {
       const item = this.find(`[data-id="${station.id}"]`);
       station.thumb(item.querySelector(".ex-thumb"));
       const shape = station.shape.replaceAll("[n,", `[${this.answered.length},`);
-      item.querySelector("code").textContent = shape;
+      for (const code of item.querySelectorAll(":is(.ex-name, .ex-means) code")) {
+        code.textContent = shape;
+      }
       item.querySelector(".ex-now").textContent = station.now;
       if (this.open.has(station.id)) station.draw();
     }
@@ -382,7 +398,8 @@ class Explorer extends Touchable {
     clearTimeout(this.aloud);
     this.aloud = setTimeout(() => {
       const scores = this.scores();
-      const words = this.answered.map((text, i) => `“${text}” ${percent(scores[i])}`);
+      const words = this.answered.map((text, i) => `“${text}” ${percent(scores[i])}`)
+        .filter((_, i) => scores[i] !== undefined);
       this.say(".ex-aloud", `The drawing shows ${describe(this.shown)}. ${words.join(", ")}.`);
     }, delay);
   }
@@ -423,6 +440,7 @@ class Explorer extends Touchable {
       this.own = { captions, given, scene: drawing.scene, open: [...this.open], shares: this.shares };
       this.takeShares(0);
     }
+    this.drawing.like(this.first.scene);
     this.drawing.show(this.first.scene);
     this.give(this.first.captions);
     this.tour.hidden = false;

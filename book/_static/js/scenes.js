@@ -71,6 +71,17 @@ export function outlines({ shape, x, y, radius, angle }, size = CANVAS) {
   );
 }
 
+// Whether a point, in shares of the sheet, is on a stamp: in its outline, or in the circle of a
+// circle's size, since a finger misses thin arms and the hole.
+export function covers(item, x, y) {
+  if (Math.hypot(item.x - x, item.y - y) < 0.92 * item.radius) return true;
+  const [outer] = outlines(item, 1);
+  return outer.filter(([u, v], i) => {
+    const [s, t] = outer[(i + 1) % outer.length];
+    return v > y !== t > y && x < u + ((y - v) * (s - u)) / (t - v);
+  }).length % 2 === 1;
+}
+
 // ---- words and numbers of a scene ---------------------------------------------------------------
 
 const distance = (a, b) => Math.hypot(...a.map((value, i) => value - b[i]));
@@ -103,10 +114,15 @@ export function describe({ items }) {
   return words.join(", ").replace(/, ([^,]*)$/, " and $1") || "an empty sheet";
 }
 
-// Whether tiny was trained on such scenes: one to four shapes of one kind and colour.
-export const isUsual = ({ items }) =>
-  items.length > 0 && items.length < 5 && items.every(isStamp)
-  && new Set(items.map(({ shape, fill }) => `${colourName(fill)} ${shape}`)).size === 1;
+// What tiny was never trained on, or nothing: it saw one to four shapes of one kind, size and
+// colour.
+export function unusual({ items }) {
+  const kind = ({ shape, fill, radius }) => `${colourName(fill)} ${shape} ${sizeName(radius)}`;
+  if (!items.length) return "an empty sheet";
+  if (!items.every(isStamp)) return "brush strokes";
+  if (new Set(items.map(kind)).size > 1) return "shapes that differ in kind, size or colour";
+  return items.length > 4 ? "more than four shapes" : "";
+}
 
 const round = (share) => Math.round(share * 1000) / 1000; // what a link can say
 export const snap = (item) =>

@@ -30,6 +30,8 @@ class Station {
     this.home = home;
   }
 
+  means = ""; // its shape in words
+
   // Names of the tensors that it shows: on its card, and once it is open.
   wanted() {
     return [];
@@ -120,6 +122,7 @@ class Pixels extends Station {
   side = "image";
   name = "pixels";
   shape = "[1, 3, 40, 40]";
+  means = "1 drawing, 3 colours, 40 × 40 pixels";
   chapter = ["02_preprocessing", "From bytes to numbers"];
   words = "The sheet shrinks to 40 × 40 pixels. Each has a level of red, green and blue, which "
     + "becomes a number from −1 to 1. This is all the model sees.";
@@ -190,6 +193,7 @@ class Patches extends Station {
   side = "image";
   name = "patches";
   shape = "36 × [3, 6, 6]";
+  means = "36 patches of 3 colours, 6 × 6 pixels";
   chapter = ["04_patchify", "Patches"];
   words = "The pixels are cut into 36 squares of 6 × 6. Six sixes are 36, so the last 4 rows and "
     + "columns (red) belong to no patch: what is drawn there is lost.";
@@ -285,6 +289,7 @@ class ImageTokens extends Tokens {
   side = "image";
   name = "tokens";
   shape = "[1, 36, 72]";
+  means = "1 drawing, 36 tokens of 72 numbers";
   chapter = ["04_patchify", "Patches become tokens"];
   words = "Each patch becomes a row of 72 numbers, its token. A learned position is added: without "
     + "it, nobody could tell where a patch was.";
@@ -338,6 +343,7 @@ class ImageAttention extends Station {
   side = "image";
   name = "attention";
   shape = "4 × [1, 4, 36, 36]";
+  means = "4 layers; in each 1 drawing, 4 heads, 36 × 36 weights";
   chapter = ["05_encoder_layers", "The encoder, layer by layer"];
   words = "In each of 4 layers, each of 4 heads asks for every patch: from which patches does it "
     + "take? The numbers are percentages; bright patches give most.";
@@ -387,6 +393,7 @@ class Probe extends ImageAttention {
   id = "probe";
   name = "probe";
   shape = "[1, 4, 1, 36]";
+  means = "1 drawing, 4 heads, 1 question, 36 weights";
   chapter = ["06_pooling_heads", "The probe"];
   words = "36 tokens must become one vector. A learned question, the probe, weighs them: it looks "
     + "where something is drawn.";
@@ -448,6 +455,7 @@ class ImageVector extends Vector {
   side = "image";
   name = "image vector";
   shape = "[1, 72]";
+  means = "1 drawing, 72 numbers";
   chapter = ["07_two_towers", "The two towers"];
   words = "The drawing as 72 numbers, scaled to length 1: an arrow. Only its direction counts.";
 
@@ -463,6 +471,7 @@ class Pieces extends Station {
   side = "text";
   name = "pieces and ids";
   shape = "[n, 16]";
+  means = "all captions, 16 ids each";
   chapter = ["03_text", "Text becomes ids"];
   words = "The caption is cut into pieces of a list of 384; each has a number, its id. The row is "
     + "padded to 16 places with id 1.";
@@ -505,6 +514,7 @@ class TextTokens extends Tokens {
   side = "text";
   name = "tokens";
   shape = "[n, 16, 72]";
+  means = "all captions, 16 tokens of 72 numbers";
   chapter = ["03_text", "Text becomes ids"];
   words = "Each id looks up its row of 72 numbers; a learned position is added. Padding looks the "
     + "same everywhere, but for its position.";
@@ -535,6 +545,7 @@ class TextAttention extends Station {
   side = "text";
   name = "attention";
   shape = "2 × [n, 4, 16, 16]";
+  means = "2 layers; in each all captions, 4 heads, 16 × 16 weights";
   chapter = ["05_encoder_layers", "The encoder, layer by layer"];
   words = "Each row is one place that asks, each column one that gives. Nothing is masked: padding "
     + "may ask and be asked.";
@@ -599,6 +610,7 @@ class LastToken extends Station {
   side = "text";
   name = "last token";
   shape = "[n, 16, 72] → [n, 72]";
+  means = "all captions: of 16 tokens, the last one's 72 numbers";
   chapter = ["06_pooling_heads", "Pooling"];
   words = "After both layers, only the last of the 16 places is kept and goes through one linear "
     + "layer. By then, it has to hold all that the caption says.";
@@ -647,6 +659,7 @@ class TextVector extends Vector {
   side = "text";
   name = "text vector";
   shape = "[n, 72]";
+  means = "all captions, 72 numbers each";
   chapter = ["07_two_towers", "The two towers"];
   words = "The caption as 72 numbers of length 1: an arrow in the same space as the drawing's.";
 
@@ -734,7 +747,7 @@ class Probability extends Station {
 
   get now() {
     const p = this.home.answer.probabilities[this.home.chosen];
-    return p === undefined ? "" : percent(p);
+    return p === undefined ? "" : `p = ${percent(p)}`;
   }
 
   thumb(canvas) {
@@ -744,7 +757,9 @@ class Probability extends Station {
   render() {
     this.body.innerHTML = `
       <p class="st-equation"></p>
-      <canvas class="st-curve" role="img" aria-label="The captions on the sigmoid curve"></canvas>`;
+      <canvas class="st-curve" role="img" aria-label="The captions on the sigmoid curve"></canvas>
+      <p class="st-share">Among these captions, softmax gives <b></b>: CLIP’s way,
+        <a href="${this.home.chapters}13_clip.html">chapter 13</a></p>`;
   }
 
   draw() {
@@ -758,6 +773,8 @@ class Probability extends Station {
         ${b < 0 ? "−" : "+"}\u00a0${fixed(Math.abs(b), 2)}
         = <b>logit ${signed(logit, 2)}</b> <span>→</span>
         <b class="c-joint">p = ${percent(answer.probabilities[chosen])}</b>`;
+    const share = this.home.scores(1)[chosen];
+    this.find(".st-share b").textContent = share === undefined ? "–" : percent(share);
   }
 
   curve(canvas, radius, words = false) {

@@ -4,12 +4,12 @@
 export const TOUR = [
   {
     title: "Every caption gets its own answer",
-    words: "The model has looked at the drawing and at each caption, and says how likely it is "
-      + "that they belong together.",
-    task: "Drag a circle to another place: “2 red circles” hardly moves. Then press the circle and "
-      + "make it blue.",
+    words: "The model looks at the drawing and at each caption, and says how likely they belong "
+      + "together. (Each step begins with this drawing again.)",
+    task: "Drag a circle: “2 red circles” stays high, but for the edge. Then press bare paper: a "
+      + "third circle comes, “2 red circles” falls, and “3 red circles” rises.",
     open: [],
-    show: ".ex-ask",
+    show: ".ex-top",
   },
   {
     title: "The drawing becomes patches",
@@ -53,8 +53,8 @@ export const TOUR = [
     title: "Where they meet",
     words: "The two arrows are multiplied number by number. The sum, times t, plus b, goes through "
       + "the sigmoid: that is p.",
-    task: "Point at the tallest green bar. Then press Done and choose softmax: two captions that are "
-      + "both true have to share 100 %.",
+    task: "Point at the tallest green bar. Then press Done, and choose softmax there: two captions "
+      + "that are both true have to share 100 %.",
     open: ["product", "probability"],
     show: "product",
   },
