@@ -171,7 +171,7 @@ def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():
     tag, data, inside = parts(pad)
     assert tag == "digit-pad" and len(pad._repr_html_()) < 40_000
     assert len(data["known"]["pixels"]) == 160 * 64 and len(data["presets"]["labels"]) == 6
-    ink = [int(sign, 17) for sign in data["known"]["pixels"][:64]]
+    ink = [ord(sign) - ord("a") for sign in data["known"]["pixels"][:64]]
     first = np.asarray(pad.digits.pictures[pad.known[0]])[..., 0].flatten()
     assert (255 - np.rint(np.array(ink) * (255 / 16)) == first).all()
     assert data["known"]["labels"] == "".join(16 * str(digit) for digit in range(10))
