@@ -43,7 +43,7 @@ def init_tower(tower: nn.Module, generator: torch.Generator | None = None) -> No
     def zero(bias):
         nn.init.zeros_(bias)
 
-    for module in tower.modules():
+    for name, module in tower.named_modules():
         if isinstance(module, (Attention, MLP)):
             for linear in module.children():
                 xavier(linear.weight)
@@ -60,7 +60,7 @@ def init_tower(tower: nn.Module, generator: torch.Generator | None = None) -> No
             module.reset_parameters()
         elif isinstance(module, nn.Embedding):
             normal(module.weight, fan_in=module.embedding_dim)
-        elif isinstance(module, nn.Conv2d):
+        elif name == "embeddings.patch_embedding":  # a convolution, or NaFlex's matrix
             normal(module.weight, fan_in=module.weight[0].numel())
             zero(module.bias)
         elif isinstance(module, LastTokenHead):

@@ -59,9 +59,9 @@ def shallow(config: SigLIPConfig, depth: int = 2, vocab_size: int = 1000) -> Sig
     return SigLIPConfig(replace(config.vision, depth=depth), text)
 
 
-def random_model(config: SigLIPConfig, seed: int = 0) -> SigLIP:
+def random_model(config: SigLIPConfig, seed: int = 0, kind: type[SigLIP] = SigLIP) -> SigLIP:
     """Random weights without a zero bias or an identity norm, behind which an error could hide."""
-    model = SigLIP(config, seed).eval()
+    model = kind(config, seed).eval()
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

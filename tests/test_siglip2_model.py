@@ -2,6 +2,7 @@
 
 import math
 
+import parity
 import pytest
 import torch
 from parity import NoFloat64, NothingIsRead, shallow, share, tower
@@ -24,14 +25,7 @@ GRIDS = [[5, 5], [2, 9], [1, 20], [7, 1], [1, 1], [4, 5], [20, 1]]  # of at most
 
 
 def random_model(config=CONFIG, seed=0):
-    """Random weights without a zero bias or an identity norm, behind which an error could hide."""
-    model = SigLIP2(config, seed).eval()
-    generator = torch.Generator().manual_seed(seed + 1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias") or "norm" in name:
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return model
+    return parity.random_model(config, seed, SigLIP2)
 
 
 def images(grids=GRIDS, budget=25, config=CONFIG, seed=0):
@@ -356,3 +350,11 @@ def test_other_configs_are_refused():
         siglip2.get_config("siglip2-base-patch16-224")
     with pytest.raises(ValueError, match="use siglip_lab.siglip2.get_config"):
         sl.get_config("google/siglip2-base-patch16-naflex")
+
+
+def test_random_weights_are_siglips():
+    """Of one seed, number for number; a patch's are in another arrangement."""
+    naflex, square = SigLIP2(CONFIG, seed=3).state_dict(), sl.SigLIP(CONFIG, seed=3).state_dict()
+    assert naflex.keys() == square.keys()
+    for name, tensor in square.items():
+        assert torch.equal(naflex[name].flatten(), tensor.flatten()), name

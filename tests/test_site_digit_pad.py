@@ -1,14 +1,10 @@
 """A drawn digit in a browser: its 8 x 8 pixels, and that the three answers are the library's."""
 
-import functools
-import http.server
-import importlib
 import json
 import math
-import shutil
-import threading
 
 import numpy as np
+import one_figure
 import pytest
 import torch
 from PIL import Image
@@ -25,55 +21,29 @@ SEVEN = [(0.25, 0.2), (0.75, 0.25), (0.4, 0.85)]
 SHOWN = f"(() => document.querySelector('{NAME}').shown)()"
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def figure():
     return touch.DigitPad()
 
 
+def add(extension, static):
+    model = extension("tiny_model")
+    model.write(static / "tiny", model.files())
+
+
 @pytest.fixture(scope="module")
-def served(root, book_site, figure, tmp_path_factory):
-    """A page with the figure, twice, and a site of what it needs."""
+def address(root, book_site, figure, tmp_path_factory):
     folder = tmp_path_factory.mktemp("digit")
-    shutil.copytree(root / "book/_static", folder / "_static")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(root / "book/_ext")
-        model = importlib.import_module("tiny_model")
-        model.write(folder / "_static/tiny", model.files())
-    html = "<!doctype html><html data-content_root='../' data-theme='light'><meta charset=utf-8>"
-    html += "<link rel=icon href=data:,><meta name=viewport content='width=device-width'>"
-    for sheet in ("custom", "digit-pad"):
-        html += f"<link rel='stylesheet' href='../_static/css/{sheet}.css'>"
-    html += f"<body class='bd-article'>{2 * figure._repr_html_()}"
-    html += f"<script type='module'>{book_site.one_script('digit-pad')}</script>"
-    (folder / "pages").mkdir()
-    (folder / "pages/page.html").write_text(html, encoding="utf-8")
-    handler = functools.partial(Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with one_figure.site_of(figure, "digit-pad", root, book_site, folder, add) as address:
+        yield address
 
 
 @pytest.fixture
-def opened(request, browser, served):
+def opened(request, browser, address):
     """The page, and all that it asked for."""
     options = {"viewport": {"width": 1280, "height": 1400}} | getattr(request, "param", {})
-    context = browser.new_context(reduced_motion="reduce", **options)
-    page = context.new_page()
-    page.asked, page.wrong = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.goto(f"{served}/pages/page.html")
-    if options.get("java_script_enabled", True):
-        page.wait_for_selector(f"{NAME} .dp-answer:not(:empty)")
-    yield page
-    assert page.wrong == []
-    context.close()
+    with one_figure.opened(browser, address, f"{NAME} .dp-answer:not(:empty)", **options) as page:
+        yield page
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
 """Words that find pictures in a browser: what is found is what the library finds."""
 
-import functools
-import http.server
-import importlib
 import io
 import json
 import re
-import shutil
-import threading
 
+import one_figure
 import pytest
 import torch
 from PIL import Image
@@ -24,11 +20,6 @@ NAME = "siglip-emoji-search"
 WORDS = ["food", "a", "red heart", "Weather!", "something to eat", "女 🐈 & <b>Zürich</b>", ""]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def figure():
     return touch.EmojiSearch()
@@ -36,43 +27,23 @@ def figure():
 
 @pytest.fixture(scope="module")
 def served(root, book_site, figure, tmp_path_factory):
-    """A page with the figure, twice, and a site of what it needs: (its folder, its address)."""
+    """The folder of a site with the figure, and its address."""
+
+    def add(extension, static):
+        extension("tiny_model").write(static / "emoji", extension("emoji_model").files(figure))
+
     folder = tmp_path_factory.mktemp("emoji")
-    shutil.copytree(root / "book/_static", folder / "_static")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(root / "book/_ext")
-        parts = importlib.import_module("emoji_model")
-        importlib.import_module("tiny_model").write(folder / "_static/emoji", parts.files(figure))
-    html = "<!doctype html><html data-content_root='../' data-theme='light'><meta charset=utf-8>"
-    html += "<link rel=icon href=data:,><meta name=viewport content='width=device-width'>"
-    for sheet in ("custom", "emoji-search"):
-        html += f"<link rel='stylesheet' href='../_static/css/{sheet}.css'>"
-    html += f"<body class='bd-article'>{2 * figure._repr_html_()}"
-    html += f"<script type='module'>{book_site.one_script('emoji-search')}</script>"
-    (folder / "pages").mkdir()
-    (folder / "pages/page.html").write_text(html, encoding="utf-8")
-    handler = functools.partial(Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with one_figure.site_of(figure, "emoji-search", root, book_site, folder, add) as address:
+        yield folder, address
 
 
 @pytest.fixture
 def opened(request, browser, served):
     """The page, and all that it asked for."""
     options = {"viewport": {"width": 1280, "height": 1000}} | getattr(request, "param", {})
-    context = browser.new_context(reduced_motion="reduce", **options)
-    page = context.new_page()
-    page.asked, page.wrong = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.goto(f"{served[1]}/pages/page.html")
-    if options.get("java_script_enabled", True):
-        page.wait_for_selector(f"{NAME} .es-answer:not(:empty)")
-    yield page
-    assert page.wrong == []
-    context.close()
+    ready = f"{NAME} .es-answer:not(:empty)"
+    with one_figure.opened(browser, served[1], ready, **options) as page:
+        yield page
 
 
 @pytest.fixture

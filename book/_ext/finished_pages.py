@@ -139,8 +139,7 @@ def _mended(html: str, name: str) -> str:
 
 
 def _in_lines(code: re.Match) -> str:
-    """Make each line of code, or of what it printed, an element that
-    knows its indent, from which a phone breaks it."""
+    """Make each line, of code or printed, an element that knows its indent: a phone breaks it."""
     lines, open_tags = [], []
     for line in code[2].removesuffix("\n").split("\n"):
         before = "".join(open_tags)

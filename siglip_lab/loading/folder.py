@@ -40,8 +40,9 @@ from siglip_lab.loading.weights import (
 )
 
 __all__ = [
-    "GEMMA_SETTINGS", "SPIECE_SETTINGS", "image_settings", "load_folder", "loadable",
-    "read_siglip", "read_text_tower", "read_tower", "read_vision_tower", "target", "tower_shape",
+    "FIXED", "FIXED_VISION", "GEMMA_SETTINGS", "SIZES", "SPIECE_SETTINGS", "TEXT_SIZES",
+    "config_errors", "image_settings", "joined", "load_folder", "loadable", "read_siglip",
+    "read_text_tower", "read_tower", "read_vision_tower", "target", "text_shape", "tower_shape",
     "tower_values", "write_files", "write_siglip", "write_text_tower", "write_vision_tower",
 ]  # fmt: skip
 
@@ -137,14 +138,14 @@ def _whole(tensor: Tensor) -> Tensor:
 
 # ---- config.json ---------------------------------------------------------------------------------
 
-_SIZES = {
+SIZES = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072,
 }  # fmt: skip
-_VISION_SIZES = _SIZES | {"image_size": 224, "patch_size": 16}
-_TEXT_SIZES = _SIZES | {"vocab_size": 32_000, "max_position_embeddings": 64}
-_FIXED = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
-_FIXED_VISION = _FIXED | {"num_channels": 3, "vision_use_head": True}
+_VISION_SIZES = SIZES | {"image_size": 224, "patch_size": 16}
+TEXT_SIZES = SIZES | {"vocab_size": 32_000, "max_position_embeddings": 64}
+FIXED = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
+FIXED_VISION = FIXED | {"num_channels": 3, "vision_use_head": True}
 
 
 def read_siglip(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
@@ -169,26 +170,34 @@ def read_siglip(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
         )
     _check_kind(path, content)
     (vision,) = read_vision_tower(path, content)
-    text, embed_dim = read_text_tower(path, content)
+    return (joined(path, vision, *read_text_tower(path, content)),)
+
+
+def joined(path: Path, vision: VisionConfig, text: TextConfig, embed_dim: int) -> SigLIPConfig:
+    """Two towers as one model, if their embeddings are of one size."""
     if embed_dim != vision.width:
         raise CheckpointError(
             f"{path}: image embeddings have size {vision.width} (vision_config.hidden_size), text "
             f"embeddings {shown(embed_dim)} (text_config.projection_size): they must be equal"
         )
-    return (SigLIPConfig(vision, text),)
+    return SigLIPConfig(vision, text)
 
 
 def read_vision_tower(path: Path, content: dict[str, Any]) -> tuple[VisionConfig]:
     """Read the shape of the image tower, of a folder with it alone or with all of SigLIP."""
-    values = _part(path, content, "vision", _VISION_SIZES, _FIXED_VISION)
-    with _config_errors(path):
+    values = _part(path, content, "vision", _VISION_SIZES, FIXED_VISION)
+    with config_errors(path):
         return (VisionConfig(values["image_size"], values["patch_size"], **tower_shape(values)),)
 
 
 def read_text_tower(path: Path, content: dict[str, Any]) -> tuple[TextConfig, int]:
     """Read the shape of the text tower and the size of its embedding."""
-    values = _part(path, content, "text", _TEXT_SIZES, _FIXED)
-    with _config_errors(path):
+    return text_shape(path, _part(path, content, "text", TEXT_SIZES, FIXED))
+
+
+def text_shape(path: Path, values: dict[str, Any]) -> tuple[TextConfig, int]:
+    """Translate Hugging Face's names of a text tower's sizes into its shape and embedding size."""
+    with config_errors(path):
         length = values["max_position_embeddings"]
         text = TextConfig(values["vocab_size"], length, **tower_shape(values))
         embed_dim = values.get("projection_size")
@@ -226,7 +235,8 @@ def _check_kind(path: Path, content: dict) -> None:
 
 
 @contextlib.contextmanager
-def _config_errors(path: Path) -> Iterator[None]:
+def config_errors(path: Path) -> Iterator[None]:
+    """Name the file in what a shape refuses: a context."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -290,14 +300,14 @@ def write_siglip(config: SigLIPConfig) -> dict[str, Any]:
 def write_vision_tower(config: VisionConfig) -> dict[str, Any]:
     """Describe an image tower as transformers does."""
     names = {"architectures": ["SiglipVisionModel"], "model_type": "siglip_vision_model"}
-    return names | _FIXED | tower_values(config)
+    return names | FIXED | tower_values(config)
 
 
 def write_text_tower(config: TextConfig, embed_dim: int) -> dict[str, Any]:
     """Describe a text tower as transformers does."""
     names = {"architectures": ["SiglipTextModel"], "model_type": "siglip_text_model"}
     tokens = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
-    return names | _FIXED | tower_values(config) | tokens | {"projection_size": embed_dim}
+    return names | FIXED | tower_values(config) | tokens | {"projection_size": embed_dim}
 
 
 # ---- settings of the preprocessing ---------------------------------------------------------------

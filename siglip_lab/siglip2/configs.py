@@ -12,7 +12,7 @@ from typing import Any
 
 from siglip_lab import gemma
 from siglip_lab.checks import CheckpointError, check_size, shown
-from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
+from siglip_lab.configs import SigLIPConfig, VisionConfig
 from siglip_lab.loading import folder as folders
 from siglip_lab.loading.foreign import read_naflex_file
 from siglip_lab.loading.pretrained import SIGLIP, TOKENIZERS, Format, resolve
@@ -44,12 +44,6 @@ def get_config(name: str) -> SigLIPConfig:
 
 # ---- folders -------------------------------------------------------------------------------------
 
-_SIZES = {
-    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-    "intermediate_size": 3072,
-}  # fmt: skip
-_FIXED = {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
-
 
 def _read_config(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     """Read the shape that a ``config.json`` describes, over the defaults of `Siglip2Config`."""
@@ -61,32 +55,18 @@ def _read_config(path: Path, content: dict[str, Any]) -> tuple[SigLIPConfig]:
     if content.get("model_type") != "siglip2":
         found = shown(repr(content.get("model_type")))
         raise CheckpointError(f"{path}: model_type is {found}, expected 'siglip2'")
-    fixed = _FIXED | {"num_channels": 3, "vision_use_head": True}
-    sizes = _SIZES | {"num_patches": 256, "patch_size": 16}
-    vision = folders.read_tower(path, content, "vision_config", sizes, fixed)
-    sizes = _SIZES | {"vocab_size": 32_000, "max_position_embeddings": 64}
-    text = folders.read_tower(path, content, "text_config", sizes, _FIXED)
+    sizes = folders.SIZES | {"num_patches": 256, "patch_size": 16}
+    vision = folders.read_tower(path, content, "vision_config", sizes, folders.FIXED_VISION)
+    text = folders.read_tower(path, content, "text_config", folders.TEXT_SIZES, folders.FIXED)
     patches, patch_size = vision["num_patches"], vision["patch_size"]
-    try:
+    with folders.config_errors(path):
         check_size("num_patches", patches)
+        check_size("patch_size", patch_size)
         side = math.isqrt(patches)
         if side**2 != patches:
             raise ValueError(f"num_patches is {patches}; expected a square, as 256 = 16 x 16")
-        config = SigLIPConfig(
-            VisionConfig(side * patch_size, patch_size, **folders.tower_shape(vision)),
-            TextConfig(
-                text["vocab_size"], text["max_position_embeddings"], **folders.tower_shape(text)
-            ),
-        )
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    embed_dim = text.get("projection_size") or config.text.width
-    if embed_dim != config.embed_dim:
-        raise CheckpointError(
-            f"{path}: image embeddings have size {config.embed_dim} (vision_config.hidden_size), "
-            f"text embeddings {shown(embed_dim)} (text_config.projection_size): they must be equal"
-        )
-    return (config,)
+        shape = VisionConfig(side * patch_size, patch_size, **folders.tower_shape(vision))
+    return (folders.joined(path, shape, *folders.text_shape(path, text)),)
 
 
 def _write_config(config: SigLIPConfig) -> dict[str, Any]:
@@ -98,8 +78,8 @@ def _write_config(config: SigLIPConfig) -> dict[str, Any]:
     return {
         "architectures": ["Siglip2Model"],
         "model_type": "siglip2",
-        "text_config": _FIXED | text | {"model_type": "siglip2_text_model"},
-        "vision_config": _FIXED | vision | {
+        "text_config": folders.FIXED | text | {"model_type": "siglip2_text_model"},
+        "vision_config": folders.FIXED | vision | {
             "model_type": "siglip2_vision_model", "num_patches": config.vision.num_patches
         },
     }  # fmt: skip

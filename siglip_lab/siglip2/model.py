@@ -6,12 +6,9 @@ At fixed resolution SigLIP 2 is `siglip_lab.SigLIP`. Parameter names are those o
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 
-from siglip_lab.configs import SigLIPConfig, VisionConfig
+from siglip_lab.configs import VisionConfig
 from siglip_lab.encoder import layer_norm
 from siglip_lab.model import SigLIP, l2_normalize
 from siglip_lab.siglip2.checks import check_mask
@@ -67,14 +64,6 @@ class SigLIP2(SigLIP):
 
     format = SIGLIP2
     _vision_tower = NaFlexVisionTower
-
-    def __init__(self, config: SigLIPConfig, seed: int | torch.Generator | None = None):
-        super().__init__(config, seed)
-        drawn = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
-        tower: Any = self.vision_model
-        patches = tower.embeddings.patch_embedding
-        nn.init.normal_(patches.weight, std=patches.in_features**-0.5, generator=drawn)
-        nn.init.zeros_(patches.bias)
 
     def forward(  # type: ignore[override]
         self,

@@ -242,6 +242,7 @@ class Explorer extends Touchable {
     try {
       if (!this.model) {
         this.say(".ex-status", "The model is on its way (0.9 MB) …");
+        this.classList.add("ex-waiting");
         this.model = await tiny();
       }
       const question = { image: this.drawing.pixels(), captions, wanted: this.wanted() };
@@ -252,6 +253,7 @@ class Explorer extends Touchable {
       this.sayStatus();
       this.draw();
       this.readAloud(QUIET);
+      this.classList.remove("ex-waiting");
     } catch (error) {
       this.tell(error.message);
       this.classList.add("ex-failed");

@@ -181,14 +181,17 @@ class TwoArrows extends Touchable {
       `= ${percent(p, p < 0.001 ? 4 : 1)}`,
     ]);
     const [half, no, yes] = [0, -SURE, SURE].map((z) => (z - b) / t);
+    const [low, high] = this.limits();
+    const away = cosine < low || cosine > high;
+    this.find(".ta-dot").classList.toggle("ta-away", away);
     this.say(
       ".ta-words",
-      half >= 1
+      (away ? "The dot lies beyond this close-up. " : "") + (half >= 1
         ? `Even at 0° p is only ${percent(sigmoid(t + b))}.`
         : `One half is at ${angle(half).toFixed(1)}°, cosine ${fixed(half, 3)}` +
             (yes < 1 && no > -1
               ? `; from 5 to 95\u00a0% it takes ${(angle(no) - angle(yes)).toFixed(1)}°.`
-              : "."),
+              : ".")),
     );
     this.sayAll("output", [fixed(t, 1), fixed(b, 2)]);
     for (const side of ["image", "text"]) {
