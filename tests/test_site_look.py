@@ -432,3 +432,8 @@ def test_the_tour_stays_in_sight_inside_a_chapter(browser, url):
     box = card.bounding_box()
     assert 0 <= box["y"] and box["y"] + box["height"] <= 900
     page.close()
+
+
+def test_a_title_is_broken_in_the_middle(site):
+    """Bootstrap's unused class `text-wrap` goes, the property of this name stays."""
+    assert "text-wrap:balance" in (site / "_static/site.css").read_text("utf-8")

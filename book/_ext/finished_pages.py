@@ -216,6 +216,8 @@ def _one_sheet(static: Path, sheets: list[Path], used: set[str]) -> str:
     own = "\n".join(_text(sheet) for sheet in sheets if sheet.parent == static / "css")
     name = re.compile(r"[.#](-?[A-Za-z_][\w-]*)")
     unused = set(name.findall(text)) - set(name.findall(own)) - used
+    # A class may be called as a property is, `text-wrap`, which would go with it.
+    unused -= set(re.findall(r"[{;]\s*([a-z-]+)\s*:", own))
     while True:
         out = lightningcss.process_stylesheet(text, unused_symbols=unused)
         variables = set(re.findall(r"(--[\w-]+)\s*:", out))
