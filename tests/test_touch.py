@@ -165,6 +165,15 @@ def test_loaders_carry_times_and_a_table():
     assert "<td>100\u00a0%</td><td>1</td>" in inside
 
 
+def test_naflex_grid_carries_towers_and_a_table():
+    grid = touch.NaFlexGrid({"a <b>": (640, 480)}, [64, 256])
+    tag, data, inside = parts(grid)
+    assert (tag, repr(grid)) == ("naflex-grid", "NaFlexGrid(a <b>)")
+    assert data["shapes"] == [["a <b>", 640, 480]] and data["budgets"] == [64, 256]
+    assert data["towers"]["so400m"]["width"] == 1152
+    assert "a &lt;b&gt;</th><td>640 × 480</td><td>14 × 18</td><td>4<" in inside
+
+
 def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():
     pad = touch.DigitPad(steps=2)
     assert repr(pad) == "DigitPad(160 known digits)"
