@@ -48,6 +48,7 @@ __all__ = [
     "EmojiSearch",
     "Loaders",
     "NaFlexGrid",
+    "CheckpointChooser",
     "DigitPad",
 ]
 
@@ -662,6 +663,37 @@ class NaFlexGrid(Touchable):
             h, w = (side // 16 for side in siglip2.target_size(height, width, 16, budget))
             rows[name] = [f"{width} × {height}", f"{h} × {w}", budget - h * w]
         heads = ("", "pixels", f"rows × columns of at most {budget}", "padding")
+        return _table(rows, "<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>")
+
+
+class CheckpointChooser(Touchable):
+    """All published checkpoints, and which of them fit: by task, languages, shapes, memory, speed.
+
+    Args:
+        checkpoints: What `siglip_lab.figures.ch24.checkpoints` gives.
+    """
+
+    tag = "checkpoint-chooser"
+
+    def __init__(self, checkpoints: Sequence[dict]):
+        self.checkpoints = list(checkpoints)
+
+    def __repr__(self) -> str:
+        return f"CheckpointChooser({len(self.checkpoints)} checkpoints)"
+
+    def data(self) -> dict:
+        return {"checkpoints": self.checkpoints}
+
+    def fallback(self) -> str:
+        heads = ("", "ImageNet", "COCO, by text", "GFLOPs", "million parameters")
+        rows = {
+            row["name"]: [
+                *(row[key] if row[key] is not None else "–" for key in ("imagenet", "by_text")),
+                f"{row['gflops']:,.0f}",
+                f"{row['parameters'] / 1e6:,.0f}",
+            ]
+            for row in self.checkpoints
+        }
         return _table(rows, "<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>")
 
 
