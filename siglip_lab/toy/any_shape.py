@@ -25,8 +25,8 @@ def flexible(model: SigLIP) -> siglip2.SigLIP2:
     """Put a SigLIP's weights into the form that reads images of any shape; nothing is trained.
 
     The patch embedding's convolution becomes a matrix for patches that are laid out row, column,
-    channel; the table of positions becomes NaFlex's. Where both see the same pixels, they compute the same: tiny
-    crops 40 pixels to the 36 that its grid covers, and NaFlex resizes to 36.
+    channel; the table of positions becomes NaFlex's. On the same pixels both compute the same; but
+    tiny crops 40 pixels to the 36 that its grid covers, and NaFlex resizes to 36.
 
     Args:
         model: Its grid is the table from which positions are interpolated.
