@@ -30,6 +30,11 @@ from siglip_lab.toy.evaluation import naming_test
 from siglip_lab.toy.shapes_world import draw
 from siglip_lab.training.optimization import adamw, learning_rate, set_learning_rate
 
+WHAT = (
+    "tiny on drawings of five shapes, squashed and in NaFlex's form, before and after the same "
+    "further training: top-1 accuracy among 320 captions by shape, 400 drawings each; for NaFlex "
+    "by budget"
+)
 BUDGETS = [25, 36, 49, 64]
 STEPS, BATCH, RATE, WARMUP = 2000, 64, 3e-4, 100
 SEEDS = [0, 1]
@@ -92,7 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     settings = {"steps": options.steps, "batch": BATCH, "learning_rate": RATE, "budgets": BUDGETS}
-    result = {"hardware": hardware("numpy", "pillow"), "settings": settings, "runs": []}
+    result = {"what": WHAT, "hardware": hardware("numpy", "pillow"), "settings": settings}
+    result["runs"] = []
     if options.output.exists():
         old = json.loads(options.output.read_text())
         result = old if old["settings"] == settings else result

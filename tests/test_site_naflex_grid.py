@@ -26,7 +26,7 @@ def says(page, name):
 
 
 def numbers(words):
-    return [int(n.replace(",", "")) for n in re.findall(r"[\d,]+", words)]
+    return [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", words)]
 
 
 def check(page, width, height, budget):

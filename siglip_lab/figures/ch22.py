@@ -12,8 +12,8 @@ STAGES = {
     "decoder": (0, IMAGE),
     "self-distillation": (80, IMAGE),
     "masked prediction": (80, IMAGE),
-    "one image size each": (95, NEUTRAL),
-    "or NaFlex, without distillation": (90, NEUTRAL),
+    "one image size each, from 95 %": (95, NEUTRAL),
+    "or NaFlex, from 90 %": (90, NEUTRAL),
 }
 
 
@@ -29,7 +29,7 @@ def recipe() -> plt.Figure:
         axes.text(place, row, name, color="white" if inside else INK, **look)
     axes.invert_yaxis()
     axes.set(yticks=[], xlim=(0, 100), xlabel="share of the training")
-    ticks = [0, 20, 40, 60, 80, 90, 100]
+    ticks = [0, 20, 40, 60, 80, 100]
     axes.set_xticks(ticks, [f"{t} %" for t in ticks])
     axes.spines["left"].set_visible(False)
     return figure

@@ -82,8 +82,10 @@ def gain(rows: Sequence[Mapping], marked: str | None = None) -> plt.Figure:
         axes.plot(x, y, color=_COLOURS[tower], marker=marker, markersize=4, **look)
         if family == "SigLIP 2" and tower not in named and len(line) > 1:
             named.add(tower)
-            axes.annotate(tower, (x[0], y[0]), xytext=(-4, 7), textcoords="offset points",
-                          color=_COLOURS[tower], ha="right")  # fmt: skip
+            # The second tower's lies among the lines of the third: its name stands at its end.
+            end, aside = (-1, (7, -12)) if tower == "large" else (0, (-4, 7))
+            axes.annotate(tower, (x[end], y[end]), xytext=aside, textcoords="offset points",
+                          color=_COLOURS[tower], ha="left" if end else "right")  # fmt: skip
     for row in rows:
         if row["name"] == marked:
             place = row["gflops"], row["imagenet"]

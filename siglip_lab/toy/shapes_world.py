@@ -294,8 +294,10 @@ def _free_spot(
 ) -> _Point | None:
     """A centre that keeps clear of every (centre, radius) in `taken`, or None after 10 tries."""
     width, height = sides
-    edge = _MARGIN + 1.12 * radius
-    (x0, x1), (y0, y1) = ((edge / length, 1 - edge / length) for length in sides)
+    (x0, x1), (y0, y1) = (
+        ((_MARGIN + 1.12 * radius) / length, (length - _MARGIN - 1.12 * radius) / length)
+        for length in sides
+    )
     x_range = {"left": (x0, 0.48), "right": (0.52, x1)}.get(side, (x0, x1))
     y_range = {"top": (y0, 0.48), "bottom": (0.52, y1)}.get(side, (y0, y1))
     for _ in range(10):

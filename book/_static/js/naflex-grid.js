@@ -76,7 +76,7 @@ class NaFlexGrid extends Touchable {
     this.input("aspect").ariaValueText = words;
     const [rows, columns] = targetGrid(height, width, PATCH, budget);
     const side = Math.floor(Math.sqrt(budget));
-    const bent = (h, w) => ratio(Math.round((1000 * w) / width), Math.round((1000 * h) / height));
+    const bent = (h, w) => ratio(w / width, h / height);
     const left = budget - rows * columns;
     this.say(".ng-size", `${grouped(width)} × ${grouped(height)} pixels`);
     this.say(".ng-grid", `${rows} × ${columns} = ${grouped(rows * columns)} patches`);
