@@ -219,7 +219,7 @@ def test_command_with_captions(tmp_path, capsys):
     (folder / "1.png").write_bytes(b"broken")
     assert main(["evaluate", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "text to image, recall@1" in said and "1 pictures were left out" in said
+    assert "text to image, recall@1" in said and "left out, unreadable or without a text: 1" in said
     assert main(["evaluate", str(folder), "--template", "a {}"]) == 1
     assert "--template is for names of classes" in capsys.readouterr().err
 

@@ -84,5 +84,5 @@ def _evaluate(options: argparse.Namespace, load) -> None:
         lines.append(f"  {words:<24} {found[name]:6.1%}")
     lines.append(f"  among {found['texts']:,.0f} {'classes' if pairs.grouped else 'captions'}")
     if left_out:
-        lines.append(f"  {left_out:,} pictures were left out: they cannot be read, or lack a text")
+        lines.append(f"  left out, unreadable or without a text: {left_out:,}")
     show("\n".join(lines))

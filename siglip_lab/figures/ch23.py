@@ -51,9 +51,9 @@ def budgets(
         axes.text(numbers[-1] + 0.8, shares[-1], name, color=IMAGE, va="center")
     for name, share in levels.items():
         axes.axhline(share, color=MISTAKE, linestyle="--", linewidth=1.2)
-        axes.text(numbers[0] - 0.5, share + 0.02, name, color=MISTAKE, va="bottom")
+        axes.text(numbers[-1] + 14, share + 0.02, name, color=MISTAKE, va="bottom", ha="right")
     axes.set(xlabel="budget of patches", ylabel="named", ylim=(0, 1.04))
-    axes.set(xlim=(numbers[0] - 1, numbers[-1] + 14), xticks=list(numbers))
+    axes.set(xlim=(numbers[0] - 1, numbers[-1] + 15), xticks=list(numbers))
     axes.set_yticks(*PERCENT)
     return figure
 

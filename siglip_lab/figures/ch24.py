@@ -9,8 +9,8 @@ from matplotlib import pyplot as plt
 
 from siglip_lab import siglip2
 from siglip_lab.counting import count_flops, count_parameters
-from siglip_lab.figures.style import IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
-from siglip_lab.published import NAFLEX, get_config, list_models
+from siglip_lab.figures.style import IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.published import NAFLEX, get_config
 
 __all__ = ["checkpoints", "gain", "published"]
 
@@ -52,30 +52,26 @@ def checkpoints() -> list[dict]:
                 **dict(zip(("imagenet", "by_text", "by_image"), accuracies, strict=True)),
             }
         )
-    known = [n for version in (1, 2) for n in list_models(version)] + list(NAFLEX)
-    assert {row["name"] for row in rows} == set(known) - {"tiny", "emoji"}
     return rows
 
 
 @styled
-def gain(rows: Sequence[Mapping], marked: str | None = None) -> plt.Figure:
+def gain(rows: Sequence[Mapping]) -> plt.Figure:
     """Draw accuracy against the cost of an image; a line joins the sizes of one tower and patch.
 
     Args:
-        rows: As `checkpoints` gives them; those without an accuracy are left out.
-        marked: The name of one to write beside its dot.
+        rows: As `checkpoints` gives them. Left out: NaFlex, the multilingual ones of the first
+            family, which have no sister in English, and what has no accuracy.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
     lines: dict[tuple, list[Mapping]] = {}
     for row in rows:
-        if row["imagenet"] is not None and row["size"] and row["languages"] is not None:
+        multilingual = row["family"] == "SigLIP" and row["languages"] == "many"
+        if row["imagenet"] is not None and row["size"] and not multilingual:
             key = row["family"], row["tower"], row["patch"]
             lines.setdefault(key, []).append(row)
     named = set()
     for (family, tower, _), line in lines.items():
-        line = [row for row in line if "i18n" not in row["name"]]
-        if not line:
-            continue
         look = {"linestyle": "-" if family == "SigLIP 2" else ":", "linewidth": 1.4}
         marker = "o" if family == "SigLIP 2" else "s"
         x, y = [row["gflops"] for row in line], [row["imagenet"] for row in line]
@@ -86,10 +82,6 @@ def gain(rows: Sequence[Mapping], marked: str | None = None) -> plt.Figure:
             end, aside = (-1, (7, -12)) if tower == "large" else (0, (-4, 7))
             axes.annotate(tower, (x[end], y[end]), xytext=aside, textcoords="offset points",
                           color=_COLOURS[tower], ha="left" if end else "right")  # fmt: skip
-    for row in rows:
-        if row["name"] == marked:
-            place = row["gflops"], row["imagenet"]
-            axes.annotate(marked, place, xytext=(6, -12), textcoords="offset points", color=INK)
     axes.set(xscale="log", xlabel="GFLOPs an image", ylabel="ImageNet, %")
     ticks = [10, 30, 100, 300, 1000]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
