@@ -48,10 +48,10 @@ def budgets(
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     for (name, shares), marker in zip(lines.items(), "os", strict=True):
         axes.plot(numbers, shares, color=IMAGE, marker=marker, linewidth=1.6)
-        axes.text(numbers[-1] + 0.8, shares[-1], name, color=IMAGE, va="center")
+        axes.text(numbers[-1] + 1, shares[-1] + 0.01, name, color=IMAGE, va="bottom")
     for name, share in levels.items():
         axes.axhline(share, color=MISTAKE, linestyle="--", linewidth=1.2)
-        axes.text(numbers[-1] + 14, share + 0.02, name, color=MISTAKE, va="bottom", ha="right")
+        axes.text(numbers[-1] + 14, share - 0.03, name, color=MISTAKE, va="top", ha="right")
     axes.set(xlabel="budget of patches", ylabel="named", ylim=(0, 1.04))
     axes.set(xlim=(numbers[0] - 1, numbers[-1] + 15), xticks=list(numbers))
     axes.set_yticks(*PERCENT)
