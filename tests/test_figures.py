@@ -140,6 +140,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}, "before"),
     (ch21.orders, {"as it was": range(64), "turned": range(63, -1, -1)}),
     (ch21.holdings, 3),
+    (ch21.cores, {"one": {"small": 0.4, "large": 146.0}, "two": {"small": 2, "large": 16}}, 16),
+    (ch21.restarts, {"again": [[0, 1], [0, 1]], "on": [[3, 1], [2]]}, 4),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
