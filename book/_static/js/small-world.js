@@ -130,7 +130,7 @@ class SmallWorld extends Touchable {
 
   // The run that ends here stays in sight, pale, beside the next one.
   begin() {
-    if (this.training?.steps) this.before = { seen: this.seen, name: this.name };
+    if (this.training?.steps) this.past = { seen: this.seen, name: this.name };
     const chosen = Object.keys(CHOICES).map((kind) => CHOICES[kind][this.chosen[kind]]);
     const [loss, bias, seed] = chosen.map(([, value]) => value);
     this.name = `${chosen[0][0]}, b from ${chosen[1][0]}, seed ${chosen[2][0]}`;
@@ -214,17 +214,17 @@ class SmallWorld extends Touchable {
     this.find(".sw-yes").setAttribute("x", across(half));
     this.find(".sw-yes").setAttribute("width", RIGHT - across(half));
 
-    const { before } = this;
+    const { past } = this;
     for (const [name, kind] of [["own", "cosines"], ["others", "cosines"], ["loss", "loss"]]) {
       const place = (at, i) => `${time(i).toFixed(1)} ${scales[kind](at[name]).toFixed(1)}`;
       const line = (run) => `M${run.map(place).join("L")}`;
       this.find(`.sw-line.sw-${name}`).setAttribute("d", line(seen));
-      if (before) this.find(`.sw-ghost-${name}`).setAttribute("d", line(before.seen));
+      if (past) this.find(`.sw-ghost-${name}`).setAttribute("d", line(past.seen));
     }
     this.say(
       ".sw-before",
-      before
-        ? `Pale: the run before (${before.name}), ${percent(before.seen.at(-1).best)} best is own.`
+      past
+        ? `Pale: the run before (${past.name}), ${percent(past.seen.at(-1).best)} best is own.`
         : "Change something after a run, and the run stays in sight, pale.",
     );
     this.sayAll(".sw-last", [
