@@ -22,13 +22,13 @@ class PatchGrid extends Touchable {
       </div>
       <div class="pg-stage">
         <div class="pg-picture">
-          <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
-            aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
-          <div class="pg-own" hidden></div>
           <div class="pg-which" role="group" aria-label="Picture">
             <button type="button" data-kind="own" data-i="0">Photo</button>
             <button type="button" data-kind="own" data-i="1" aria-expanded="false">Draw your own</button>
           </div>
+          <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
+            aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
+          <div class="pg-own" hidden></div>
         </div>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
