@@ -1,4 +1,4 @@
-"""The command line: ``siglip-lab classify | trace | models | count | convert | download | train``.
+"""The command line: ``siglip-lab classify | trace | evaluate | train | …``.
 
 Exit codes: 0 for success, 1 if something cannot be read, written or used, 2 for arguments that
 cannot be parsed, 130 for Ctrl-C.
@@ -27,6 +27,7 @@ from siglip_lab import (
 )
 from siglip_lab.checks import shown
 from siglip_lab.counts import compare
+from siglip_lab.evaluate.command import add_evaluate
 from siglip_lab.loading.pretrained import resolve
 from siglip_lab.preprocessing import BICUBIC, BILINEAR
 from siglip_lab.published import get_config
@@ -107,6 +108,7 @@ def _parser() -> Parser:
     fetch.set_defaults(run=lambda options: print(resolve(options.where)))
 
     add_train(commands)
+    add_evaluate(commands, _load)
     return parser
 
 

@@ -62,7 +62,8 @@ def read_ahead(
 ) -> DataLoader:
     """Batches of a model's inputs, read by `num_workers` processes while the model computes.
 
-    Beside each comes a dict: the index of every image that cannot be read, and the error.
+    Beside each comes a dict: the index of every image that cannot be read, and the error. A
+    function among the images is called for its image when its batch is read.
     """
     check_integer("batch_size", batch_size)
     check_integer("num_workers", num_workers, least=0)
@@ -90,8 +91,15 @@ class _Batches(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Inputs, dict[int, Exception]]:
         start = index * self.batch_size
-        images = self.images[start : start + self.batch_size]
+        images, failed = [], {}
+        for place, image in enumerate(self.images[start : start + self.batch_size]):
+            try:
+                images.append(image() if callable(image) else image)
+            except Exception as error:
+                images.append(b"")  # keeps its place
+                failed[place] = ValueError(f"{type(error).__name__}: {error}")
         inputs, errors = self.processor.prepare(images)
+        errors |= failed
         named = {
             start + place: type(error)(f"images[{start + place}]: {error}")
             for place, error in sorted(errors.items())

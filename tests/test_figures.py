@@ -42,6 +42,9 @@ from siglip_lab.figures import (
     ch19,
     ch20,
     ch21,
+    ch22,
+    ch23,
+    ch24,
     style,
     svg,
 )
@@ -52,7 +55,7 @@ from siglip_lab.published import get_config
 matplotlib.use("Agg")
 SVG = "{http://www.w3.org/2000/svg}"
 MODULES = [ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11, ch12, ch13, ch14, ch15,
-           ch16, ch17, ch18, ch19, ch20, ch21, style]  # fmt: skip
+           ch16, ch17, ch18, ch19, ch20, ch21, ch22, ch23, ch24, style]  # fmt: skip
 DRAW = torch.Generator().manual_seed(0)
 
 
@@ -142,6 +145,11 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch21.holdings, 3),
     (ch21.cores, {"one": {"small": 0.4, "large": 146.0}, "two": {"small": 2, "large": 16}}, 16),
     (ch21.restarts, {"again": [[0, 1], [0, 1]], "on": [[3, 1], [2]]}, 4),
+    (ch22.recipe,),
+    (ch24.gain, ch24.checkpoints()),
+    (ch23.kept_and_squashed, [SQUARE, SQUARE.resize((80, 20))], ["1 : 1", "4 : 1"]),
+    (ch23.budgets, [16, 36], {"a": [0.2, 0.9], "b": [0.5, 0.6]}, {"flat": 0.4}),
+    (ch23.padding, {64: style.IMAGE}, 4),
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),

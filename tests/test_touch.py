@@ -14,7 +14,7 @@ from PIL import Image
 import siglip_lab as sl
 from siglip_lab import clip
 from siglip_lab.configs import VisionConfig
-from siglip_lab.figures import touch
+from siglip_lab.figures import ch24, touch
 from siglip_lab.published import get_config
 from siglip_lab.toy.shapes_world import draw
 
@@ -163,6 +163,25 @@ def test_loaders_carry_times_and_a_table():
     assert data == {"presets": [["a <b>", 3000, 1000], ["quick", 10.5, 40.0]]}
     assert "a &lt;b&gt;</th><td>3,000 ms</td><td>1,000 ms</td><td>33\u00a0%</td><td>3<" in inside
     assert "<td>100\u00a0%</td><td>1</td>" in inside
+
+
+def test_naflex_grid_carries_towers_and_a_table():
+    grid = touch.NaFlexGrid({"a <b>": (640, 480)}, [64, 256])
+    tag, data, inside = parts(grid)
+    assert (tag, repr(grid)) == ("naflex-grid", "NaFlexGrid(a <b>)")
+    assert data["shapes"] == [["a <b>", 640, 480]] and data["budgets"] == [64, 256]
+    assert data["towers"]["so400m"]["width"] == 1152
+    assert "a &lt;b&gt;</th><td>640 × 480</td><td>14 × 18</td><td>4<" in inside
+
+
+def test_checkpoint_chooser_carries_all_that_are_published():
+    rows = ch24.checkpoints()
+    chooser = touch.CheckpointChooser(rows)
+    tag, data, inside = parts(chooser)
+    assert (tag, repr(chooser)) == ("checkpoint-chooser", "CheckpointChooser(27 checkpoints)")
+    assert data == {"checkpoints": rows}
+    assert inside.count("<tr>") == 28 and ">siglip2-giant-opt-patch16-384</th><td>85.0" in inside
+    assert ">siglip-base-patch16-224</th><td>76.2</td><td>–</td><td>35</td>" in inside
 
 
 def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():

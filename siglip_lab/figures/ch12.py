@@ -133,7 +133,8 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
         label = None if row else "working memory"
         look = {"facecolor": "none", "edgecolor": NEUTRAL, "linestyle": ":", "linewidth": 1}
         axes.barh(row, total - left, left=left, height=0.62, label=label, **look)
-        axes.text(total, row, f"  {total:.0f}", va="center")
+        aside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{total:.0f}", (total, row), **aside)
     axes.set_yticks(range(len(counts)), list(counts))
     axes.tick_params(axis="y", colors=INK)
     axes.invert_yaxis()

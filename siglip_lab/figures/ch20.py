@@ -71,9 +71,7 @@ def trade_offs(before: tuple[float, float], ways: dict[str, dict[str, tuple]]) -
         look = {"color": colour, "markersize": 5, "label": name}
         axes.plot([100 * share for share in new], [100 * share for share in old], line, **look)
         for words, (x, y) in points.items():
-            below = words.startswith("α")  # left of a curve and below it there is room
-            aside = {"xytext": (-13, -20) if below else (6, 3), "textcoords": "offset points"}
-            aside |= {"ha": "center" if below else "left", "color": INK}
+            aside = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "color": INK}
             axes.annotate(words.strip(), (100 * x, 100 * y), **aside)
     axes.set(xlabel="digits, %", ylabel="shapes, %", xlim=(0, 100), ylim=(-4, 108))
     axes.legend(**ABOVE, ncols=2)

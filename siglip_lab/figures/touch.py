@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from siglip_lab import siglip2
 from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
@@ -46,6 +47,8 @@ __all__ = [
     "Explorer",
     "EmojiSearch",
     "Loaders",
+    "NaFlexGrid",
+    "CheckpointChooser",
     "DigitPad",
 ]
 
@@ -627,6 +630,71 @@ class Loaders(Touchable):
             for name, (read, step) in self.presets.items()
         }
         return _table(rows, f"<tr>{heading}</tr>")
+
+
+class NaFlexGrid(Touchable):
+    """A picture of any shape under NaFlex's patches: drag its shape, choose a budget.
+
+    Args:
+        shapes: Name -> width and height in pixels; the first is shown to begin with.
+        budgets: Numbers of patches to choose from; the second is chosen to begin with.
+    """
+
+    tag = "naflex-grid"
+
+    def __init__(self, shapes: dict[str, tuple[int, int]], budgets: Sequence[int]):
+        self.shapes, self.budgets = shapes, list(budgets)
+
+    def __repr__(self) -> str:
+        return f"NaFlexGrid({', '.join(self.shapes)})"
+
+    def data(self) -> dict:
+        towers = {}
+        for name in siglip2.list_models():
+            vision = asdict(siglip2.get_config(name).vision)
+            towers[name.split("-")[1]] = vision
+        shapes = [[name, *size] for name, size in self.shapes.items()]
+        return {"shapes": shapes, "budgets": self.budgets, "towers": towers}
+
+    def fallback(self) -> str:
+        budget = self.budgets[1]
+        rows = {}
+        for name, (width, height) in self.shapes.items():
+            h, w = (side // 16 for side in siglip2.target_size(height, width, 16, budget))
+            rows[name] = [f"{width} × {height}", f"{h} × {w}", budget - h * w]
+        heads = ("", "pixels", f"rows × columns of at most {budget}", "padding")
+        return _table(rows, "<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>")
+
+
+class CheckpointChooser(Touchable):
+    """All published checkpoints, and which of them fit: by task, languages, shapes, memory, speed.
+
+    Args:
+        checkpoints: What `siglip_lab.figures.ch24.checkpoints` gives.
+    """
+
+    tag = "checkpoint-chooser"
+
+    def __init__(self, checkpoints: Sequence[dict]):
+        self.checkpoints = list(checkpoints)
+
+    def __repr__(self) -> str:
+        return f"CheckpointChooser({len(self.checkpoints)} checkpoints)"
+
+    def data(self) -> dict:
+        return {"checkpoints": self.checkpoints}
+
+    def fallback(self) -> str:
+        heads = ("", "ImageNet", "COCO, by text", "GFLOPs", "million parameters")
+        rows = {
+            row["name"]: [
+                *(row[key] if row[key] is not None else "–" for key in ("imagenet", "by_text")),
+                f"{row['gflops']:,.0f}",
+                f"{row['parameters'] / 1e6:,.0f}",
+            ]
+            for row in self.checkpoints
+        }
+        return _table(rows, "<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>")
 
 
 class DigitPad(Touchable):

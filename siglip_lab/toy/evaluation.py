@@ -106,6 +106,7 @@ def naming_test(
     combinations: Sequence[Combination] | None = None,
     n: int = 400,
     template: str = "This is a photo of {}.",
+    aspect: float = 1.0,
 ) -> NamingTest:
     """Draw the n pictures on which the chapters measure tiny; the same on every machine.
 
@@ -113,6 +114,7 @@ def naming_test(
         combinations: What to draw, over and over. Default: what tiny was trained on.
         n: Number of drawings.
         template: Sentence into which a label is put.
+        aspect: Width by height of each drawing, from 1/4 to 4.
 
     >>> test = naming_test(n=3)
     >>> test.texts[0], [scene.combination.label for scene in test.scenes][:2]
@@ -120,7 +122,8 @@ def naming_test(
     """
     combinations = training_combinations() if combinations is None else combinations
     every = all_combinations()
-    scenes = [random_scene(f"test {i}", combinations[i % len(combinations)]) for i in range(n)]
+    named = (combinations[i % len(combinations)] for i in range(n))
+    scenes = [random_scene(f"test {i}", each, aspect) for i, each in enumerate(named)]
     own = torch.tensor([every.index(scene.combination) for scene in scenes])
     texts = [template.replace("{}", label.label) for label in every]
     return NamingTest(scenes, [draw(scene) for scene in scenes], texts, own)

@@ -27,7 +27,7 @@ __all__ = [
     "random_caption", "random_scene", "training_combinations",
 ]  # fmt: skip
 
-CANVAS = 120  # pixels; a picture is CANVAS x CANVAS
+CANVAS = 120  # pixels; a picture is CANVAS x CANVAS, or as large in another shape
 COUNTS = (1, 2, 3, 4)
 COLOURS = {
     "red": (220, 30, 35), "orange": (250, 135, 15), "yellow": (235, 210, 20),
@@ -196,10 +196,11 @@ def training_combinations() -> tuple[Combination, ...]:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is in one picture; lengths are shares of the canvas, y points down.
+    """Everything that is in one picture; y points down.
 
-    `centres`, `radii` and `angles` (degrees) have one entry an object. All objects of a scene
-    share the RGB colour `fill`, which is a shade of `colour`.
+    `centres`, `radii` and `angles` (degrees) have one entry an object: centres are shares of the
+    picture's width and height, radii of `CANVAS`. All objects of a scene share the RGB colour
+    `fill`, which is a shade of `colour`. `aspect` is the picture's width by its height.
     """
 
     count: int
@@ -211,6 +212,7 @@ class Scene:
     angles: tuple[float, ...]
     fill: tuple[int, int, int]
     background: tuple[int, int, int]
+    aspect: float = 1.0
 
     @property
     def combination(self) -> Combination:
@@ -225,7 +227,9 @@ class Scene:
         return frozenset(compress(SIDES, holds))
 
 
-def random_scene(seed: int | str | random.Random, combination: Combination | None = None) -> Scene:
+def random_scene(
+    seed: int | str | random.Random, combination: Combination | None = None, aspect: float = 1.0
+) -> Scene:
     """Draw a scene at random; the same seed gives the same scene on every machine.
 
     Its objects neither overlap nor touch the edge.
@@ -233,6 +237,7 @@ def random_scene(seed: int | str | random.Random, combination: Combination | Non
     Args:
         seed: A seed, or a generator to draw from.
         combination: The scene's class; by default any that training may see.
+        aspect: The picture's width by its height, from 1/4 to 4; all pictures have one area.
 
     >>> scene = random_scene(7, Combination(2, "red", "circle"))
     >>> scene.count, scene.colour, len(scene.centres), scene == random_scene(7, scene.combination)
@@ -242,17 +247,25 @@ def random_scene(seed: int | str | random.Random, combination: Combination | Non
     combination = Combination(*(combination or rng.choice(training_combinations())))
     if combination not in all_combinations():
         raise ValueError(f"{combination} is not in all_combinations()")
+    if not 0.25 <= aspect <= 4:
+        raise ValueError(f"aspect is {aspect}; expected width by height, from 1/4 to 4")
     size = rng.choice(list(SIZES))
     radii = tuple(rng.uniform(*SIZES[size]) for _ in range(combination.count))
     return Scene(
         *combination,
         size=size,
-        centres=_place(rng, radii),
+        centres=_place(rng, radii, _sides(aspect)),
         radii=radii,
         angles=tuple(rng.uniform(-_MAX_ANGLE, _MAX_ANGLE) for _ in radii),
         fill=_shade(rng, COLOURS[combination.colour], _COLOUR_JITTER),
         background=_shade(rng, (235, 235, 235), 16),
+        aspect=aspect,
     )
+
+
+def _sides(aspect: float) -> tuple[float, float]:
+    """Width and height of a picture, as shares of `CANVAS`."""
+    return aspect**0.5, aspect**-0.5
 
 
 def _shade(rng: random.Random, colour: tuple[int, int, int], jitter: int) -> tuple[int, int, int]:
@@ -260,13 +273,15 @@ def _shade(rng: random.Random, colour: tuple[int, int, int], jitter: int) -> tup
     return red, green, blue
 
 
-def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[_Point, ...]:
-    """Centres for objects of these radii, often all in one half of the canvas."""
+def _place(
+    rng: random.Random, radii: tuple[float, ...], sides: tuple[float, float]
+) -> tuple[_Point, ...]:
+    """Centres for objects of these radii, often all in one half of the picture."""
     while True:
         side = rng.choice([*SIDES, "", "", "", ""])
         centres: list[_Point] = []
         for radius in radii:
-            spot = _free_spot(rng, radius, side, [*zip(centres, radii, strict=False)])
+            spot = _free_spot(rng, radius, side, [*zip(centres, radii, strict=False)], sides)
             if spot is None:
                 break  # no room left: begin anew, perhaps elsewhere
             centres.append(spot)
@@ -274,20 +289,29 @@ def _place(rng: random.Random, radii: tuple[float, ...]) -> tuple[_Point, ...]:
             return tuple(centres)
 
 
-def _free_spot(rng: random.Random, radius: float, side: str, taken: list) -> _Point | None:
+def _free_spot(
+    rng: random.Random, radius: float, side: str, taken: list, sides: tuple[float, float]
+) -> _Point | None:
     """A centre that keeps clear of every (centre, radius) in `taken`, or None after 10 tries."""
-    low, high = _MARGIN + 1.12 * radius, 1 - _MARGIN - 1.12 * radius
-    x_range = {"left": (low, 0.48), "right": (0.52, high)}.get(side, (low, high))
-    y_range = {"top": (low, 0.48), "bottom": (0.52, high)}.get(side, (low, high))
+    width, height = sides
+    (x0, x1), (y0, y1) = (
+        ((_MARGIN + 1.12 * radius) / length, (length - _MARGIN - 1.12 * radius) / length)
+        for length in sides
+    )
+    x_range = {"left": (x0, 0.48), "right": (0.52, x1)}.get(side, (x0, x1))
+    y_range = {"top": (y0, 0.48), "bottom": (0.52, y1)}.get(side, (y0, y1))
     for _ in range(10):
         x, y = rng.uniform(*x_range), rng.uniform(*y_range)
-        if all(math.hypot(x - u, y - v) > 1.12 * (radius + r) + _GAP for (u, v), r in taken):
+        if all(
+            math.hypot((x - u) * width, (y - v) * height) > 1.12 * (radius + r) + _GAP
+            for (u, v), r in taken
+        ):
             return x, y
     return None
 
 
 def draw(scene: Scene) -> Image.Image:
-    """Draw a scene: RGB, 120 x 120 pixels of exactly two colours, not antialiased.
+    """Draw a scene: RGB, 120 x 120 pixels or as many in its shape, two colours, not antialiased.
 
     The later resize smooths the edges.
 
@@ -295,9 +319,12 @@ def draw(scene: Scene) -> Image.Image:
     >>> image.size, image.mode, len(image.getcolors())
     ((120, 120), 'RGB', 2)
     """
-    image = Image.new("RGB", (CANVAS, CANVAS), scene.background)
+    width, height = _sides(scene.aspect)
+    size = round(CANVAS * width), round(CANVAS * height)
+    image = Image.new("RGB", size, scene.background)
     pen = ImageDraw.Draw(image)
-    for centre, radius, angle in zip(scene.centres, scene.radii, scene.angles, strict=True):
+    for (x, y), radius, angle in zip(scene.centres, scene.radii, scene.angles, strict=True):
+        centre = x * width, y * height
         pen.polygon(_outline(SHAPES[scene.shape], centre, radius, angle), fill=scene.fill)
         if scene.shape in _HOLES:
             pen.polygon(_outline(_HOLES[scene.shape], centre, radius, angle), fill=scene.background)

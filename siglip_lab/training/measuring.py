@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from siglip_lab.checks import shown
 from siglip_lab.inference import embed_images, embed_texts
@@ -19,12 +20,18 @@ from siglip_lab.training.data import Pairs, Picture
 __all__ = ["BEFORE", "best_texts", "measure", "recall", "shapes_world_pairs"]
 
 BEFORE = "shapes world"  # what every model is asked, before and after
+_BATCHES = 64  # between two looks at the bar
 _CHUNK = 1024  # pictures or texts whose cosines are in memory at once
 
 
 @torch.no_grad()
 def measure(
-    model: SigLIP, processor: Processor, pairs: Pairs, batch_size: int = 32, num_workers: int = 0
+    model: SigLIP,
+    processor: Processor,
+    pairs: Pairs,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    progress: bool = False,
 ) -> dict[str, float]:
     """Let each picture find its text, and each text its picture.
 
@@ -37,6 +44,7 @@ def measure(
         pairs: Pictures that training has not seen.
         batch_size: Pictures to compute at once.
         num_workers: Processes that read pictures.
+        progress: Whether to show a bar.
 
     Returns:
         Shares: "name@1" and "name@5", of pictures one of whose own texts is the best of all
@@ -47,10 +55,7 @@ def measure(
     embeds = embed_texts(model, processor, [text for texts in captions for text in texts])
     means = [each.mean(0) for each in embeds.split([len(texts) for texts in every])]
     text_embeds = F.normalize(torch.stack(means), dim=-1)  # [m, E]
-    images = [_opened(picture) for picture in pairs]
-    image_embeds, skipped = embed_images(
-        model, processor, images, batch_size, num_workers, on_error="skip"
-    )
+    image_embeds, skipped = _embedded(model, processor, pairs, batch_size, num_workers, progress)
     kept = [picture for i, picture in enumerate(pairs) if i not in skipped]
     if not kept:
         raise ValueError(
@@ -94,11 +99,23 @@ def recall(queries: Tensor, answers: Tensor, true: Sequence[Sequence[int]], k: i
 def best_texts(model: SigLIP, processor: Processor, pairs: Pairs, n: int = 5) -> dict[str, str]:
     """What the first n pictures are taken for: of all that a picture can be named, the best."""
     texts = [texts[0] for texts in pairs.texts.values()]
-    images = [_opened(picture) for picture in pairs[:n]]
-    x, skipped = embed_images(model, processor, images, on_error="skip")
+    x, skipped = _embedded(model, processor, pairs[:n])
     names = [picture.name for i, picture in enumerate(pairs[:n]) if i not in skipped]
     best = (x @ embed_texts(model, processor, texts).T).argmax(1).tolist()
     return {name: texts[i] for name, i in zip(names, best, strict=True)}
+
+
+def _embedded(model, processor, pairs, batch_size=32, num_workers=0, progress=False):
+    """As `embed_images` with "skip", some batches at a time, so that a bar can tell of them."""
+    embeds, skipped, some = [], {}, batch_size * _BATCHES
+    with tqdm(total=len(pairs), unit="picture", disable=not progress) as bar:
+        for start in range(0, len(pairs), some):
+            images = [picture.image for picture in pairs[start : start + some]]
+            x, odd = embed_images(model, processor, images, batch_size, num_workers, "skip")
+            embeds.append(x)
+            skipped |= {start + i: why for i, why in odd.items()}
+            bar.update(len(images))
+    return torch.cat(embeds), skipped
 
 
 def _why(picture: Picture) -> str:
@@ -107,16 +124,6 @@ def _why(picture: Picture) -> str:
     except Exception as error:
         return str(error)
     return "it could not be read"
-
-
-def _opened(picture: Picture):
-    """What `embed_images` reads: a function is called, its error is that picture's own."""
-    if not callable(picture.image):
-        return picture.image
-    try:
-        return picture.image()
-    except Exception:
-        return b""  # no picture: `load_image` refuses it
 
 
 @lru_cache(maxsize=1)

@@ -74,9 +74,8 @@ const layerFlops = ({ width: d, mlp_dim: m }, n) => ({
   mlp: n * 2 * (2 * d * m),
 });
 
-export function visionFlops(vision) {
+export function visionFlops(vision, n = numPatches(vision)) {
   const { patch_size, width: d, depth, mlp_dim: m } = vision;
-  const n = numPatches(vision);
   return {
     embeddings: { patches: n * 2 * 3 * patch_size ** 2 * d },
     ...layers(depth, layerFlops(vision, n)),
@@ -104,4 +103,27 @@ export const countFlops = ({ vision, text }) => ({
 export function visionTrainingFlops(vision) {
   const flops = visionFlops(vision);
   return 3 * total(flops) - flops.embeddings.patches;
+}
+
+// ---- NaFlex: siglip_lab/siglip2, the grid of an image of any shape, and what its budget costs ----
+
+// Rows and columns of patches; none where even one row or column is too long for the budget.
+export function targetGrid(height, width, patch, budget) {
+  const grid = (scale) => [height, width].map((side) => Math.max(1, Math.ceil((side * scale) / patch)));
+  let [low, high] = [1e-6, 100]; // scales that fit, and that perhaps do not
+  while (high - low >= 1e-5) {
+    const middle = (low + high) / 2;
+    const [rows, columns] = grid(middle);
+    if (rows * columns <= budget) low = middle;
+    else high = middle;
+  }
+  const [rows, columns] = grid(low);
+  return rows * columns <= budget ? [rows, columns] : undefined;
+}
+
+// Padding costs what patches cost; each place is a weighted mean of the whole table of positions.
+export function naflexFlops(vision, budget) {
+  const { embeddings, ...rest } = visionFlops(vision, budget);
+  const positions = 2 * budget * numPatches(vision) * vision.width;
+  return { embeddings: { ...embeddings, positions }, ...rest };
 }
