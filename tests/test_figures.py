@@ -143,6 +143,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch16.reliability_diagrams, {"before": BINS, "after": BINS[:1], "third": BINS}, "before"),
     (ch21.orders, {"as it was": range(64), "turned": range(63, -1, -1)}),
     (ch21.holdings, 3),
+    (ch21.cores, {"one": {"small": 0.4, "large": 146.0}, "two": {"small": 2, "large": 16}}, 16),
+    (ch21.restarts, {"again": [[0, 1], [0, 1]], "on": [[3, 1], [2]]}, 4),
     (ch22.recipe,),
     (ch24.gain, ch24.checkpoints()),
     (ch23.kept_and_squashed, [SQUARE, SQUARE.resize((80, 20))], ["1 : 1", "4 : 1"]),

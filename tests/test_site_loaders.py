@@ -126,6 +126,23 @@ def test_bars_are_the_chapters_timeline(page, timeline, workers, read, step):
     assert page.locator(f"{LOADERS} .lo-none").count() == 8 - workers
 
 
+def test_the_slider_reaches_the_chapters_answers_and_all_workers_are_drawn(page):
+    last = int(page.locator(f"{LOADERS} input[name=workers]").get_attribute("max"))
+    for preset, needed in (("so400m, phone photos", 17), ("base, phone photos", 147)):
+        press(page, preset)
+        move(page, workers=1)
+        assert f"{needed} workers would keep it busy" in said(page)
+        move(page, workers=last)
+        assert f"{needed} workers would be enough" in said(page)
+    workers = outputs(page)[0]
+    lanes = page.locator(f"{LOADERS} .lo-lane")
+    assert lanes.count() == 1 + workers and page.locator(f"{LOADERS} .lo-none").count() == 0
+    svg, lowest = page.locator(f"{LOADERS} svg").bounding_box(), lanes.last.bounding_box()
+    assert lowest["y"] + lowest["height"] < svg["y"] + 210 < svg["y"] + svg["height"]
+    names = page.locator(f"{LOADERS} .lo-name").evaluate_all("all => all.map(e => e.textContent)")
+    assert [name for name in names if name] == ["GPU", "worker 0", f"worker {workers - 1}"]
+
+
 def readout(ratio, workers):
     needed = math.ceil(ratio)
     if workers < needed:

@@ -120,14 +120,14 @@ def test_sliders_count_what_the_library_counts(grid):
 
 
 def point(page, size, patch, row, column):
-    box = page.locator("siglip-patch-grid .pg-stage canvas").bounding_box()
+    box = page.locator("siglip-patch-grid .pg-view").bounding_box()
     x, y = ((i + 0.5) * patch / size * box["width"] for i in (column, row))
     page.mouse.move(box["x"] + x, box["y"] + y)
 
 
 @pytest.mark.parametrize(("size", "patch", "row", "column"), [(384, 14, 26, 3), (100, 32, 1, 2)])
 def test_a_patch_tells_its_number_its_place_and_its_pixels(grid, size, patch, row, column):
-    grid.locator("siglip-patch-grid .pg-stage canvas").scroll_into_view_if_needed()
+    grid.locator("siglip-patch-grid .pg-view").scroll_into_view_if_needed()
     slide(grid, size=size, patch=patch)
     point(grid, size, patch, row, column)
     numbered = torch.arange(size * size, dtype=torch.float64).reshape(1, 1, size, size)
@@ -185,16 +185,16 @@ def test_the_readers_drawing_takes_the_place_of_the_photo(grid):
     grid.get_by_role("button", name="512 / 16").click()
     check(grid, 512, 16)
     assert corner() == [*background, 255]
-    name = grid.locator("siglip-patch-grid .pg-stage canvas").get_attribute("aria-label")
+    name = grid.locator("siglip-patch-grid .pg-view").get_attribute("aria-label")
     assert name.startswith("The drawing under 32 by 32 patches")
-    grid.get_by_role("button", name="Draw your own").click()
+    grid.get_by_role("button", name="Photo").click()
     grid.wait_for_function("!document.querySelector('siglip-patch-grid').own")
     slide(grid, size=384)
     assert corner()[:3] != background
 
 
 def test_the_keyboard_moves_the_patch(grid):
-    grid.locator("siglip-patch-grid .pg-stage canvas").focus()
+    grid.locator("siglip-patch-grid .pg-view").focus()
     row, column = (int(word.split()[1]) for word in said(grid, "place").split(", "))
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp", "ArrowRight"):
         grid.keyboard.press(key)
@@ -223,7 +223,7 @@ def test_red_covers_what_is_dropped_and_nothing_else(grid):
     for size, patch in [(384, 14), (100, 32), (512, 16)]:
         slide(grid, size=size, patch=patch)
         picture = grid.evaluate(
-            """() => document.querySelector("siglip-patch-grid .pg-stage canvas").toDataURL()"""
+            """() => document.querySelector("siglip-patch-grid .pg-view").toDataURL()"""
         )
         png = BytesIO(base64.b64decode(picture.partition(",")[2]))
         rgb = np.asarray(Image.open(png).convert("RGB")).astype(int)
@@ -236,7 +236,7 @@ def test_red_covers_what_is_dropped_and_nothing_else(grid):
 def test_red_follows_the_theme(grid):
     def last_pixel():
         return grid.evaluate(
-            """() => { const c = document.querySelector("siglip-patch-grid .pg-stage canvas");
+            """() => { const c = document.querySelector("siglip-patch-grid .pg-view");
             return [...c.getContext("2d").getImageData(760, 760, 1, 1).data]; }"""
         )
 

@@ -151,6 +151,19 @@ def test_a_choice_after_the_first_run_trains_at_once(calm):
     assert calm.locator(".sw-count").inner_text() == "step 100 of 100"
 
 
+def test_the_run_before_stays_in_sight(calm):
+    ghost, line = (calm.locator(f".sw-{kind}") for kind in ("ghost-own", "line.sw-own"))
+    assert ghost.get_attribute("d") is None
+    assert "after a run" in calm.locator(".sw-before").inner_text()
+    (best, *_), _ = trained(calm, 0)
+    first = line.get_attribute("d")
+    trained(calm, 1)
+    assert ghost.get_attribute("d") == first != line.get_attribute("d")
+    said = calm.locator(".sw-before").inner_text()
+    assert said.startswith("Pale: the run before (sigmoid, b from −10, seed 0), ")
+    assert f"{100 * best:.1f}\u00a0% best is own" in said
+
+
 def test_by_keyboard(calm):
     calm.locator(".sw-train").focus()
     calm.keyboard.press("Enter")

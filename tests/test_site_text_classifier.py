@@ -66,11 +66,26 @@ def test_products_are_the_library_s(figure):
     assert products(figure) == expected("not {}")
 
 
+def test_the_sums_are_running_and_end_at_the_products(figure):
+    sums = torch.tensor(figure.evaluate("e => e.sums"), dtype=torch.float64)
+    image, texts = (
+        torch.tensor(each, dtype=torch.float64)
+        for each in figure.evaluate("e => [[...e.image], e.texts.map((row) => [...row])]")
+    )
+    assert torch.allclose(sums[:, 1:], (texts * image).cumsum(dim=1)) and not sums[:, 0].any()
+    assert sums[:, -1].tolist() == pytest.approx(products(figure), abs=0.005001)
+    paths = figure.locator("path.cl-sum").evaluate_all("all => all.map((e) => e.getAttribute('d'))")
+    ends = torch.tensor([float(path.split()[-1]) for path in paths])  # 0 is at the top
+    assert torch.equal(ends.argsort(), sums[:, -1].argsort(descending=True))
+    best = figure.locator("path.cl-sum").nth(int(sums[:, -1].argmax()))
+    assert "cl-best" in best.get_attribute("class")
+
+
 def test_the_largest_product_is_the_answer(figure):
     best = int(torch.tensor(products(figure)).argmax())
     label = figure.locator("input").nth(best).input_value()
     assert figure.locator(".cl-answer").inner_text() == f"The largest product: {label}."
-    assert figure.locator(".cl-best").count() == 1
+    assert figure.locator("output.cl-best").count() == 1
     before = figure.locator("output").all_inner_texts()
     figure.get_by_role("button", name="Another drawing").click()
     wait(figure, before)

@@ -85,6 +85,19 @@ def test_rules_go_that_nothing_has_a_use_for(finished_pages, tmp_path):
     assert ".gone .used" not in sheet and "--off" not in sheet
 
 
+def test_lines_of_code_know_their_indent_and_keep_one_empty_line(finished_pages):
+    code = 'a  <span class="c1"># [n]</span>\n\n\n    b\n    <span class="c1"># all of it</span>\n'
+    html = f'<div class="highlight-python"><div class="highlight"><pre>{code}</pre></div></div>'
+    lines = re.findall(
+        r'<span class="line"(.*?)>(.*?)\n</span>',
+        finished_pages.CODE.sub(finished_pages._in_lines, html),
+    )
+    assert lines == [
+        ("", 'a  <span class="c1 aside"># [n]</span>'), ("", ""), (' style="--in:4ch"', "    b"),
+        (' style="--in:4ch"', '    <span class="c1"># all of it</span>'),
+    ]  # fmt: skip
+
+
 def test_sheets_keep_their_order(finished_pages):
     lists = [["theme", "own"], ["theme", "figure", "own"], ["theme", "katex", "figure", "own"]]
     assert finished_pages._in_order(lists) == ["theme", "katex", "figure", "own"]

@@ -1,8 +1,9 @@
 """Chapters: their numbers, parts and minutes, wherever a page says them.
 
-The contents in `book/_toc.yml` give number and part; the minutes are computed as the site is built.
-The sidebar, the line over a chapter's title, and the list on the landing page show them. The marks
-of what was read are made in the reader's browser, by `_static/js/reading.js`.
+The contents in `book/_toc.yml` give number, part and, where it is short, the sidebar's title; the
+minutes are computed as the site is built. The sidebar, the line over a chapter's title, and the
+list on the landing page show them. The marks of what was read are made in the reader's browser, by
+`_static/js/reading.js`.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Chapter(NamedTuple):
     name: str
     title: str
     part: str
+    short: str
     number: int | None
     minutes: int | None
     exercises: int | None
@@ -94,10 +96,6 @@ class Chapter(NamedTuple):
         """What the reader's browser knows it by."""
         return self.name.rpartition("/")[2]
 
-    @property
-    def short(self) -> str:
-        return self.title.partition(": ")[0]
-
 
 def contents(env: BuildEnvironment) -> list[Chapter]:
     """All pages that the contents name under a part, in their order."""
@@ -105,11 +103,13 @@ def contents(env: BuildEnvironment) -> list[Chapter]:
     for tree in env.external_site_map.root.subtrees:
         for name in tree.items:
             number = sum(each.number is not None for each in found) + 1
+            title = env.titles[name].astext() if name in env.titles else name
             found.append(
                 Chapter(
                     name := str(name),
-                    env.titles[name].astext() if name in env.titles else name,
+                    title,
                     tree.caption or "",
+                    env.external_site_map[name].title or title.partition(": ")[0],
                     number if name.startswith(FOLDER) else None,
                     *(env.metadata.get(name, {}).get(what) for what in ("minutes", "exercises")),
                 )

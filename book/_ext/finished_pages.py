@@ -139,8 +139,12 @@ def _mended(html: str, name: str) -> str:
 
 
 def _in_lines(code: re.Match) -> str:
-    """Make each line, of code or printed, an element that knows its indent: a phone breaks it."""
+    """Make each line, of code or printed, an element that knows its indent: a phone breaks it.
+
+    A comment behind code goes to the next line as a whole; of two empty lines one stays.
+    """
     lines, open_tags = [], []
+    empty = '<span class="line">\n</span>'
     for line in code[2].removesuffix("\n").split("\n"):
         before = "".join(open_tags)
         for tag in re.findall(r"<[^>]*>", line):
@@ -150,7 +154,11 @@ def _in_lines(code: re.Match) -> str:
         indent = len(words) - len(words.lstrip(" "))
         look = f' style="--in:{indent}ch"' if indent else ""
         line = BREAKS.sub(r"\g<0><wbr>", line)
-        lines.append(f'<span class="line"{look}>{before}{line}{after}\n</span>')
+        if not words.lstrip().startswith("#"):
+            line = line.replace('<span class="c1">', '<span class="c1 aside">')
+        line = f'<span class="line"{look}>{before}{line}{after}\n</span>'
+        if not line == empty == "".join(lines[-1:]):
+            lines.append(line)
     return f"{code[1]}{''.join(lines)}{code[3]}"
 
 

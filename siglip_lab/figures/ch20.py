@@ -6,43 +6,52 @@ from siglip_lab.figures.style import ABOVE, IMAGE, INK, JOINT, MISTAKE, NEUTRAL,
 
 __all__ = ["gains_and_losses", "trade_offs"]
 
-LOOKS = {  # the way -> marker and line, colour
-    "everything": ("o-", JOINT),
-    "last layers": ("s--", JOINT),
-    "LoRA": ("^:", JOINT),
-    "image tower": ("v-", IMAGE),
-    "text tower": ("D-", TEXT),
-    "probe": ("o-", NEUTRAL),
-    "pixels": ("s--", NEUTRAL),
-}
+COLOURS = {"image tower": IMAGE, "text tower": TEXT}  # the way -> its colour; the others' is green
+BESIDE = {"pixels": ":", "probe": "--"}  # drawn in every panel -> line
 
 
 @styled
 def gains_and_losses(panels: dict[str, dict[str, dict[int, float]]]) -> plt.Figure:
-    """Draw accuracy against the number of labels, a panel a test.
+    """Draw accuracy against the number of labels: a row a test, a column a way of learning.
+
+    What learns nothing is grey in every column; behind each way, the others are pale.
 
     Args:
-        panels: Title to way of learning (one of `LOOKS`) to labels of each class to a share.
+        panels: Title to way of learning to labels of each class to a share.
     """
-    look = {"figsize": (WIDTH, 3.9), "sharex": True, "sharey": True}
+    names = list(dict.fromkeys(name for ways in panels.values() for name in ways))
+    columns = [name for name in names if name not in BESIDE]
     ticks = sorted({n for ways in panels.values() for shares in ways.values() for n in shares})
-    figure, grid = plt.subplots(1, len(panels), squeeze=False, layout="constrained", **look)
-    for axes, (title, ways) in zip(grid.flat, panels.items(), strict=True):
-        for way, shares in ways.items():
-            line, colour = LOOKS[way]
-            percent = [100 * share for share in shares.values()]
-            axes.plot(list(shares), percent, line, color=colour, markersize=5, label=way)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ticks, [f"{n}" for n in ticks])
-        axes.xaxis.set_minor_locator(plt.NullLocator())
-        axes.set(title=title, ylim=(-3, 103), yticks=(0, 50, 100))
-    grid[0, 0].set_ylabel("accuracy, %")
+    look = {"figsize": (WIDTH, 2.1 * len(panels) + 0.5), "sharex": True, "sharey": True}
+    figure, grid = plt.subplots(
+        len(panels), len(columns), squeeze=False, layout="constrained", **look
+    )
+    for row, (title, ways) in zip(grid, panels.items(), strict=True):
+        row[0].set_ylabel(f"{title}, %")
+        for axes, own in zip(row, columns, strict=True):
+            for name, shares in ways.items():
+                line, colour = BESIDE.get(name, "-"), COLOURS.get(name, JOINT)
+                look = {"color": NEUTRAL if name in BESIDE else colour + "44", "label": name}
+                if name == own:
+                    line, look = (
+                        "o-",
+                        {"color": colour, "markersize": 5, "linewidth": 2, "zorder": 3},
+                    )
+                axes.plot(list(shares), [100 * share for share in shares.values()], line, **look)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(ticks[::3] if len(ticks) > 2 else ticks)
+            axes.xaxis.set_major_formatter("{x:.0f}")
+            axes.xaxis.set_minor_locator(plt.NullLocator())
+            axes.set(ylim=(-3, 103), yticks=(0, 50, 100))
+    for axes, name in zip(grid[0], columns, strict=True):
+        axes.set_title(name, color=COLOURS.get(name, JOINT))
     figure.supxlabel("labelled pictures of each digit")
-    handles: dict = {}
-    for axes in grid.flat:
-        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    where = {"loc": "outside upper center", "ncols": 3}
-    figure.legend(list(handles.values()), list(handles), **where)
+    beside = [
+        (line, name)
+        for line, name in zip(*grid[0, 0].get_legend_handles_labels(), strict=True)
+        if name in BESIDE
+    ]
+    figure.legend(*zip(*beside, strict=True), loc="outside upper center", ncols=2)
     return figure
 
 

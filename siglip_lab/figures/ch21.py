@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, MISTAKE, NEUTRAL, WIDTH, styled
 
-__all__ = ["measured", "orders", "holdings"]
+__all__ = ["measured", "cores", "orders", "holdings", "restarts"]
 
 
 def measured(batch: int = 32) -> dict[str, tuple[float, float]]:
@@ -41,6 +41,30 @@ def measured(batch: int = 32) -> dict[str, tuple[float, float]]:
 def _stored(name: str) -> dict:
     path = files("siglip_lab") / "data" / "results" / f"{name}.json"
     return json.loads(path.read_text("utf-8"))
+
+
+@styled
+def cores(needed: dict[str, dict[str, float]], given: int) -> plt.Figure:
+    """Draw how many CPU cores keep one GPU busy, by the size of the photos, on a logarithmic axis.
+
+    Args:
+        needed: Model -> size of the photos -> cores.
+        given: Cores that a machine has for each GPU, a line across.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.3))
+    for (name, sizes), colour, up in zip(needed.items(), (IMAGE, NEUTRAL), (7, -16), strict=False):
+        axes.plot(list(sizes), list(sizes.values()), "o-", color=colour, label=name)
+        for size, y in sizes.items():
+            place = {"xytext": (0, up), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(f"{y:.1f}", (size, y), color=colour, **place)
+    axes.axhline(given, color=NEUTRAL, linestyle="--", linewidth=1)
+    axes.text(-0.35, given * 1.15, f"{given} cores", color=INK)
+    axes.set(ylabel="cores for one GPU", xlabel="size of the stored photo", yscale="log")
+    axes.set(ylim=(0.1, 400), yticks=[0.1, 1, 10, 100], xlim=(-0.4, len(sizes) - 0.6))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(plt.NullLocator())
+    axes.legend(**style.ABOVE, ncols=2)
+    return figure
 
 
 @styled
@@ -84,4 +108,32 @@ def holdings(ranks: int = 4) -> plt.Figure:
                     axes.add_patch(plt.Rectangle(corner, width - 0.5, 3.8, **look))
                 if rank == 0:
                     axes.text(-1.2, bottom + 1.9, part, color=INK, ha="right", va="center")
+    return figure
+
+
+@styled
+def restarts(panels: dict[str, Sequence[Sequence[int]]], batches: int) -> plt.Figure:
+    """Draw which batches of an epoch each start reads, and below them all that were ever read.
+
+    Args:
+        panels: Title -> the batches that each start reads.
+        batches: Of the epoch.
+    """
+    rows = max(map(len, panels.values())) + 1
+    look = {"figsize": (WIDTH, (0.3 * rows + 0.5) * len(panels) + 0.5), "sharex": True}
+    figure, grid = plt.subplots(len(panels), 1, squeeze=False, **look)
+    for axes, (title, starts) in zip(grid.flat, panels.items(), strict=True):
+        seen = set().union(*starts)
+        for row, read in enumerate([*starts, seen, set(range(batches)) - seen]):
+            last = row >= len(starts)
+            colour = (JOINT, MISTAKE)[row - len(starts)] if last else IMAGE
+            bars = [(batch, 0.8) for batch in sorted(read)]
+            axes.broken_barh(bars, (min(row, len(starts)) - 0.4, 0.8), color=colour, linewidth=0)
+        names = [f"start {i + 1}" for i in range(len(starts))] + ["ever read"]
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0, colors=INK)
+        axes.invert_yaxis()
+        axes.set(title=title, xlim=(0, batches))
+        axes.spines["left"].set_visible(False)
+    grid[-1, 0].set_xlabel("batch of the epoch")
     return figure

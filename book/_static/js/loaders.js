@@ -3,11 +3,13 @@
 
 import { Touchable, buttons, count, define, percent, range, slider } from "./touch.js";
 
-const MOST = 8; // workers
+const ROWS = 8; // of workers in full height; more than so many share their room
+const COUNTS = [1]; // of workers, one by one and then in steps of 8 %
+while (COUNTS.at(-1) < 150) COUNTS.push(Math.max(COUNTS.at(-1) + 1, Math.round(1.08 * COUNTS.at(-1))));
 const AHEAD = 2; // batches that a worker may have ready or in hand
 const [LEFT, RIGHT] = [62, 24]; // beside the bars
 const [TALL, LANE] = [32, 20]; // height of the GPU's row and of a worker's
-const FOOT = TALL + 10 + MOST * LANE;
+const FOOT = TALL + 10 + ROWS * LANE;
 
 const inUnits = (ms) => (ms < 1000 ? [1, "ms"] : [1000, "s"]);
 const inWords = (ms) => {
@@ -38,7 +40,7 @@ class Loaders extends Touchable {
       <svg role="img" aria-label="Workers and the GPU over time"></svg>
       <p class="lo-readout" aria-live="polite"></p>
       <div class="sliders">
-        ${slider("workers", "workers", 1, MOST, 1)}
+        ${slider("workers", "workers", 1, COUNTS.length, 1)}
         ${slider("read", "to read a batch", 1, 3.7, 0.02)}
         ${slider("step", "a training step", 1, 3.7, 0.02)}
       </div>
@@ -67,8 +69,9 @@ class Loaders extends Touchable {
 
   draw() {
     const { read, step } = this;
-    const [workers] = this.values();
+    const workers = COUNTS[this.values()[0] - 1];
     this.sayAll("output", [workers, inWords(read), inWords(step)]);
+    this.input("workers").ariaValueText = workers;
     for (const name of ["read", "step"]) this.input(name).ariaValueText = inWords(this[name]);
     this.press("preset", this.data.presets.findIndex(([, r, s]) => r === read && s === step));
     const words = this.words(read, step, workers);
@@ -98,11 +101,14 @@ class Loaders extends Touchable {
       .map(([times, parts]) => [times * unit, parts])
       .find(([time]) => time >= least);
     const x = (time) => LEFT + (Math.min(time, end) / end) * wide;
-    const y = (worker) => TALL + 10 + worker * LANE;
+    const tall = Math.min(LANE, (ROWS * LANE) / workers);
+    const height = tall - Math.min(3, tall / 5); // of a bar
+    const y = (worker) => TALL + 10 + worker * tall;
+    const named = (worker) => tall === LANE || worker % (workers - 1) === 0; // else the outer two
     const bar = (kind, from, to, top, height, word, room) => {
       if (from >= end) return "";
       const width = x(to) - x(from);
-      const big = width >= 5 ? " lo-big" : "";
+      const big = width >= 5 && height >= 5 ? " lo-big" : "";
       const middle = `x="${(x(from) + width / 2).toFixed(1)}" y="${top + height / 2 + 4}"`;
       return `<rect class="lo-${kind}${big}" x="${x(from).toFixed(2)}" y="${top}"
           width="${Math.max(width, 1).toFixed(2)}" height="${height}" />
@@ -120,13 +126,15 @@ class Loaders extends Touchable {
     });
     return `
       ${lane("GPU", 0, TALL)}
-      ${range(MOST)
+      ${range(Math.max(ROWS, workers))
         .map((i) =>
-          i < workers ? lane(`worker ${i}`, y(i), LANE - 3) : lane("", y(i), LANE - 3, "lo-none"))
+          i < workers
+            ? lane(named(i) ? `worker ${i}` : "", y(i), height)
+            : lane("", y(i), height, "lo-none"))
         .join("")}
       ${rows
         .map(({ n, worker, begin, ready, free, start, stop }) =>
-          bar("read", begin, ready, y(worker), LANE - 3, n, 20) +
+          bar("read", begin, ready, y(worker), height, n, tall < 14 ? Infinity : 20) +
           (start > free ? bar("wait", free, start, 0, TALL, "waits", 40) : "") +
           bar("step", start, stop, 0, TALL, n, 20))
         .join("")}

@@ -1,5 +1,5 @@
-// A picture under its grid of patches: the page's photo, or what the reader draws. The reader moves
-// the image's size and the patch's; the page counts tokens, dropped pixels, and what they cost in
+// A picture under its grid of patches: the page's photo, or what the reader draws there. The reader
+// moves the image's size and the patch's; the page counts tokens, dropped pixels, and what they cost in
 // so400m's image tower, and shows the pixels of one patch, as a square and as a row of numbers.
 
 import { total, visionFlops } from "./counting.js";
@@ -17,14 +17,19 @@ class PatchGrid extends Touchable {
     this.photo = this.find("img");
     const row = (name, label) => `<tr><th scope="row">${label}</th><td class="pg-${name}"></td></tr>`;
     this.innerHTML = `
-      <div class="pills" role="group" aria-label="Published shapes: image size / patch size">
+      <div class="pills pg-shapes" role="group" aria-label="Published shapes: image size / patch size">
         ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
-        <button type="button" data-kind="own" data-i="0" aria-expanded="false">Draw your own</button>
       </div>
-      <div class="pg-own" hidden></div>
       <div class="pg-stage">
-        <canvas width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
-          aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
+        <div class="pg-picture">
+          <div class="pg-which" role="group" aria-label="Picture">
+            <button type="button" data-kind="own" data-i="0">Photo</button>
+            <button type="button" data-kind="own" data-i="1" aria-expanded="false">Draw your own</button>
+          </div>
+          <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
+            aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
+          <div class="pg-own" hidden></div>
+        </div>
         <div class="pg-side">
           ${slider("size", "image size", 64, 1024, 1, 384)}
           ${slider("patch", "patch size", 4, 32, 1, 14)}
@@ -49,14 +54,21 @@ class PatchGrid extends Touchable {
         patch as the model takes it: its red, its green, its blue, row by row.</p>`;
     [this.view, this.lens, this.line] = this.all("canvas");
     this.drawing = new Drawing(this.find(".pg-own"), randomScene(FIRST), () => this.draw());
-    this.onPress("own", () => {
-      this.find(".pg-own").hidden = this.own;
+    this.onPress("own", (i) => {
+      this.find(".pg-own").hidden = i === 0;
       this.draw();
     });
     [this.u, this.v] = [0.75, 0.53]; // where in the picture: kept when the sizes change
-    this.onPoint(this.view, ({ clientX, clientY }) => {
-      const box = this.view.getBoundingClientRect();
-      [this.u, this.v] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+    const [sheet] = this.drawing.sheets;
+    for (const place of [this.view, sheet]) {
+      this.onPoint(place, ({ clientX, clientY }) => {
+        const box = this.view.getBoundingClientRect();
+        [this.u, this.v] = [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
+        this.show();
+      });
+    }
+    sheet.addEventListener("keydown", () => {
+      [this.u, this.v] = this.drawing.cursor ?? [this.u, this.v];
       this.show();
     });
     this.onArrow(this.view, (right, down) => {
@@ -74,7 +86,7 @@ class PatchGrid extends Touchable {
     await this.photo.decode();
   }
 
-  // Open, the reader's sheet takes the place of the photo.
+  // Open, the reader's sheet takes the place of the photo, under the grid, which lets it through.
   get own() {
     return !this.find(".pg-own").hidden;
   }
@@ -94,8 +106,9 @@ class PatchGrid extends Touchable {
     this.say(".pg-map", `${grouped(tokens ** 2)} numbers`);
     this.say(".pg-gflops", `${grouped(flops / 1e9, 2)} GFLOPs`);
     this.sayAll("output", [`${size} pixels`, `${patch} pixels`]);
-    this.find("[data-kind=own]").setAttribute("aria-expanded", this.own);
-    this.press("own", this.own ? 0 : -1);
+    this.find("[aria-expanded]").setAttribute("aria-expanded", this.own);
+    this.press("own", Number(this.own));
+    this.view.tabIndex = this.own ? -1 : 0;
     this.press("shape", PUBLISHED.findIndex(([s, p]) => s === size && p === patch));
     this.grid = { size, patch, side, step: (patch / size) * SIDE };
     this.paint();
@@ -116,12 +129,12 @@ class PatchGrid extends Touchable {
     this.painted = new OffscreenCanvas(SIDE, SIDE);
     const context = this.painted.getContext("2d");
     context.imageSmoothingEnabled = false;
-    context.drawImage(this.small, 0, 0, SIDE, SIDE);
+    if (!this.own) context.drawImage(this.small, 0, 0, SIDE, SIDE);
     const end = side * step;
     context.fillStyle = this.colour("--mistake");
     context.fillRect(end, 0, SIDE - end, SIDE);
     context.fillRect(0, end, end, SIDE - end);
-    context.strokeStyle = "#fff";
+    context.strokeStyle = this.own ? "rgb(20 24 30 / 0.4)" : "#fff";
     context.lineWidth = Math.min(1.5, step * 0.06); // however many there are, no veil
     context.beginPath();
     for (let i = 0; i <= side; i++) {
@@ -145,6 +158,7 @@ class PatchGrid extends Touchable {
     );
     Object.assign(this.grid, { column, row });
     const context = this.view.getContext("2d");
+    context.clearRect(0, 0, SIDE, SIDE);
     context.drawImage(this.painted, 0, 0);
     const [x, y] = [column * step, row * step];
     for (const [colour, width] of [["#fff", 10], [this.colour("--image"), 5]]) {

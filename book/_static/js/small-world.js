@@ -46,6 +46,7 @@ const chart = (kind, title, ticks, lines) => `
       })
       .join("")}
     ${label(START, LOW + 17, "middle", "0")}${label(END, LOW + 17, "end", `step ${STEPS}`)}
+    ${lines.map((line) => `<path class="sw-ghost sw-ghost-${line}" />`).join("")}
     ${lines.map((line) => `<path class="sw-line sw-${line}" />`).join("")}
   </svg>`;
 
@@ -61,16 +62,16 @@ class SmallWorld extends Touchable {
         <span>${WORDS[kind]}</span>${buttons(kind, CHOICES[kind].map(([word]) => word))}
       </div>`;
     this.innerHTML = `
-      <div class="sw-row">${choices("loss")}${choices("bias")}</div>
       <div class="sw-row">
-        <div class="pills">
+        ${choices("loss")}${choices("bias")}
+        <div class="pills sw-run">
           <button type="button" class="sw-train" data-kind="train" data-i="0"></button>
           ${buttons("again", ["Start over"])}${buttons("step", ["One step"])}
         </div>
-        <span class="sw-count"></span>
         ${choices("seed")}
       </div>
       <div class="sw-drawings">
+        <span class="sw-count"></span>
         <svg class="sw-pairs" viewBox="0 0 380 300" role="img"
              aria-label="Own and other pairs against their cosine, and the curve of p">
           <rect class="sw-yes" y="${TOP}" height="${BOTTOM - TOP}" />
@@ -100,6 +101,7 @@ class SmallWorld extends Touchable {
           .map((name) => `<span><i>${name}</i> <b></b></span>`)
           .join("")}
       </div>
+      <p class="sw-before"></p>
       <p class="sw-readout" aria-live="polite"></p>`;
     for (const kind of Object.keys(CHOICES))
       this.onPress(kind, (i) => {
@@ -126,8 +128,12 @@ class SmallWorld extends Touchable {
     this.begin();
   }
 
+  // The run that ends here stays in sight, pale, beside the next one.
   begin() {
-    const [loss, bias, seed] = Object.keys(CHOICES).map((k) => CHOICES[k][this.chosen[k]][1]);
+    if (this.training?.steps) this.past = { seen: this.seen, name: this.name };
+    const chosen = Object.keys(CHOICES).map((kind) => CHOICES[kind][this.chosen[kind]]);
+    const [loss, bias, seed] = chosen.map(([, value]) => value);
+    this.name = `${chosen[0][0]}, b from ${chosen[1][0]}, seed ${chosen[2][0]}`;
     this.training = new Training({ loss, bias, seed });
     this.running = false;
     this.seen = [];
@@ -208,13 +214,19 @@ class SmallWorld extends Touchable {
     this.find(".sw-yes").setAttribute("x", across(half));
     this.find(".sw-yes").setAttribute("width", RIGHT - across(half));
 
-    const line = (kind, name) => {
+    const { past } = this;
+    for (const [name, kind] of [["own", "cosines"], ["others", "cosines"], ["loss", "loss"]]) {
       const place = (at, i) => `${time(i).toFixed(1)} ${scales[kind](at[name]).toFixed(1)}`;
-      return `M${seen.map(place).join("L")}`;
-    };
-    this.find(".sw-line.sw-own").setAttribute("d", line("cosines", "own"));
-    this.find(".sw-line.sw-others").setAttribute("d", line("cosines", "others"));
-    this.find(".sw-line.sw-loss").setAttribute("d", line("loss", "loss"));
+      const line = (run) => `M${run.map(place).join("L")}`;
+      this.find(`.sw-line.sw-${name}`).setAttribute("d", line(seen));
+      if (past) this.find(`.sw-ghost-${name}`).setAttribute("d", line(past.seen));
+    }
+    this.say(
+      ".sw-before",
+      past
+        ? `Pale: the run before (${past.name}), ${percent(past.seen.at(-1).best)} best is own.`
+        : "Change something after a run, and the run stays in sight, pale.",
+    );
     this.sayAll(".sw-last", [
       short(now.own),
       short(now.others),

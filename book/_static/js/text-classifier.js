@@ -4,7 +4,7 @@
 import { heat, palette } from "./heat.js";
 import { COLOURS, SHAPES, colourName, describe, label, paint, randomScene, raster } from "./scenes.js";
 import { tiny } from "./tiny.js";
-import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
+import { Touchable, buttons, define, escapeHTML, signed } from "./touch.js";
 
 const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
 const SIDE = 96; // of the drawing, in CSS pixels
@@ -40,6 +40,9 @@ class TextClassifier extends Touchable {
         aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
         autocapitalize="off" spellcheck="false"><span class="cl-prompt"></span>${strip}
         <output></output></div>`).join("")}
+      <div class="cl-row cl-sums"><span>the sum of products, from the first number to the last</span>
+        <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true"><path class="cl-zero" />
+          ${labels.map(() => '<path class="cl-sum" />').join("")}</svg></div>
       <p class="cl-answer" aria-live="polite"></p>
       <p class="cl-help">${FETCHED}</p>`;
     this.addEventListener("input", () => {
@@ -92,14 +95,33 @@ class TextClassifier extends Touchable {
     this.drawQuestion();
     if (this.classList.contains("cl-waiting")) return;
     const colours = palette(this);
-    const products = this.texts.map((row) => sum(row.map((value, i) => value * this.image[i])));
+    this.sums = this.texts.map((row) => {
+      let soFar = 0;
+      return [0, ...Array.from(row, (value, i) => (soFar += value * this.image[i]))];
+    });
+    const products = this.sums.map((sums) => sums.at(-1));
     const best = products.indexOf(Math.max(...products));
+    this.drawSums(best);
     const [top, ...strips] = this.all(".cl-strip");
     heat(top, 1, this.image.length, this.image, colours.image, colours);
     strips.forEach((strip, i) => heat(strip, 1, this.texts[i].length, this.texts[i], colours.text, colours));
     this.sayAll(".cl-row output", products.map((product) => signed(product, 2)));
     this.all("output").forEach((place, i) => place.classList.toggle("cl-best", i === best));
     this.say(".cl-answer", `The largest product: ${this.labels[best].trim() || "the empty label"}.`);
+  }
+
+  // Below the numbers, so that each sum stands under the last number that it has.
+  drawSums(best) {
+    const all = this.sums.flat();
+    const [least, most] = [Math.min(...all), Math.max(...all)];
+    const y = (value) => ((most - value) / (most - least)).toFixed(3);
+    this.find(".cl-zero").setAttribute("d", `M0 ${y(0)}H1`);
+    this.all(".cl-sum").forEach((path, i) => {
+      const last = this.sums[i].length - 1;
+      const points = this.sums[i].map((value, k) => `${(k / last).toFixed(4)} ${y(value)}`);
+      path.setAttribute("d", `M${points.join("L")}`);
+      path.classList.toggle("cl-best", i === best);
+    });
   }
 }
 
