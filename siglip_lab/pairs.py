@@ -54,11 +54,12 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device | str) -> bool:
     """Whether a device computes in bfloat16 by its own instructions, and so gains by it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+    kind = str(device).partition(":")[0]
+    if kind == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     able = torch.cpu.get_capabilities()
     return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

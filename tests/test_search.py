@@ -1,4 +1,4 @@
-"""Folders become indexes, also through kills, full disks and several processes; and are searched."""
+"""Folders become indexes, through kills, full disks and in several processes, and are searched."""
 
 import json
 import os
@@ -19,7 +19,6 @@ import siglip_lab as sl
 from siglip_lab.cli import main
 from siglip_lab.search import embedding, find, nearest, open_index, open_items, parts
 from siglip_lab.toy.processes import torchrun
-from siglip_lab.training.state import hold
 
 PROCESSOR = small_processor()
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
@@ -127,10 +126,11 @@ def test_texts(tmp_path):
     assert 0 < pair.probability < 1
 
 
-def test_every_kind_of_model(tmp_path, folder):
-    from any_shape import small_naflex
+def test_images_of_any_shape(tmp_path, folder):
+    from siglip_lab.toy.any_shape import flexible, flexible_processor
 
-    model, processor = small_naflex()
+    model = flexible(small_model())
+    processor = flexible_processor(PROCESSOR, model)
     index = run(folder, tmp_path / "out", model, processor)
     assert len(index) == N and "max_num_patches" in index.manifest.preprocessing
     assert len(find(index, model, processor, images=folder / "02.png", k=3)[0]) == 3
@@ -199,9 +199,9 @@ def test_ctrl_c_keeps_what_is_done(whole, folder, tmp_path, monkeypatch, one_thr
 @POSIX
 @pytest.mark.parametrize("moment", ["a part", "the vectors"])
 def test_a_disk_that_fills_up_loses_nothing(
-    whole, folder, tmp_path, monkeypatch, one_thread, moment
+    whole, folder, tmp_path, monkeypatch, capsys, one_thread, moment
 ):
-    import resource
+    import resource  # capsys: else what is said would be a file, too
 
     limit, out = resource.getrlimit(resource.RLIMIT_FSIZE), tmp_path / "out"
     monkeypatch.setattr(embedding, "SECONDS_BETWEEN_PARTS", 0)
@@ -304,19 +304,24 @@ def test_a_place_that_is_taken(whole, folder, tmp_path):
         run(folder, tmp_path / "notes")
     with pytest.raises(FileExistsError, match="is finished: siglip-lab search"):
         run(folder, whole.folder)
-    script = (
-        f"import test_search as t; from pathlib import Path\nwith t.hold(Path({str(tmp_path)!r})):"
-    )
-    script += "\n    print(1, flush=True); input()"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, "tests"])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    for each in tmp_path.iterdir():  # an empty folder, which another run holds
-        each.unlink() if each.is_file() else [p.unlink() for p in each.iterdir()] + [each.rmdir()]
+
+
+def test_a_second_run_into_the_same_folder_is_refused(folder, tmp_path):
+    script = f"""
+from pathlib import Path
+from siglip_lab.training.state import hold
+with hold(Path({str(tmp_path / "out")!r})):
+    print("holds", flush=True)
+    input()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes) as other:
-        assert other.stdout.readline() == b"1\n"
+        assert other.stdout.readline() == "holds\n"
         with pytest.raises(OSError, match="another run is writing into"):
-            run(folder, tmp_path)
+            run(folder, tmp_path / "out")
         other.kill()
+    assert len(run(folder, tmp_path / "out")) == N
 
 
 def test_no_room_is_said_before_anything_begins(folder, tmp_path, monkeypatch):
@@ -498,9 +503,8 @@ def test_another_models_questions_are_refused(drawn, tiny, folder):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory, whole):
-    """An index of 10,000 vectors in clusters."""
-    centres = np.random.default_rng(0).choice(50, 10_000)
-    vectors = unit(50)[centres] + 0.3 * unit(10_000, seed=2)
+    """An index of 10,000 vectors that differ most along a few axes, as a model's do."""
+    vectors = unit(10_000, 64) * 0.85 ** np.arange(64, dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     index = open_index(whole.folder)
     index.vectors, index.folder = vectors, tmp_path_factory.mktemp("large")
@@ -512,11 +516,12 @@ def test_every_kind_is_built_once_and_finds_nearly_the_same(large, kind, monkeyp
     pytest.importorskip("faiss", reason="needs faiss-cpu, the extra search")
     from siglip_lab.search import approximate
 
-    queries = unit(20, seed=3)
+    queries = large.vectors[:20] + 0.2 * unit(20, 64, seed=3)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     cosines, rows = nearest(large.vectors, queries, 10)
     found = approximate.open_approximate(large, kind).nearest(queries, 10, proposed=30)
     same = [len({*a} & {*b}) / 10 for a, b in zip(rows, found[1], strict=True)]
-    assert np.mean(same) > 0.8
+    assert np.mean(same) > 0.8, np.mean(same)
     assert (found[0] <= cosines + 1e-6).all() and (np.diff(found[0], axis=1) <= 0).all()
     monkeypatch.setattr(approximate, "build", None)
     again = approximate.open_approximate(large, kind).nearest(queries, 10, proposed=30)
@@ -623,6 +628,7 @@ def test_the_command_embeds_only_what_it_can(drawn, tmp_path, capsys):
         (["nowhere", "out"], "there is no file or folder"),
         ([str(drawn / "drawings"), "out", "--model", "nowhere"], "there is no file or folder"),
         ([str(drawn / "drawings"), "out", "--device", "cuda:99"], "which is not there"),
+        ([str(drawn / "drawings"), "out", "--device", "abacus"], "which is not there"),
     ):
         words = [str(tmp_path / w) if w in ("empty", "nowhere", "out") else w for w in words]
         assert main(["embed", *words]) == 1

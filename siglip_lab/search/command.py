@@ -108,8 +108,8 @@ def add_search(commands: Any, load: Load) -> None:
 def _embed(options: argparse.Namespace, load: Load) -> None:
     items = open_items(options.data, options.texts)
     model, processor = load(options.model)
-    device = torch.device(options.device or default_device())
-    half = options.precision == "bfloat16" or (options.precision == "auto" and has_bfloat16(device))
+    able = options.precision == "auto" and has_bfloat16(options.device or default_device())
+    half = able or options.precision == "bfloat16"
     index = embed(
         model.to(torch.bfloat16 if half else torch.float32),
         processor,
@@ -161,7 +161,10 @@ def _search(options: argparse.Namespace, load: Load) -> None:
         where = f"{where}@{manifest.revision}"
     model, processor = load(where)
     asked = {"texts": options.text} if options.text else {"images": options.image}
-    found = find(index, model.float(), processor, k=options.k, kind=options.kind, **asked)
+    try:
+        found = find(index, model.float(), processor, k=options.k, kind=options.kind, **asked)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     questions = options.text or options.image
     if options.page:
         write_page(index, questions, found, options.page)

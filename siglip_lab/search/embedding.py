@@ -108,7 +108,8 @@ def embed(
         batches = -(-len(items) // batch_size)
         todo = [batch for batch in range(batches) if batch not in done]
         if ranks.rank == 0:
-            check_free(out, 8 * len(items) * manifest.width + 2**20, "the vectors, twice,")
+            left = 2 * len(items) - len(done) * batch_size
+            check_free(out, 4 * manifest.width * left + 2**20, "the vectors, twice,")
         ranks.wait()  # none writes before all have read
         if ranks.rank == 0 and not going_on:
             parts.begin(out, job)

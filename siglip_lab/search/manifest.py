@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,8 @@ def read_manifest(folder: Path) -> Manifest:
         if manifest.kind not in KINDS or manifest.normalised is not True or min(numbers) < 1:
             raise ValueError("a value is not one that it can have")
     except (TypeError, ValueError) as error:
-        names = ", ".join(field.name for field in fields(Manifest))
         raise ValueError(
-            f"{shown(path, 90)} is damaged, or of another version of this library; expected "
-            f"{names} ({shown(error, 60)}): embed again"
+            f"{shown(path, 90)} is damaged, or of another version of this library "
+            f"({shown(error, 120)}): embed again"
         ) from error
     return manifest

@@ -122,6 +122,8 @@ def finish(out: Path, items: Items, manifest: Manifest) -> Manifest:
     offsets = io.BytesIO()
     np.save(offsets, np.cumsum([0, *map(len, lines)], dtype=np.int64))
     values = manifest.to_dict() | {"rows": len(rows), "skipped": len(why)}
+    for stale in out.glob(".new-*"):  # of a run that was killed here
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     with _kept(out):
         _write_vectors(out, len(rows), manifest.width)
         write_files(
