@@ -260,7 +260,10 @@ def main() -> None:
         "tiny",
         "hardware": hardware("numpy", "faiss-cpu"),
         "load": round(os.getloadavg()[0], 1),
-        "exact": [exact(vectors, texts, args.runs), exact(directions, questions["random"], args.runs)],
+        "exact": [
+            exact(vectors, texts, args.runs),
+            exact(directions, questions["random"], args.runs),
+        ],
         "trained": kinds(args.work / f"emoji-{args.rows}.npy", args.kinds, asked, True),
         "wide": kinds(wide, args.wide_kinds, questions, False),
         "embedding": [

@@ -36,7 +36,7 @@ FACTORIES: dict[str, Callable[[int, int], str]] = {
     "int8": lambda n, e: "SQ8",  # a byte a number
     "pca": lambda n, e: f"PCA{max(1, e // 4)},Flat",  # the quarter of the axes that differ most
     "binary": lambda n, e: "ITQ,LSH" if e % 8 == 0 else f"ITQ{e // 8 * 8 or 8},LSH",  # a bit
-    "ivfpq": lambda n, e: f"IVF{_cells(n)},PQ{_codes(e)}",  # cells, and a byte for some numbers
+    "ivfpq": lambda n, e: f"IVF{_cells(n)},PQ{_codes(e)}np",  # cells, and a byte for some numbers
     "hnsw": lambda n, e: "HNSW32",  # a graph of near vectors
 }
 
