@@ -27,7 +27,7 @@ _LEAST = 39 * 256  # vectors that they need: 39 for each value of a byte, says F
 
 def _cells(n: int) -> int:
     """Cells of an inverted file: near 4 sqrt(n), each with vectors enough to learn its centre."""
-    return max(1, min(round(4 * n**0.5), n // 39))
+    return max(1, min(round(4 * n**0.5), min(n, _SAMPLE) // 39))
 
 
 # In FAISS's own words (its "index factory"), for n vectors of width e

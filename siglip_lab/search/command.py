@@ -16,10 +16,11 @@ from siglip_lab.loading.pretrained import EMBEDDED, resolve
 from siglip_lab.model import SigLIP
 from siglip_lab.pairs import default_device, has_bfloat16
 from siglip_lab.processor import Processor
+from siglip_lab.search.answers import Hit, find
 from siglip_lab.search.approximate import FACTORIES
 from siglip_lab.search.embedding import embed
 from siglip_lab.search.exact import check_k
-from siglip_lab.search.index import Hit, Index, find, open_index
+from siglip_lab.search.index import Index, open_index
 from siglip_lab.search.items import open_items
 from siglip_lab.search.page import write_page
 from siglip_lab.terminal import LINE, show, utf_8, whole_number

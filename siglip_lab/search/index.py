@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 
 from siglip_lab.checks import shown
 from siglip_lab.inference import embed_images, embed_texts
-from siglip_lab.model import SigLIP
 from siglip_lab.pairs import check_fit
 from siglip_lab.processor import Processor
-from siglip_lab.search.exact import nearest
 from siglip_lab.search.items import read_item
 from siglip_lab.search.manifest import Manifest, read_manifest
 
-__all__ = ["ITEMS", "OFFSETS", "VECTORS", "Hit", "Index", "find", "open_index"]
+__all__ = ["ITEMS", "OFFSETS", "VECTORS", "Index", "open_index"]
 
 VECTORS, ITEMS, OFFSETS = "vectors.npy", "items.jsonl", "offsets.npy"
-
-
-class Hit(NamedTuple):
-    """A row of an index that fits a question."""
-
-    row: int
-    name: str  # of the picture, or the text
-    cosine: float
-    probability: float | None  # that the text belongs to the picture; only between these two
 
 
 class Index:
@@ -105,59 +92,3 @@ def open_index(folder: str | Path) -> Index:
             f"{list(shape)}: embed again"
         )
     return Index(folder, manifest, vectors, offsets)
-
-
-def find(
-    index: Index,
-    model: Any,
-    processor: Processor,
-    texts: str | Iterable[str] | None = None,
-    images: Any = None,
-    k: int | None = None,
-    kind: str = "exact",
-) -> list[list[Hit]]:
-    """Find the rows of an index that fit each text, or each image, best.
-
-    Args:
-        index: What to search.
-        model: The model that made it.
-        processor: Its processor.
-        texts: What to look for: one text or several.
-        images: Or pictures: one or several, as `embed_images` takes them.
-        k: How many rows to return for each. Default: 10, or all where there are fewer.
-        kind: "exact", or one of `siglip_lab.search.approximate.FACTORIES`, which FAISS searches: it
-            is built when it is first asked for, and kept beside the vectors. What it finds is put
-            in order by the exact cosines.
-
-    Returns:
-        For each question its hits, best first.
-
-    Raises:
-        ValueError: If the model is another one, or a question or k does not fit.
-    """
-    queries = index.embed(model, processor, texts, images)
-    k = min(10, len(index)) if k is None else k
-    if kind == "exact":
-        cosines, rows = nearest(index.vectors, queries, k)
-    else:
-        from siglip_lab.search.approximate import open_approximate
-
-        cosines, rows = open_approximate(index, kind).nearest(queries, k)
-    crossed = (texts is not None) == (index.manifest.kind == "images")
-    return [
-        [
-            Hit(row, index.item(row)["name"], cosine, _probability(model, cosine, crossed))
-            for cosine, row in zip(*each, strict=True)
-            if row >= 0
-        ]
-        for each in zip(cosines.tolist(), rows.tolist(), strict=True)
-    ]
-
-
-def _probability(model: Any, cosine: float, crossed: bool) -> float | None:
-    """SigLIP's: CLIP has none for a pair alone, and no model for two pictures or two texts."""
-    with contextlib.suppress(AttributeError):
-        if crossed and isinstance(model, SigLIP):
-            logit = cosine * model.logit_scale.exp() + model.logit_bias
-            return float(torch.sigmoid(logit.detach()).item())
-    return None

@@ -12,7 +12,8 @@ from PIL import Image
 from siglip_lab.checks import shown
 from siglip_lab.images import load_image
 from siglip_lab.loading.folder import write_files
-from siglip_lab.search.index import Hit, Index
+from siglip_lab.search.answers import Hit
+from siglip_lab.search.index import Index
 
 __all__ = ["write_page"]
 
