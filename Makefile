@@ -113,7 +113,7 @@ PEERS := build/peers
 TRAINING_PEERS := build/training_peers
 
 bench: $(STAMP) $(PEERS) $(TRAINING_PEERS)
-	@set -e; for name in preprocess forward losses loading reading; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in preprocess forward losses loading reading search; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
 	@echo training; PYTHONPATH=$(TRAINING_PEERS) $(BIN)/python -m benchmarks.training
 
 # A tool from npm, not part of the tests: their own budgets are in tests/test_site_weight.py.

@@ -8,7 +8,7 @@
 """
 
 from siglip_lab import early  # noqa: F401  isort: skip  # before torch, whose import takes seconds
-from siglip_lab import clip, siglip2
+from siglip_lab import clip, search, siglip2
 from siglip_lab.checks import CheckpointError
 from siglip_lab.configs import SigLIPConfig, TextConfig, TowerConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
@@ -34,7 +34,7 @@ __all__ = [
     "TextConfig", "TextTower", "Tokenizer", "TowerConfig", "VisionConfig", "VisionTower",
     "clip", "clip_loss", "count_bytes", "count_flops", "count_parameters", "default_device",
     "distributed_sigmoid_loss", "embed_images", "embed_texts", "get_config", "list_models",
-    "load_image", "patchify", "preprocess", "retrieve", "shapes_world", "sigmoid_loss",
+    "load_image", "patchify", "preprocess", "retrieve", "search", "shapes_world", "sigmoid_loss",
     "siglip2", "soft_target_loss", "to_image", "trace", "zero_shot",
 ]  # fmt: skip
 

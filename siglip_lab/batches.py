@@ -63,7 +63,7 @@ def run_each(one: Callable[[int], None], count: int) -> Errors:
     def attempt(index: int) -> None:
         try:
             one(index)
-        except (TypeError, ValueError, FileNotFoundError) as error:
+        except (OSError, TypeError, ValueError) as error:
             errors[index] = error
 
     # Pillow and NumPy let go of Python's lock while they compute, so threads share the work, each

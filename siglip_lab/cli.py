@@ -31,6 +31,7 @@ from siglip_lab.evaluate.command import add_evaluate
 from siglip_lab.loading.pretrained import resolve
 from siglip_lab.preprocessing import BICUBIC, BILINEAR
 from siglip_lab.published import get_config
+from siglip_lab.search.command import add_embed, add_search
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
 from siglip_lab.training.command import add_train
@@ -109,6 +110,8 @@ def _parser() -> Parser:
 
     add_train(commands)
     add_evaluate(commands, _load)
+    add_embed(commands, _load)
+    add_search(commands, _load)
     return parser
 
 

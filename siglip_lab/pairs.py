@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,7 +15,7 @@ from siglip_lab.decoding import ImageLike
 from siglip_lab.model import TwoTowers
 from siglip_lab.processor import Inputs, Processor
 
-__all__ = ["check_fit", "default_device", "plain_model", "read_ahead"]
+__all__ = ["check_fit", "default_device", "has_bfloat16", "plain_model", "read_ahead"]
 
 
 def check_fit(model: nn.Module, processor: Processor) -> TwoTowers:
@@ -54,16 +54,30 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
+def has_bfloat16(device: torch.device | str) -> bool:
+    """Whether a device computes in bfloat16 by its own instructions, and so gains by it."""
+    kind = str(device).partition(":")[0]
+    if kind == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def read_ahead(
     processor: Processor,
     images: ImageLike | Iterable[ImageLike],
     batch_size: int,
     num_workers: int,
+    batches: Sequence[int] | None = None,
+    pin_memory: bool = False,
 ) -> DataLoader:
     """Batches of a model's inputs, read by `num_workers` processes while the model computes.
 
     Beside each comes a dict: the index of every image that cannot be read, and the error. A
-    function among the images is called for its image when its batch is read.
+    function among the images is called for its image when its batch is read. Of all batches, those
+    with the numbers `batches` are read, in their order.
     """
     check_integer("batch_size", batch_size)
     check_integer("num_workers", num_workers, least=0)
@@ -75,7 +89,9 @@ def read_ahead(
     return DataLoader(
         _Batches(processor, given, batch_size),
         batch_size=None,
+        sampler=batches,
         num_workers=num_workers,
+        pin_memory=pin_memory,
         generator=torch.Generator(),  # else the loader would draw from the caller's
     )
 

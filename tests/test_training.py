@@ -458,8 +458,8 @@ def test_a_loss_that_is_no_number_names_the_batch_and_keeps_the_last_good(tmp_pa
 
 def test_no_room_is_said_before_anything_begins(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(doors.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OSError, match="0.00 GB are free, a run needs"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match="0.00 GB are free, a run's checkpoint and state"):
         run_small(tmp_path / "m")
     assert not (tmp_path / "m").exists()
 

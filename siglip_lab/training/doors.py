@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from torch import Tensor
 from siglip_lab.checks import shown
 from siglip_lab.loading.pretrained import SIGLIP
 from siglip_lab.model import SigLIP
-from siglip_lab.pairs import check_fit
+from siglip_lab.pairs import check_fit, has_bfloat16
 from siglip_lab.processor import Processor
 from siglip_lab.training.config import TrainConfig
 from siglip_lab.training.data import Pairs, named
-from siglip_lab.training.state import STATE, model_fingerprint
+from siglip_lab.training.state import STATE, check_free, model_fingerprint
 
 __all__ = [
     "autocast_type", "check_batches", "check_model", "check_out", "check_room", "divide",
@@ -91,7 +90,7 @@ def check_batches(pairs: Pairs, config: TrainConfig, world: int = 1) -> None:
 
 def autocast_type(config: TrainConfig, device: torch.device) -> torch.dtype | None:
     """The type in which the towers compute under autocast; None: as the weights are."""
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    able = device.type == "cuda" and has_bfloat16(device)
     if config.precision == "float32" or (config.precision == "auto" and not able):
         return None
     return torch.bfloat16
@@ -116,15 +115,7 @@ def check_room(out: Path, model: SigLIP, learned: Mapping[str, Tensor]) -> None:
     checkpoint = sum(parameter.nbytes for parameter in model.parameters())
     state = 3 * sum(parameter.nbytes for parameter in learned.values())
     needed = 2 * (checkpoint + state) + 2**20
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise OSError(
-            f"{shown(out, 90)}: {free / 1e9:.2f} GB are free, a run needs {needed / 1e9:.2f} GB "
-            "for its checkpoint and its state, each old and new: make room, or name another disk"
-        )
+    check_free(out, needed, "a run's checkpoint and state, each old and new,")
 
 
 def check_out(out: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,10 +27,24 @@ SUFFIXES = {
 }  # fmt: skip
 
 
-def find_pictures(folder: Path) -> Iterator[Path]:
-    """All pictures in a folder and in the folders in it, to judge by their names."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+def find_pictures(folder: Path, suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
+    """All pictures in a folder and in the folders in it, to judge by their names.
+
+    Args:
+        folder: Where they are.
+        suffixes: The endings of their names; others find other files.
+
+    Raises:
+        OSError: If one of the folders may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    walk = os.walk(folder, onerror=refuse)
+    paths = (Path(top, name) for top, _, names in walk for name in names)
+    for path in sorted(path for path in paths if path.suffix.lower() in suffixes):
+        if not path.name.startswith(".") and path.is_file():
             yield path
 
 

@@ -25,7 +25,8 @@ from siglip_lab.training.lists import (
 )
 
 __all__ = [
-    "TEMPLATES", "open_pairs", "read_class_folders", "read_dataset", "read_shards",
+    "TEMPLATES", "Member", "open_pairs", "read_class_folders", "read_dataset", "read_shards",
+    "tar_members",
 ]  # fmt: skip
 
 TEMPLATES = ("This is a photo of {}.",)
@@ -137,7 +138,7 @@ def _sentences(label: str, templates: list[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     """A file within a tar: where it begins, and its size."""
 
     path: Path
@@ -180,17 +181,26 @@ def read_shards(paths: Iterable[str | Path]) -> Pairs:
     return Pairs(pictures, left_out, how="shards of webdataset")
 
 
-def _keys(path: Path) -> dict[str, dict[str, _Member]]:
+def _keys(path: Path) -> dict[str, dict[str, Member]]:
     """Key -> ending -> where that file is."""
-    found: dict[str, dict[str, _Member]] = {}
+    found: dict[str, dict[str, Member]] = {}
+    for file, where in tar_members(path):
+        folder, _, name = file.rpartition("/")
+        stem, _, ending = name.partition(".")
+        if stem:
+            found.setdefault(f"{folder}/{stem}".lstrip("/"), {})[ending.lower()] = where
+    return found
+
+
+def tar_members(path: Path) -> list[tuple[str, Member]]:
+    """The files of a tar by their names, in its order; only its list of contents is read.
+
+    Raises:
+        ValueError: If it is no tar, compressed, or cut off.
+    """
     try:
         with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                folder, _, name = member.name.rpartition("/")
-                stem, _, ending = name.partition(".")
-                if member.isfile() and stem:
-                    where = _Member(path, member.offset_data, member.size)
-                    found.setdefault(f"{folder}/{stem}".lstrip("/"), {})[ending.lower()] = where
+            found = [(m.name, Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
             with open(path, "rb") as file:
                 file.seek(tar.offset)  # tarfile takes any place without a header for the end
                 if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -203,7 +213,7 @@ def _keys(path: Path) -> dict[str, dict[str, _Member]]:
     return found
 
 
-def _member_texts(name: str, members: Mapping[str, _Member]) -> tuple[list[str], str | None]:
+def _member_texts(name: str, members: Mapping[str, Member]) -> tuple[list[str], str | None]:
     texts: list[str] = []
     group = None
     try:

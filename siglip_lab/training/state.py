@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,10 +23,13 @@ from siglip_lab.checks import CheckpointError, check_integer, shown
 from siglip_lab.training.config import option
 from siglip_lab.training.parameters import whole
 
-__all__ = ["STATE", "gather", "hold", "model_fingerprint", "read_state", "restore", "write_state"]
+__all__ = [
+    "STATE", "check_free", "gather", "hold", "model_fingerprint", "read_state", "restore",
+    "write_state",
+]  # fmt: skip
 
 STATE = "training_state.pt"  # in the checkpoint folder while training runs
-LOCK = ".training.lock"
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -40,6 +44,25 @@ def hold(folder: Path) -> Iterator[bool]:
             if held:
                 with contextlib.suppress(OSError):  # Windows removes no file that is open
                     os.unlink(file.name)
+
+
+def check_free(folder: Path, needed: int, what: str) -> None:
+    """Refuse a disk without room.
+
+    Args:
+        folder: Where to write; it need not be there.
+        needed: Bytes.
+        what: What needs them, for the message.
+    """
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise OSError(
+            f"{shown(folder, 90)}: {free / 1e9:.2f} GB are free, {what} need "
+            f"{needed / 1e9:.2f} GB: make room, or name another disk"
+        )
 
 
 def _lock(file: IO) -> bool:
@@ -173,9 +196,12 @@ _CHANGED = {
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Shapes and a few numbers of each tensor as some letters: another model has others."""
+    """Shapes and a few numbers of each tensor as some letters: another model has others.
+
+    The numbers are rounded to bfloat16, so that a model has the same letters in that type.
+    """
     parts = [
-        f"{name} {list(p.shape)} {p.detach().flatten()[:4].tolist()}"
+        f"{name} {list(p.shape)} {p.detach().flatten()[:4].bfloat16().tolist()}"
         for name, p in model.named_parameters()
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
