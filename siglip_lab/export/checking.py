@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from siglip_lab.export.towers import encoder
-from siglip_lab.model import TwoTowers, l2_normalize
 from siglip_lab.images import ImageLike
+from siglip_lab.model import TwoTowers, l2_normalize
 from siglip_lab.processor import Processor
 from siglip_lab.toy.shapes_world import draw, random_scene
 

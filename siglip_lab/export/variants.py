@@ -125,11 +125,10 @@ def _quantize(plain: Path, path: Path) -> None:
 def _quantized_weights(plain: Path) -> Any:
     import onnx
     import onnx_ir
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    from onnxruntime.quantization import matmul_nbits_quantizer as nbits
 
     with quiet():
-        quantizer = MatMulNBitsQuantizer(
-            onnx.load(plain), bits=8, block_size=BLOCK, is_symmetric=True
-        )
+        config = nbits.DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, bits=8)
+        quantizer = nbits.MatMulNBitsQuantizer(onnx.load(plain), algo_config=config)
         quantizer.process()
     return onnx_ir.from_proto(quantizer.model.model)
