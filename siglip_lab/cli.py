@@ -29,6 +29,7 @@ from siglip_lab.families import load_pair, named_family
 from siglip_lab.loading.pretrained import resolve
 from siglip_lab.preprocessing import BICUBIC, BILINEAR
 from siglip_lab.published import get_config
+from siglip_lab.speed.command import add_bench
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
 from siglip_lab.training.command import add_train
@@ -106,6 +107,7 @@ def _parser() -> Parser:
     fetch.set_defaults(run=lambda options: print(resolve(options.where)))
 
     add_export(commands)
+    add_bench(commands)
     add_train(commands)
     return parser
 

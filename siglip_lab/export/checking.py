@@ -26,7 +26,7 @@ CAPTIONS = [
 ]  # fmt: skip
 
 
-def pictures() -> list[ImageLike]:
+def pictures() -> list[Image.Image]:
     """A photo, parts of it, and drawings: eight in all, of several shapes."""
     with files("siglip_lab").joinpath("data/chelsea.png").open("rb") as file:
         photo = Image.open(file).convert("RGB")
@@ -37,8 +37,8 @@ def pictures() -> list[ImageLike]:
 
 def sample(processor: Processor, side: str) -> dict[str, Tensor]:
     """What a tower is traced and measured with: eight rows of its inputs, by name."""
-    inputs = processor(images=pictures()) if side == "image" else processor(text=CAPTIONS)
-    return dict(inputs)
+    images: list[ImageLike] = [*pictures()]
+    return dict(processor(images=images) if side == "image" else processor(text=CAPTIONS))
 
 
 def open_session(path: Path, threads: int = 0) -> Any:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from siglip_lab.checks import CheckpointError, shown
-from siglip_lab.export.checking import measure, open_session, sample
+from siglip_lab.export.checking import CAPTIONS, measure, open_session, sample
 from siglip_lab.export.towers import FILES, PACKAGES, check_extra
 from siglip_lab.export.variants import SIZES, SUFFIXES, write_variants
+from siglip_lab.inference import embed_texts
 from siglip_lab.loading.folder import target
 from siglip_lab.model import TwoTowers
 from siglip_lab.pairs import check_fit
@@ -65,6 +66,7 @@ def export_onnx(
     check_extra()
     out = check_out(folder)
     exact = _in_float32(model)
+    embed_texts(exact, processor, CAPTIONS[0])  # refuses the tokenizer of another model
     _check_room(out, exact, dtypes)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
