@@ -9,6 +9,8 @@ quantisation); `int8-weights` rounds the weights alone, 32 to a scale.
 from __future__ import annotations
 
 import copy
+import errno
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,7 +28,8 @@ SUFFIXES = {
     "float32": "", "float16": "_fp16", "bfloat16": "_bf16", "int8": "_int8",
     "int8-weights": "_int8_weights",
 }  # fmt: skip
-SIZES = {"float32": 1.0, "float16": 0.5, "bfloat16": 0.5, "int8": 0.3, "int8-weights": 0.3}
+# Room that each takes while it is written, of float32's; the quantiser makes copies
+SIZES = {"float32": 1.0, "float16": 0.5, "bfloat16": 0.5, "int8": 1.6, "int8-weights": 0.6}
 MOST = 2**31 - 2**20  # bytes of a file: ONNX's own form, protobuf, ends at 2 GB
 BLOCK = 32  # weights that share a scale
 _LINEAR = ["MatMul", "Gemm", "Gather"]  # Gather: the table of tokens
@@ -110,15 +113,19 @@ def _quantize(plain: Path, path: Path) -> None:
     answer other than those with it. ONNX Runtime calls it `reduce_range`.
     """
     import onnx_ir
+    from google.protobuf.message import DecodeError
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         large = Path(folder) / path.name  # as the quantiser writes what may be above 2 GB
-        with quiet():
-            quantize_dynamic(
-                plain, large, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
-                op_types_to_quantize=_LINEAR, use_external_data_format=True,
-            )  # fmt: skip
+        try:
+            with quiet():
+                quantize_dynamic(
+                    plain, large, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
+                    op_types_to_quantize=_LINEAR, use_external_data_format=True,
+                )  # fmt: skip
+        except DecodeError as error:  # of its own file, which it writes without looking
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         save(onnx_ir.load(large), path)
 
 
