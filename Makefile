@@ -114,7 +114,7 @@ TRAINING_PEERS := build/training_peers
 
 bench: $(STAMP) $(PEERS) $(TRAINING_PEERS)
 	@set -e; for name in preprocess forward losses loading reading search; do echo $$name; PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks.$$name; done
-	@echo training; PYTHONPATH=$(TRAINING_PEERS) $(BIN)/python -m benchmarks.training
+	@set -e; for name in training inference; do echo $$name; PYTHONPATH=$(TRAINING_PEERS) $(BIN)/python -m benchmarks.$$name; done
 
 # A tool from npm, not part of the tests: their own budgets are in tests/test_site_weight.py.
 lighthouse: $(STAMP) browser

@@ -11,15 +11,12 @@ import json
 import math
 import os
 from pathlib import Path
-from types import ModuleType
 
-import siglip_lab
 from siglip_lab import (
     Processor,
     SigLIP,
     Tokenizer,
     __version__,
-    clip,
     list_models,
     siglip2,
     trace,
@@ -28,10 +25,13 @@ from siglip_lab import (
 from siglip_lab.checks import shown
 from siglip_lab.counts import compare
 from siglip_lab.evaluate.command import add_evaluate
+from siglip_lab.export.command import add_export
+from siglip_lab.families import load_pair, named_family
 from siglip_lab.loading.pretrained import resolve
 from siglip_lab.preprocessing import BICUBIC, BILINEAR
 from siglip_lab.published import get_config
 from siglip_lab.search.command import add_embed, add_search
+from siglip_lab.speed.command import add_bench
 from siglip_lab.tables import table
 from siglip_lab.terminal import LINE, Parser, run, show, utf_8
 from siglip_lab.training.command import add_train
@@ -108,10 +108,12 @@ def _parser() -> Parser:
     )
     fetch.set_defaults(run=lambda options: print(resolve(options.where)))
 
+    add_export(commands)
+    add_bench(commands)
     add_train(commands)
-    add_evaluate(commands, _load)
-    add_embed(commands, _load)
-    add_search(commands, _load)
+    add_evaluate(commands)
+    add_embed(commands)
+    add_search(commands)
     return parser
 
 
@@ -126,13 +128,6 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("caption", nargs="+", type=utf_8, help='for example "2 red circles"')
 
 
-def _load(where: str) -> tuple[SigLIP, Processor]:
-    naflex = siglip2.is_naflex(where)
-    # First, for it is there at once, or refuses
-    processor = (siglip2.Processor if naflex else Processor).from_pretrained(where)
-    return (siglip2.SigLIP2 if naflex else SigLIP).from_pretrained(where), processor
-
-
 def _check_captions(captions: list[str]) -> None:
     """Refuse a second photo where a caption belongs."""
     for caption in captions:
@@ -145,7 +140,7 @@ def _check_captions(captions: list[str]) -> None:
 
 def _classify(options) -> None:
     _check_captions(options.caption)
-    model, processor = _load(options.model)
+    model, processor = load_pair(options.model)
     (row,) = zero_shot(model, processor, options.photo, options.caption, options.template).tolist()
     if any(map(math.isnan, row)):
         raise ValueError(_NO_NUMBERS)
@@ -159,7 +154,7 @@ def _classify(options) -> None:
 
 def _trace(options) -> None:
     _check_captions(options.caption)
-    model, processor = _load(options.model)
+    model, processor = load_pair(options.model)
     inputs = processor(text=options.caption, images=options.photo)
     steps = trace(model, **inputs)  # type: ignore[arg-type]
     if options.json:
@@ -171,7 +166,7 @@ def _trace(options) -> None:
 def _models(options) -> None:
     rows = []
     for name in [*list_models(), *list_models(version=2), *siglip2.list_models()]:
-        family = _family(name)
+        family = named_family(name).functions
         vision, text = family.get_config(name).vision, family.get_config(name).text
         rows.append(
             {
@@ -191,9 +186,8 @@ def _models(options) -> None:
 
 def _count(options) -> None:
     what = "count_flops" if options.flops else "count_parameters"
-    counts = {
-        name: getattr(_family(name), what)(_family(name).get_config(name)) for name in options.name
-    }
+    families = {name: named_family(name).functions for name in options.name}
+    counts = {name: getattr(f, what)(f.get_config(name)) for name, f in families.items()}
     if options.json:
         _print_json({name: count.to_dict() for name, count in counts.items()})
     else:
@@ -206,7 +200,7 @@ def _convert(options) -> None:
         raise ValueError(f"{folder} exists and is not an empty folder: name another one")
     if not Path(options.file).is_file():
         raise FileNotFoundError(f"there is no file {shown(repr(options.file))}")
-    naflex = options.shape is not None and _family(options.shape) is siglip2
+    naflex = options.shape is not None and named_family(options.shape).functions is siglip2
     model = (siglip2.SigLIP2 if naflex else SigLIP).from_pretrained(
         options.file, config=options.shape
     )
@@ -248,18 +242,3 @@ def _print_json(content) -> None:
     except ValueError:
         raise ValueError(_NO_NUMBERS) from None
     print(text)
-
-
-def _family(name: str) -> ModuleType:
-    """Where the functions for a model are that is known by its name."""
-    short = name.removeprefix("google/")
-    families = {
-        siglip_lab: [*list_models(), *list_models(version=2)],
-        siglip2: siglip2.list_models(),
-        clip: clip.list_models(),
-    }
-    for family, names in families.items():
-        if short in names:
-            return family
-    known = ", ".join(name for names in families.values() for name in names)
-    raise ValueError(f"unknown model {shown(repr(name))}; known models: {known}")

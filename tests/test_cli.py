@@ -335,7 +335,7 @@ def test_ctrl_c_ends_every_command_quietly(monkeypatch, capsys, command):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    for name in ("list_models", "_family", "resolve"):
+    for name in ("list_models", "named_family", "resolve"):
         monkeypatch.setattr(command_line, name, stop)
     monkeypatch.setattr(sl.SigLIP, "from_pretrained", stop)
     arguments = {"classify": ["x.png", "a"], "trace": ["x.png", "a"], "count": ["tiny"],

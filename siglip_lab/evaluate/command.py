@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from siglip_lab.evaluate.known_tests import open_test
-from siglip_lab.model import SigLIP
+from siglip_lab.families import load_pair
 from siglip_lab.pairs import default_device
-from siglip_lab.processor import Processor
 from siglip_lab.terminal import show, utf_8, whole_number
 from siglip_lab.training.measuring import measure
 
@@ -29,13 +27,8 @@ _CAPTIONS = {
 }  # fmt: skip
 
 
-def add_evaluate(commands: Any, load: Callable[[str], tuple[SigLIP, Processor]]) -> None:
-    """Add ``evaluate`` to the command line's commands.
-
-    Args:
-        commands: Those of the parser.
-        load: Gives the model and the processor of a name or a folder.
-    """
+def add_evaluate(commands: Any) -> None:
+    """Add ``evaluate`` to the command line's commands."""
     parser = commands.add_parser(
         "evaluate",
         help="measure zero-shot accuracy or retrieval: ImageNet, COCO, Flickr30k, your own",
@@ -60,17 +53,17 @@ def add_evaluate(commands: Any, load: Callable[[str], tuple[SigLIP, Processor]])
     add("--workers", type=some, default=0, help="processes that read pictures (default: 0)")
     add("--device", help="such as cuda or cpu (default: a GPU if there is one)")
     add("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=lambda options: _evaluate(options, load))
+    parser.set_defaults(run=_evaluate)
 
 
-def _evaluate(options: argparse.Namespace, load) -> None:
+def _evaluate(options: argparse.Namespace) -> None:
     pairs = open_test(options.data, options.template)
     if options.template and not pairs.grouped:
         raise ValueError(
             f"--template is for names of classes; the captions here ({pairs.how}) are whole: "
             "leave it away"
         )
-    model, processor = load(options.model)
+    model, processor = load_pair(options.model)
     model = model.to(options.device or default_device())
     found = measure(
         model, processor, pairs, options.batch_size, options.workers, sys.stderr.isatty()

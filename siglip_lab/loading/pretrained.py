@@ -24,6 +24,7 @@ from siglip_lab.loading.hubs import PushToHub
 from siglip_lab.loading.weights import (
     ENDINGS,
     assign,
+    auto_dtype,
     check_device,
     check_dtype,
     check_names,
@@ -119,7 +120,7 @@ class Pretrained(PushToHub, nn.Module):
         where: str | os.PathLike,
         *,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         config: Any = None,
         revision: str | None = None,
     ) -> _Model:
@@ -139,7 +140,9 @@ class Pretrained(PushToHub, nn.Module):
                   ``torch.save(model.state_dict(), PATH)``.
 
             device: Where to put the model; None: the CPU.
-            dtype: Floating type of the weights; None: the file's. ``logit_scale`` and
+            dtype: Floating type of the weights; None: the file's; "auto": what the device does
+                well, bfloat16 on a GPU or a processor that has instructions for it, float16 on an
+                older GPU, else float32 (transformers' "auto" is the file's). ``logit_scale`` and
                 ``logit_bias`` stay in float32 at least: rounded to bfloat16, a scale of 118.2
                 becomes 119.3.
             config: The shape that a file must have, or a published name: for files that do not
@@ -215,7 +218,7 @@ def load(
     cls: type[_Model],
     where: str | os.PathLike,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     config: Any = None,
     revision: str | None = None,
     run_code_in_file: bool = False,
@@ -224,6 +227,7 @@ def load(
     form = cls.format
     check_dtype(dtype)
     check_device(device)
+    dtype = auto_dtype(device) if isinstance(dtype, str) else dtype
     config = form.get_config(config) if isinstance(config, str) else config
     if not isinstance(config, (form.config, type(None))):
         raise TypeError(

@@ -25,8 +25,8 @@ from torch.overrides import TorchFunctionMode
 from siglip_lab.checks import CheckpointError, shown
 
 __all__ = [
-    "FLOATS", "assign", "check_device", "check_dtype", "check_file", "check_finite", "check_names",
-    "check_shape", "check_type", "convert", "is_torchscript", "locate", "on_meta",
+    "FLOATS", "assign", "auto_dtype", "check_device", "check_dtype", "check_file", "check_finite",
+    "check_names", "check_shape", "check_type", "convert", "is_torchscript", "locate", "on_meta",
     "open_safetensors", "read_json", "read_tensors", "skip_draws",
 ]  # fmt: skip
 
@@ -91,11 +91,28 @@ def assign(path: Path, model: Module, tensors: dict[str, Tensor]) -> Module:
 # ---- types ---------------------------------------------------------------------------------------
 
 
-def check_dtype(dtype: torch.dtype | None) -> None:
+def check_dtype(dtype: torch.dtype | str | None) -> None:
     """Refuse what weights cannot be computed with."""
-    if dtype is not None and dtype not in FLOATS.values():
+    if dtype not in (None, "auto", *FLOATS.values()):
         names = ", ".join(map(str, FLOATS.values()))
-        raise TypeError(f"dtype is {shown(repr(dtype))}; expected {names}, or None for the file's")
+        raise TypeError(
+            f'dtype is {shown(repr(dtype))}; expected {names}, "auto" for what the device does '
+            "well, or None for the file's"
+        )
+
+
+def auto_dtype(device: torch.device | str | None) -> torch.dtype:
+    """The type that a device computes fastest in without a loss that shows: what "auto" means.
+
+    A CUDA GPU: bfloat16 if it has it, else float16. A processor with AMX or the AVX-512
+    instructions for it: bfloat16. Everything else: float32.
+    """
+    kind = torch.device("cpu" if device is None else device).type
+    if kind == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else torch.float16
+    able = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if kind == "cpu" and able else torch.float32
 
 
 def check_device(device: torch.device | str | None) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from siglip_lab.checks import shown
+from siglip_lab.families import load_pair
 from siglip_lab.loading.pretrained import EMBEDDED, resolve
-from siglip_lab.model import SigLIP
+from siglip_lab.model import TwoTowers
 from siglip_lab.pairs import default_device, has_bfloat16
-from siglip_lab.processor import Processor
 from siglip_lab.search.answers import Hit, find
 from siglip_lab.search.approximate import FACTORIES
 from siglip_lab.search.embedding import embed
@@ -29,7 +28,6 @@ from siglip_lab.training.lists import SUFFIXES
 
 __all__ = ["add_embed", "add_search"]
 
-Load = Callable[[str], tuple[SigLIP, Processor]]
 _EMBED = """examples:
   siglip-lab embed PICTURES OUT                            every picture in a folder, or in shards
   siglip-lab embed list.txt OUT --model MODEL --workers 8  a list of paths
@@ -44,13 +42,8 @@ _SEARCH = """examples:
   siglip-lab search OUT "a cat" --kind hnsw                by FAISS, of the extra search"""
 
 
-def add_embed(commands: Any, load: Load) -> None:
-    """Add ``embed`` to the command line's commands.
-
-    Args:
-        commands: Those of the parser.
-        load: Gives the model and the processor of a name or a folder.
-    """
+def add_embed(commands: Any) -> None:
+    """Add ``embed`` to the command line's commands."""
     parser = commands.add_parser(
         "embed",
         help="embed many pictures or texts into an index to search",
@@ -76,11 +69,11 @@ def add_embed(commands: Any, load: Load) -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     add("--device", help="such as cuda or cpu (default: a GPU if there is one)")
-    parser.set_defaults(run=lambda options: _embed(options, load))
+    parser.set_defaults(run=_embed)
 
 
-def add_search(commands: Any, load: Load) -> None:
-    """Add ``search`` to the command line's commands; arguments as for `add_embed`."""
+def add_search(commands: Any) -> None:
+    """Add ``search`` to the command line's commands."""
     parser = commands.add_parser(
         "search",
         usage="siglip-lab search OUT [TEXT ...] [--image FILE] [OPTION ...]",
@@ -103,12 +96,12 @@ def add_search(commands: Any, load: Load) -> None:
     add("--model", metavar="WHERE", help="where the index's model is now (default: where it was)")
     add("--json", action="store_true", help="print JSON")
     add("--page", metavar="FILE", help="write a page of thumbnails, such as found.html")
-    parser.set_defaults(run=lambda options: _search(options, load))
+    parser.set_defaults(run=_search)
 
 
-def _embed(options: argparse.Namespace, load: Load) -> None:
+def _embed(options: argparse.Namespace) -> None:
     items = open_items(options.data, options.texts)
-    model, processor = load(options.model)
+    model, processor = load_pair(options.model)
     able = options.precision == "auto" and has_bfloat16(options.device or default_device())
     half = able or options.precision == "bfloat16"
     index = embed(
@@ -130,7 +123,7 @@ def _embed(options: argparse.Namespace, load: Load) -> None:
         show(words)
 
 
-def _origin(where: str, model: SigLIP) -> tuple[str, str | None]:
+def _origin(where: str, model: TwoTowers) -> tuple[str, str | None]:
     """How to find a model again: its name or its whole path, and the commit of a hub's."""
     if os.path.exists(where):
         return os.path.abspath(where), None
@@ -140,7 +133,7 @@ def _origin(where: str, model: SigLIP) -> tuple[str, str | None]:
     return where, path.name if path.parent.name == "snapshots" else None
 
 
-def _search(options: argparse.Namespace, load: Load) -> None:
+def _search(options: argparse.Namespace) -> None:
     if bool(options.text) == bool(options.image):
         raise ValueError("give one or more texts to look for, or pictures by --image FILE")
     for text in options.text:
@@ -160,7 +153,7 @@ def _search(options: argparse.Namespace, load: Load) -> None:
         raise ValueError("the index does not say where its model is: give --model")
     if options.model is None and manifest.revision and "@" not in where:
         where = f"{where}@{manifest.revision}"
-    model, processor = load(where)
+    model, processor = load_pair(where)
     asked = {"texts": options.text} if options.text else {"images": options.image}
     try:
         found = find(index, model.float(), processor, k=options.k, kind=options.kind, **asked)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from siglip_lab.checks import shown
 from siglip_lab.inference import embed_images, embed_texts
-from siglip_lab.model import SigLIP
+from siglip_lab.model import TwoTowers
 from siglip_lab.processor import Processor
 from siglip_lab.toy.evaluation import naming_test
 from siglip_lab.training.data import Pairs, Picture
@@ -26,7 +26,7 @@ _CHUNK = 1024  # pictures or texts whose cosines are in memory at once
 
 @torch.no_grad()
 def measure(
-    model: SigLIP,
+    model: TwoTowers,
     processor: Processor,
     pairs: Pairs,
     batch_size: int = 32,
@@ -96,7 +96,7 @@ def recall(queries: Tensor, answers: Tensor, true: Sequence[Sequence[int]], k: i
 
 
 @torch.no_grad()
-def best_texts(model: SigLIP, processor: Processor, pairs: Pairs, n: int = 5) -> dict[str, str]:
+def best_texts(model: TwoTowers, processor: Processor, pairs: Pairs, n: int = 5) -> dict[str, str]:
     """What the first n pictures are taken for: of all that a picture can be named, the best."""
     texts = [texts[0] for texts in pairs.texts.values()]
     x, skipped = _embedded(model, processor, pairs[:n])
