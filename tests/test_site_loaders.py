@@ -152,7 +152,7 @@ def readout(ratio, workers):
 
 
 def test_presets_say_what_was_measured(page, measured):
-    assert said(page) == "The GPU works 33 % of the time; 3 workers would keep it busy."
+    assert said(page) == "The GPU works 33 % of the time."
     for name, (read, learn) in measured.items():
         press(page, name)
         chosen = page.locator(f"{LOADERS} [aria-pressed=true]").all_inner_texts()

@@ -34,7 +34,7 @@ def drawn_by(
     Args:
         rows: Name of a row to its PIL images.
         titles: Words above the columns.
-        bad: Which titles are mistakes, and red; default: none.
+        bad: Which titles are mistakes: red, and a cross in the picture; default: none.
     """
     n = len(titles)
     titles = [fill(title, 8) for title in titles]
@@ -45,6 +45,8 @@ def drawn_by(
     for column, (title, wrong) in enumerate(zip(titles, bad, strict=True)):
         colour = MISTAKE if wrong else TEXT
         axes.text(column + 0.5, -0.05, title, color=colour, ha="center", va="bottom")
+        if wrong:
+            axes.text(column + 0.8, 0.2, "×", color=MISTAKE, weight="bold", zorder=3, **CENTRED)
     for row, (name, pictures) in enumerate(rows.items()):
         axes.text(-0.1, row + 0.5, name, color=IMAGE, ha="right", va="center")
         for column, picture in enumerate(pictures):
@@ -95,7 +97,7 @@ def three_splits() -> plt.Figure:
         left = 7.7 * number
         for row in range(4):
             for column in range(6):
-                colour = TEXT if kept(row, column) else IMAGE + "44"
+                colour = NEUTRAL if kept(row, column) else IMAGE + "44"
                 corner = (left + column + 0.06, row + 0.06)
                 look = {"facecolor": colour, "edgecolor": "none"}
                 axes.add_patch(plt.Rectangle(corner, 0.88, 0.88, **look))
@@ -117,15 +119,18 @@ def asked_along_the_way(
     Args:
         steps: After which the model was asked.
         shares: Name of a question to its shares.
-        levels: Name to a share that is drawn as a thin line, the name on it.
+        levels: Name to a share that is drawn as a thin line, its name above, or below the lowest.
         log: Whether steps double from tick to tick.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     for i, (name, values) in enumerate(shares.items()):
-        axes.plot(steps, values, LINES[i], color=JOINT, label=name, marker="o", markersize=4)
+        axes.plot(steps, values, LINES[i], color=JOINT, marker="o", markersize=4)
+        place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(name, (steps[-1], values[-1]), color=JOINT, annotation_clip=False, **place)
     for name, level in levels.items():
+        below = len(levels) > 1 and level == min(levels.values())
         axes.axhline(level, color=FRAME, linewidth=1)
-        axes.text(steps[-1], level, name, color=NEUTRAL, ha="right", va="bottom")
+        axes.text(steps[-1], level, name, color=NEUTRAL, ha="right", va="top" if below else "bottom")
     if log:
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, [f"{step:,}" for step in steps])
@@ -133,5 +138,4 @@ def asked_along_the_way(
     top = max([*levels.values(), *(max(values) for values in shares.values())])
     axes.set(xlabel="step", ylim=(0, 1.12 * top))
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
-    axes.legend(**style.ABOVE, ncols=len(shares))
     return figure

@@ -46,6 +46,9 @@ class Loaders extends Touchable {
       </div>
       <div class="pills" role="group" aria-label="times">
         ${buttons("preset", presets.map(([name]) => name))}</div>`;
+    // The first answer is the reader's own to find.
+    for (const kind of ["input", "click"])
+      this.addEventListener(kind, () => (this.touched = true), { capture: true });
     // Their sliders say the logarithm, in steps; a preset's own times lie between these.
     for (const name of ["read", "step"])
       this.input(name).addEventListener("input", ({ target }) => {
@@ -86,7 +89,7 @@ class Loaders extends Touchable {
     if (workers < needed) {
       const share = Math.min(0.99, (workers * step) / read); // 99.6 % are not all of it
       const works = `The GPU works ${percent(share, 0)} of the time`;
-      return `${works}; ${needed} workers would keep it busy.`;
+      return this.touched ? `${works}; ${needed} workers would keep it busy.` : `${works}.`;
     }
     const keep = needed > 1 ? "keep it busy" : "keeps it busy";
     const enough = workers > needed ? "would be enough" : keep;
