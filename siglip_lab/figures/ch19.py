@@ -128,9 +128,9 @@ def asked_along_the_way(
         place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(name, (steps[-1], values[-1]), color=JOINT, annotation_clip=False, **place)
     for name, level in levels.items():
-        below = len(levels) > 1 and level == min(levels.values())
+        side = "top" if len(levels) > 1 and level == min(levels.values()) else "bottom"
         axes.axhline(level, color=FRAME, linewidth=1)
-        axes.text(steps[-1], level, name, color=NEUTRAL, ha="right", va="top" if below else "bottom")
+        axes.text(steps[-1], level, name, color=NEUTRAL, ha="right", va=side)
     if log:
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, [f"{step:,}" for step in steps])

@@ -14,6 +14,7 @@ from siglip_lab.published import NAFLEX, get_config
 
 __all__ = ["checkpoints", "gain", "published"]
 
+_ACCURACIES = ("imagenet", "by_text", "by_image", "by_text_36", "by_image_36")
 _COLOURS = {"base": TEXT, "large": NEUTRAL, "so400m": IMAGE, "giant-opt": JOINT}
 
 
@@ -29,7 +30,8 @@ def checkpoints() -> list[dict]:
     Returns:
         A dict each: "name", "family", "tower", "patch", "size" (0: any), "tokens", "languages",
         "parameters", "gflops" (of an image, 256 patches for NaFlex), "caption" (of a text),
-        "imagenet", "by_text" and "by_image" (COCO), None where nothing is published.
+        "imagenet", "by_text" and "by_image" (COCO), "by_text_36" and "by_image_36" (XM3600, 36
+        languages), None where nothing is published.
     """
     rows = []
     for name, accuracies in published()["rows"].items():
@@ -49,7 +51,7 @@ def checkpoints() -> list[dict]:
                 "parameters": count_parameters(config).total,
                 "gflops": cost.vision.total / 1e9,
                 "caption": cost.text.total / 1e9,
-                **dict(zip(("imagenet", "by_text", "by_image"), accuracies, strict=True)),
+                **dict(zip(_ACCURACIES, accuracies, strict=True)),
             }
         )
     return rows

@@ -2,11 +2,11 @@
 
 import { Touchable, buttons, count, define, escapeHTML, fixed, grouped, slider } from "./touch.js";
 
-const TASKS = [["name pictures", "imagenet"], ["find pictures by text", "by_text"], ["find texts for a picture", "by_image"]];
+const TASKS = [["name pictures", "imagenet"], ["find pictures by text", "by_text"], ["find texts for a picture", "by_image"], ["find in 36 languages", "by_text_36"]];
 const LANGUAGES = [["English is enough", null], ["many languages", "many"]];
 const SHAPES = [["any checkpoint", null], ["long pictures, pages", 0]];
 const BYTES = [["float32", 4], ["bfloat16", 2], ["int8", 1]];
-const UNITS = { imagenet: "ImageNet", by_text: "COCO, by text", by_image: "COCO, by picture" };
+const UNITS = { imagenet: "ImageNet", by_text: "COCO, by text", by_image: "COCO, by picture", by_text_36: "XM3600, by text" };
 const FIRST = 5; // that are shown
 const [LEAST_GB, MOST_GB] = [0.2, 8];
 const [LEAST_GF, MOST_GF] = [10, 1500];
