@@ -8,8 +8,8 @@ const SHAPES = [["any checkpoint", null], ["long pictures, pages", 0]];
 const BYTES = [["float32", 4], ["bfloat16", 2], ["int8", 1]];
 const UNITS = { imagenet: "ImageNet", by_text: "COCO, by text", by_image: "COCO, by picture", by_text_36: "XM3600, by text" };
 const FIRST = 5; // that are shown
-const [LEAST_GB, MOST_GB] = [0.2, 8];
-const [LEAST_GF, MOST_GF] = [10, 1500];
+const GB = [0.2, 8, 3].map(Math.log10); // the least, the most, and the first
+const GF = [10, 1500, 300].map(Math.log10);
 
 const round = (x) => Number(x.toPrecision(2));
 
@@ -24,15 +24,17 @@ class CheckpointChooser extends Touchable {
       ${group("shape", "pictures", SHAPES)}
       ${group("bytes", "weights in", BYTES)}
       <div class="sliders">
-        ${slider("memory", "weights, at most", Math.log10(LEAST_GB), Math.log10(MOST_GB), 0.01, Math.log10(MOST_GB))}
-        ${slider("speed", "an image, at most", Math.log10(LEAST_GF), Math.log10(MOST_GF), 0.01, Math.log10(MOST_GF))}
+        ${slider("memory", "weights, at most", GB[0], GB[1], 0.01, GB[2])}
+        ${slider("speed", "an image, at most", GF[0], GF[1], 0.01, GF[2])}
       </div>
       <p class="cc-readout" aria-live="polite"></p>
-      <ol class="cc-list"></ol>`;
+      <ol class="cc-list"></ol>
+      <p class="cc-scale"></p>`;
     this.chosen = { task: 0, language: 0, shape: 0, bytes: 1 };
     for (const kind of Object.keys(this.chosen))
       this.onPress(kind, (i) => {
         this.chosen[kind] = i;
+        if (kind === "task" && TASKS[i][1] === "by_text_36") this.chosen.language = 1;
         this.draw();
       });
     this.addEventListener("input", () => this.draw());
@@ -61,18 +63,21 @@ class CheckpointChooser extends Touchable {
     // The best first; of equals the cheaper one; what nobody published last.
     fitting.sort((a, b) => (b[key] ?? -1) - (a[key] ?? -1) || a.gflops - b.gflops);
     const shown = fitting.slice(0, FIRST);
-    const best = shown[0]?.name;
-    this.say(
-      ".cc-readout",
-      best ? `${fitting.length} of ${count(all.length, "checkpoint")} fit. Try ${best}.` : "None fits: allow more memory or more operations.",
-    );
-    this.find(".cc-list").innerHTML = shown.map((row) => this.card(row, key)).join("");
+    const [best] = shown;
+    const fit = `${fitting.length} of ${count(all.length, "checkpoint")} fit`;
+    const advice = best?.[key] == null ? `${fit}; no number is published to choose by.` : `${fit}. Try ${best.name}.`;
+    this.say(".cc-readout", best ? advice : "None fits: allow more memory or more operations.");
+    const known = all.map((row) => row[key]).filter((value) => value !== null);
+    const ends = [Math.min(...known), Math.max(...known)];
+    this.find(".cc-list").innerHTML = shown.map((row) => this.card(row, key, ends)).join("");
+    const [least, most] = ends.map((value) => fixed(value, 1));
+    this.say(".cc-scale", `A bar is empty at ${least} and full at ${most}, the worst and the best of all.`);
   }
 
-  card({ name, tokens, parameters, gflops, ...row }, key) {
+  card({ name, tokens, parameters, gflops, ...row }, key, [least, most]) {
     const gigabytes = (parameters * BYTES[this.chosen.bytes][1]) / 1e9;
     const value = row[key] === null ? "not published" : fixed(row[key], 1);
-    const width = row[key] === null ? 0 : row[key];
+    const width = row[key] === null ? 0 : (100 * (row[key] - least)) / (most - least);
     return `<li><b>${escapeHTML(name)}</b>
       <span class="cc-value">${UNITS[key]} <em>${value}</em></span>
       <span class="cc-bar" style="--part: ${width}%"></span>

@@ -128,9 +128,9 @@ class SmallWorld extends Touchable {
     this.begin();
   }
 
-  // The run that ends here stays in sight, pale, beside the next one.
+  // The last whole run stays in sight, pale, beside the next one.
   begin() {
-    if (this.training?.steps) this.past = { seen: this.seen, name: this.name };
+    if (this.training?.steps >= STEPS) this.past = { seen: this.seen, name: this.name };
     const chosen = Object.keys(CHOICES).map((kind) => CHOICES[kind][this.chosen[kind]]);
     const [loss, bias, seed] = chosen.map(([, value]) => value);
     this.name = `${chosen[0][0]}, b from ${chosen[1][0]}, seed ${chosen[2][0]}`;
