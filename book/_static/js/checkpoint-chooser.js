@@ -4,7 +4,7 @@ import { Touchable, buttons, count, define, escapeHTML, fixed, grouped, slider }
 
 const TASKS = [["name pictures", "imagenet"], ["find pictures by text", "by_text"], ["find texts for a picture", "by_image"], ["find in 36 languages", "by_text_36"]];
 const LANGUAGES = [["English is enough", null], ["many languages", "many"]];
-const SHAPES = [["any checkpoint", null], ["long pictures, pages", 0]];
+const SHAPES = [["photos", false], ["long pictures, pages", true]]; // true: NaFlex
 const BYTES = [["float32", 4], ["bfloat16", 2], ["int8", 1]];
 const UNITS = { imagenet: "ImageNet", by_text: "COCO, by text", by_image: "COCO, by picture", by_text_36: "XM3600, by text" };
 const FIRST = 5; // that are shown
@@ -45,7 +45,7 @@ class CheckpointChooser extends Touchable {
     const wanted = LANGUAGES[language][1];
     return (
       (!wanted || languages === wanted) &&
-      (SHAPES[shape][1] === null || size === SHAPES[shape][1]) &&
+      (size === 0) === SHAPES[shape][1] &&
       (parameters * BYTES[bytes][1]) / 1e9 <= memory &&
       gflops <= speed
     );
