@@ -9,17 +9,23 @@ from PIL import Image
 from small_pictures import COLOURS, coloured, small_model, small_processor, write_folder
 
 import siglip_lab as sl
+from siglip_lab import list_models, siglip2
 from siglip_lab.cli import main
 from siglip_lab.evaluate import (
     calibration_error,
     digits,
+    expected,
     imagenet,
     karpathy,
     measure,
     open_test,
     reliability,
 )
+from siglip_lab.evaluate.expected import published
+from siglip_lab.loading.pretrained import EMBEDDED
+from siglip_lab.training import Pairs, Picture
 
+SQUARE = Image.new("RGB", (8, 8))
 MODEL, PROCESSOR = small_model(), small_processor()
 
 
@@ -202,16 +208,67 @@ def test_what_cannot_be_calibrated(probabilities, true, message):
         reliability(torch.tensor(probabilities), torch.tensor(true, dtype=torch.bool))
 
 
+# ---- what the authors measured -------------------------------------------------------------------
+
+
+def whole(how, n):
+    return Pairs((Picture(str(i), SQUARE, ("a",)) for i in range(n)), how=how)
+
+
+def test_the_number_to_expect():
+    coco = whole("dataset_coco.json, split test: 5,000 pictures", 5_000)
+    for name in ("siglip2-base-patch16-224", "google/siglip2-base-patch16-224"):
+        assert expected(name, coco) == pytest.approx({"name@1": 0.689, "find@1": 0.521})
+    flickr = whole("dataset_flickr30k.json, split test: 1,000 pictures", 1_000)
+    found = expected("siglip-so400m-patch14-384", flickr)
+    assert found == pytest.approx({"name@1": 0.935, "find@1": 0.805})
+    imagenet_ = whole("ImageNet: 50,000 pictures, 81 sentences a class", 50_000)
+    assert expected("siglip-base-patch16-224", imagenet_) == pytest.approx({"name@1": 0.762})
+
+
+@pytest.mark.parametrize(
+    ("model", "how", "n"),
+    [
+        ("tiny", "dataset_coco.json, split test: 5,000 pictures", 5_000),
+        ("siglip-base-patch16-224", "dataset_coco.json, split val: 5,000 pictures", 5_000),
+        ("siglip-base-patch16-224", "dataset_coco.json, split test: 400 pictures", 400),
+        (
+            "siglip2-base-patch16-naflex",
+            "dataset_flickr30k.json, split test: 1,000 pictures",
+            1_000,
+        ),
+        ("siglip-base-patch16-256-multilingual", "ImageNet: 50,000 pictures, 81 sentences", 50_000),
+    ],
+)
+def test_nothing_to_expect(model, how, n):
+    assert expected(model, whole(how, n)) == {}
+
+
+def test_published_rows_are_whole():
+    table = published()
+    names = {*list_models(), *list_models(version=2), *siglip2.list_models()}
+    assert set(table["rows"]) == names - set(EMBEDDED)
+    assert all(len(row) == len(table["columns"]) for row in table["rows"].values())
+
+
 # ---- the command ---------------------------------------------------------------------------------
 
 
 def test_command_with_classes(capsys):
     assert main(["evaluate", "digits", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["pictures"] == 500 and found["texts"] == 10
+    assert found["pictures"] == 500 and found["texts"] == 10 and found["published"] == {}
     assert main(["evaluate", "digits", "--template", "{}"]) == 0
     said = capsys.readouterr().out
     assert "top-1 accuracy" in said and "recall" not in said and "among 10 classes" in said
+
+
+def test_command_says_what_the_authors_measured(capsys, monkeypatch):
+    monkeypatch.setattr(
+        "siglip_lab.evaluate.command.expected", lambda model, test: {"name@1": 0.762}
+    )
+    assert main(["evaluate", "digits"]) == 0
+    assert "the authors: 76.2%" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_command_with_captions(tmp_path, capsys):

@@ -183,7 +183,7 @@ def test_checkpoint_chooser_carries_all_that_are_published():
     known = [*sl.list_models(), *sl.list_models(version=2), *sl.siglip2.list_models()]
     assert {row["name"] for row in rows} == set(known) - {"tiny", "emoji"}
     assert inside.count("<tr>") == 28 and ">siglip2-giant-opt-patch16-384</th><td>85.0" in inside
-    assert ">siglip-base-patch16-224</th><td>76.2</td><td>–</td><td>35</td>" in inside
+    assert ">siglip-base-patch16-224</th><td>76.2</td><td>47.2</td><td>35</td>" in inside
 
 
 def test_digit_pad_brings_digits_and_captions_before_and_after_the_lesson():

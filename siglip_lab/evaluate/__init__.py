@@ -5,9 +5,11 @@ measure(model, processor, test)  # top-1 and top-5 accuracy
 """
 
 from siglip_lab.evaluate.calibration import calibration_error, reliability
+from siglip_lab.evaluate.expected import expected
 from siglip_lab.evaluate.known_tests import digits, imagenet, karpathy, open_test
 from siglip_lab.training.measuring import measure
 
 __all__ = [
-    "calibration_error", "digits", "imagenet", "karpathy", "measure", "open_test", "reliability",
+    "calibration_error", "digits", "expected", "imagenet", "karpathy", "measure", "open_test",
+    "reliability",
 ]  # fmt: skip

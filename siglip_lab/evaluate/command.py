@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from siglip_lab.evaluate.expected import expected
 from siglip_lab.evaluate.known_tests import open_test
 from siglip_lab.families import load_pair
 from siglip_lab.pairs import default_device
@@ -68,13 +69,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     found = measure(
         model, processor, pairs, options.batch_size, options.workers, sys.stderr.isatty()
     )
+    known = {} if options.template else expected(options.model, pairs)
     if options.json:
-        print(json.dumps({"data": pairs.how, "model": options.model, **found}, indent=2))
+        content = {"data": pairs.how, "model": options.model, **found, "published": known}
+        print(json.dumps(content, indent=2))
         return
     left_out = len(pairs) - int(found["pictures"]) + len(pairs.left_out)
     lines = [f"{options.model} on {pairs.how}"]
     for name, words in (_CLASSES if pairs.grouped else _CAPTIONS).items():
-        lines.append(f"  {words:<24} {found[name]:6.1%}")
+        authors = f"   the authors: {known[name]:.1%}" if name in known else ""
+        lines.append(f"  {words:<24} {found[name]:6.1%}{authors}")
     lines.append(f"  among {found['texts']:,.0f} {'classes' if pairs.grouped else 'captions'}")
     if left_out:
         lines.append(f"  left out, unreadable or without a text: {left_out:,}")

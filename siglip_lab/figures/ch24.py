@@ -1,27 +1,23 @@
 """The figures of the chapter "Which checkpoint?"."""
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
 from matplotlib import pyplot as plt
 
 from siglip_lab import siglip2
 from siglip_lab.counting import count_flops, count_parameters
+from siglip_lab.evaluate.expected import published
 from siglip_lab.figures.style import IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
 from siglip_lab.published import NAFLEX, get_config
 
 __all__ = ["checkpoints", "gain", "published"]
 
-_ACCURACIES = ("imagenet", "by_text", "by_image", "by_text_36", "by_image_36")
+_ACCURACIES = {
+    "ImageNet": "imagenet",
+    "COCO, text to image": "by_text", "COCO, image to text": "by_image",
+    "XM3600, text to image": "by_text_36", "XM3600, image to text": "by_image_36",
+}  # fmt: skip
 _COLOURS = {"base": TEXT, "large": NEUTRAL, "so400m": IMAGE, "giant-opt": JOINT}
-
-
-@cache
-def published() -> dict:
-    """What the authors publish of their checkpoints: accuracies, and the scalars of some."""
-    return json.loads((files("siglip_lab") / "data" / "checkpoints.json").read_text("utf-8"))
 
 
 def checkpoints() -> list[dict]:
@@ -34,6 +30,7 @@ def checkpoints() -> list[dict]:
         languages), None where nothing is published.
     """
     rows = []
+    place = {column: i for i, column in enumerate(published()["columns"])}
     for name, accuracies in published()["rows"].items():
         naflex = name in NAFLEX
         config = (siglip2.get_config if naflex else get_config)(name)
@@ -51,7 +48,7 @@ def checkpoints() -> list[dict]:
                 "parameters": count_parameters(config).total,
                 "gflops": cost.vision.total / 1e9,
                 "caption": cost.text.total / 1e9,
-                **dict(zip(_ACCURACIES, accuracies, strict=True)),
+                **{key: accuracies[place[column]] for column, key in _ACCURACIES.items()},
             }
         )
     return rows
