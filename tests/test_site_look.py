@@ -40,6 +40,16 @@ def names(parts):
     return [name for part in parts.values() for name in part]
 
 
+# ------------------------------------------------------------------------------ words
+
+
+def test_a_number_and_its_unit_stay_on_one_line(book_site):
+    code = nodes.literal("", "50 % 7")
+    paragraph = nodes.paragraph("", "", nodes.Text("46 % of 24 GB, 3 minutes; "), code)
+    book_site._keep_units(None, paragraph)
+    assert paragraph.astext() == "46\u00a0% of 24\u00a0GB, 3 minutes; 50 % 7"
+
+
 # ------------------------------------------------------------------------------ minutes
 
 

@@ -4,6 +4,7 @@
   a page, `{explorer}` or a cell that shows one of `siglip_lab.figures.touch`. The page then has its
   script and style sheets.
 - Nothing is loaded from another host.
+- A number and its unit, `46 %` or `24 GB`, stay on one line.
 - Without a `repository.url` in `_config.yml` no button leads to one.
 
 Formulas are drawn by `formulas`; what a page finally carries is the work of `finished_pages`.
@@ -180,7 +181,19 @@ def _keep_colons(app, what, name, obj, options, lines):
         lines[:0] = ["..", ""]
 
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMG]B|ms|px|GFLOPs|million|billion)(?![\w]))")
+
+
+def _keep_units(app, doctree):
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(
+            text.parent, (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.raw)
+        ):
+            text.parent.replace(text, nodes.Text(_UNIT.sub("\u00a0", text)))
+
+
 def setup(app: Sphinx):
+    app.connect("doctree-read", _keep_units)
     app.add_node(touchable, html=(_visit_touchable, _depart_touchable))
     app.add_directive("touchable", Touchable)
     app.add_directive("explorer", Explorer)

@@ -201,7 +201,7 @@ class DigitPad extends Touchable {
     this.explained =
       "Bars: the ten captions’ shares by softmax; below them, the best one’s own probability. " +
       "Raw pixels: the cosine of the nearest of 16 known digits of each kind; below, the nearest " +
-      `of all. “Right” counts ${tested} test digits. Yours does not come from that data set.`;
+      `of all. “Right” counts ${tested} test digits. Your drawing is not from that data set.`;
     this.say(".dp-help", `${this.explained} tiny (0.9 MB) is fetched when you begin.`);
     this.all(".dp-presets button").forEach((button, i) => {
       button.setAttribute("aria-label", `A test digit: ${presets.labels[i]}`);
