@@ -45,6 +45,7 @@ from siglip_lab.figures import (
     ch22,
     ch23,
     ch24,
+    ch25,
     style,
     svg,
 )
@@ -147,6 +148,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch21.restarts, {"again": [[0, 1], [0, 1]], "on": [[3, 1], [2]]}, 4),
     (ch22.recipe,),
     (ch24.gain, ch24.checkpoints()),
+    (ch25.candidates, {2: 0.99, 30: 0.9, 849: 0.67}),
     (ch23.kept_and_squashed, [SQUARE, SQUARE.resize((80, 20))], ["1 : 1", "4 : 1"]),
     (ch23.budgets, [16, 36], {"a": [0.2, 0.9], "b": [0.5, 0.6]}, {"flat": 0.4}),
     (ch23.padding, {64: style.IMAGE}, 4),

@@ -419,15 +419,21 @@ class ShapeExplorer(Touchable):
 class Explorer(Touchable):
     """Draw, ask in words, look inside: tiny in the page, on two red circles to begin with.
 
+    Args:
+        captions: What is asked first.
+
     What tiny says of them comes with the page, computed in float64 from weights in half precision,
     as the page's own file has them; so the page shows it before it fetches that file.
     """
 
     tag = "explorer"
-    captions = ("2 red circles", "2 circles", "3 red circles", "2 blue squares")
     seen: dict[str, Tensor]  # output of every module
 
-    def __init__(self):
+    def __init__(
+        self,
+        captions: Sequence[str] = ("2 red circles", "2 circles", "3 red circles", "2 blue squares"),
+    ):
+        self.captions = list(captions)
         scene = random_scene(1, Combination(2, "red", "circle"))
         # What a link to the scene can say: thousandths of the canvas, whole degrees.
         self.scene = replace(
