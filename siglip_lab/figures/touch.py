@@ -497,7 +497,7 @@ class Explorer(Touchable):
             name = f"{tower}.encoder.layers.0.self_attn"
             q, k = (self.seen[f"{name}.{part}_proj"][:1] for part in "qk")
             found[f"{name}.weights"] = self._weights(q, k)
-        head = self.model.vision_model.head
+        head: Any = self.model.vision_model.head
         matrices, biases = (
             weights.chunk(3)
             for weights in (head.attention.in_proj_weight, head.attention.in_proj_bias)
