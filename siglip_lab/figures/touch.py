@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from html import escape
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import torch
