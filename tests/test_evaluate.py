@@ -21,7 +21,7 @@ from siglip_lab.evaluate import (
     open_test,
     reliability,
 )
-from siglip_lab.evaluate.expected import published
+from siglip_lab.evaluate.authors import published
 from siglip_lab.loading.pretrained import EMBEDDED
 from siglip_lab.training import Pairs, Picture
 

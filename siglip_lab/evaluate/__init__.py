@@ -4,8 +4,8 @@ test = open_test("imagenet/val")  # or COCO, Flickr30k, your own folder
 measure(model, processor, test)  # top-1 and top-5 accuracy
 """
 
+from siglip_lab.evaluate.authors import expected
 from siglip_lab.evaluate.calibration import calibration_error, reliability
-from siglip_lab.evaluate.expected import expected
 from siglip_lab.evaluate.known_tests import digits, imagenet, karpathy, open_test
 from siglip_lab.training.measuring import measure
 

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from siglip_lab.evaluate.expected import expected
+from siglip_lab.evaluate.authors import expected
 from siglip_lab.evaluate.known_tests import open_test
 from siglip_lab.families import load_pair
 from siglip_lab.pairs import default_device

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from siglip_lab import siglip2
 from siglip_lab.counting import count_flops, count_parameters
-from siglip_lab.evaluate.expected import published
+from siglip_lab.evaluate.authors import published
 from siglip_lab.figures.style import IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
 from siglip_lab.published import NAFLEX, get_config
 
