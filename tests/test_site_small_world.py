@@ -205,4 +205,4 @@ def test_it_keeps_its_size_and_fits_a_phone(calm, phone):
 
 def test_readers_without_scripts_learn_what_it_shows(without_scripts):
     words = without_scripts.locator("siglip-small-world").inner_text()
-    assert "fall together to −0.6" in words and "98 %" in words and "one place" in words
+    assert "fall together to −0.6" in words and "98\u00a0%" in words and "one place" in words

@@ -46,19 +46,14 @@ def budgets(
         levels: Name to a share that has no budget, dashed.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
-    best = np.max(list(lines.values()), axis=0)
     for (name, shares), marker in zip(lines.items(), "os", strict=True):
         axes.plot(numbers, shares, color=IMAGE, marker=marker, linewidth=1.6)
         axes.text(numbers[-1] + 1, shares[-1] + 0.01, name, color=IMAGE, va="bottom")
-        for x, y, top in zip(numbers, shares, best, strict=True):
-            shift = {"xytext": (0, 6 if y == top else -7), "textcoords": "offset points"}
-            va = "bottom" if y == top else "top"
-            axes.annotate(f"{y:.0%}", (x, y), color=IMAGE, ha="center", va=va, **shift)
     for name, share in levels.items():
         axes.axhline(share, color=MISTAKE, linestyle="--", linewidth=1.2)
         axes.text(numbers[-1] + 14, share - 0.03, name, color=MISTAKE, va="top", ha="right")
-    axes.set(xlabel="budget of patches", ylabel="named", ylim=(0, 1.1))
-    axes.set(xlim=(numbers[0] - 2, numbers[-1] + 15), xticks=list(numbers))
+    axes.set(xlabel="budget of patches", ylabel="named", ylim=(0, 1.04))
+    axes.set(xlim=(numbers[0] - 1, numbers[-1] + 15), xticks=list(numbers))
     axes.set_yticks(*PERCENT)
     return figure
 
