@@ -296,7 +296,8 @@ def on_gpu(sizes: list[tuple[int, str]], runs: int) -> dict:
         "what": "sigmoid loss, forward and backward: median milliseconds of alternating runs; peak "
         "memory above the inputs, gradients included, in 10^9 bytes; products_ms: the three matrix "
         "products of the step alone, in the same type; rows: in blocks of the default side; "
-        "chunks: the last row by the side of a block; errors: a gradient's distance from float64's over its length, at 4,096 pairs",
+        "chunks: the last row by the side of a block; errors: a gradient's distance from "
+        "float64's over its length, at 4,096 pairs",
         "hardware": hardware(*packages, "triton") | {"driver": driver},
         "d": GPU_WIDTH,
         "rows": rows,
