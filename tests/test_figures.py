@@ -46,6 +46,8 @@ from siglip_lab.figures import (
     ch23,
     ch24,
     ch25,
+    ch26,
+    ch27,
     style,
     svg,
 )
@@ -149,6 +151,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch22.recipe,),
     (ch24.gain, ch24.checkpoints()),
     (ch25.candidates, {2: 0.99, 30: 0.9, 849: 0.67}),
+    (ch26.maps_in_a_row, [[SQUARE, SQUARE]], ["a", "b"]),
+    (ch27.described, [SQUARE, SQUARE], ["one red star", "two red stars"], [True, False]),
     (ch23.kept_and_squashed, [SQUARE, SQUARE.resize((80, 20))], ["1 : 1", "4 : 1"]),
     (ch23.budgets, [16, 36], {"a": [0.2, 0.9], "b": [0.5, 0.6]}, {"flat": 0.4}),
     (ch23.padding, {64: style.IMAGE}, 4),

@@ -88,7 +88,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
     floor = 2e-5 * peak  # where the axis begins
     axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color=INK, linewidth=1.5)
     axes.axvline(ridge, color=NEUTRAL, linewidth=0.8, linestyle=":")
-    axes.text(ridge * 0.9, 1.2 * peak, "ridge", ha="right", color=NEUTRAL)
+    axes.text(ridge * 0.9, 1.2 * peak, f"ridge {ridge:.0f}", ha="right", color=NEUTRAL)
     order = sorted(parts.items(), key=lambda each: each[1][0])
     for i, (name, (intensity, colour)) in enumerate(order):
         reach = min(flops, intensity * bandwidth) / 1e9

@@ -7,7 +7,7 @@ from siglip_lab.figures.style import ABOVE, IMAGE, INK, JOINT, MISTAKE, NEUTRAL,
 __all__ = ["gains_and_losses", "trade_offs"]
 
 COLOURS = {"image tower": IMAGE, "text tower": TEXT}  # the way -> its colour; the others' is green
-BESIDE = {"pixels": ":", "probe": "--"}  # drawn in every panel -> line
+BESIDE = {"pixels": ":", "probe": "--", "tiny as it was": "-"}  # drawn in every panel -> line
 
 
 @styled
@@ -51,7 +51,7 @@ def gains_and_losses(panels: dict[str, dict[str, dict[int, float]]]) -> plt.Figu
         for line, name in zip(*grid[0, 0].get_legend_handles_labels(), strict=True)
         if name in BESIDE
     ]
-    figure.legend(*zip(*beside, strict=True), loc="outside upper center", ncols=2)
+    figure.legend(*zip(*beside, strict=True), loc="outside upper center", ncols=3)
     return figure
 
 

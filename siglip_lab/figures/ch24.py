@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from siglip_lab import siglip2
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.evaluate.authors import published
-from siglip_lab.figures.style import IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import IMAGE, NEUTRAL, WIDTH, styled
 from siglip_lab.published import NAFLEX, get_config
 
 __all__ = ["checkpoints", "gain", "published"]
@@ -17,7 +17,6 @@ _ACCURACIES = {
     "COCO, text to image": "by_text", "COCO, image to text": "by_image",
     "XM3600, text to image": "by_text_36", "XM3600, image to text": "by_image_36",
 }  # fmt: skip
-_COLOURS = {"base": TEXT, "large": NEUTRAL, "so400m": IMAGE, "giant-opt": JOINT}
 
 
 def checkpoints() -> list[dict]:
@@ -74,13 +73,14 @@ def gain(rows: Sequence[Mapping]) -> plt.Figure:
         look = {"linestyle": "-" if family == "SigLIP 2" else ":", "linewidth": 1.4}
         marker = "o" if family == "SigLIP 2" else "s"
         x, y = [row["gflops"] for row in line], [row["imagenet"] for row in line]
-        axes.plot(x, y, color=_COLOURS[tower], marker=marker, markersize=4, **look)
+        colour = IMAGE if family == "SigLIP 2" else NEUTRAL
+        axes.plot(x, y, color=colour, marker=marker, markersize=4, **look)
         if family == "SigLIP 2" and tower not in named and len(line) > 1:
             named.add(tower)
             # The second tower's lies among the lines of the third: its name stands at its end.
             end, aside = (-1, (7, -12)) if tower == "large" else (0, (-4, 7))
             axes.annotate(tower, (x[end], y[end]), xytext=aside, textcoords="offset points",
-                          color=_COLOURS[tower], ha="left" if end else "right")  # fmt: skip
+                          color=IMAGE, ha="left" if end else "right")  # fmt: skip
     axes.set(xscale="log", xlabel="GFLOPs an image", ylabel="ImageNet, %")
     ticks = [10, 30, 100, 300, 1000]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks])

@@ -23,7 +23,8 @@ def candidates(shares: Mapping[int, float]) -> plt.Figure:
     for size, share in shares.items():
         place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
         axes.annotate(f"{share:.0%}", (size, share), color=JOINT, **place)
-    axes.set(xscale="log", xlabel="names to choose from", ylabel="own name first", ylim=(0, 1.15))
+    axes.set(xscale="log", xlabel="names to choose from", ylabel="own name first")
+    axes.set(xlim=(1.6, 1100), ylim=(0, 1.15))
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.set_yticks(*PERCENT)
