@@ -15,14 +15,17 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import SiglipConfig, SiglipModel, logging
 
 import siglip_lab as sl
 from benchmarks.common import RESULTS, alternate, hardware, write
+
+if TYPE_CHECKING:
+    from transformers import SiglipModel
 
 MODELS = ["siglip-base-patch16-224", "siglip-so400m-patch14-384"]
 BATCHES = {  # of images; texts are many more at once
@@ -36,6 +39,8 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative, of the vect
 
 def twin(model: sl.SigLIP) -> SiglipModel:
     """`SiglipModel` that shares the model's weights; nothing is allocated or drawn."""
+    from transformers import SiglipConfig, SiglipModel
+
     text, vision = (
         {
             "hidden_size": config.width,
@@ -118,6 +123,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, help="runs of each; else 5 to 40, as long as they take")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where to write the results")
     args = parser.parse_args(arguments)
+    from transformers import logging
+
     logging.set_verbosity_error()
     torch.manual_seed(0)
     for device in args.devices:

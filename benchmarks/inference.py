@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import logging
 
 import siglip_lab as sl
 from benchmarks.common import RESULTS, alternate, hardware, write
@@ -67,7 +66,6 @@ def peers(name: str, model: sl.SigLIP) -> dict[str, Callable[[Inputs], Tensor]]:
         ),
     }
     if name in OPEN_CLIP and all(map(importlib.util.find_spec, ("open_clip", "timm"))):
-        define_torchvisions_operators()
         import open_clip
 
         theirs = open_clip.create_model(OPEN_CLIP[name], precision="fp32").eval()
@@ -165,6 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, help="runs of each; else 5 to 15, as long as they take")
     parser.add_argument("--out", type=Path, default=RESULTS / "inference.json")
     args = parser.parse_args(arguments)
+    define_torchvisions_operators()  # before transformers looks for torchvision
+    from transformers import logging
+
     logging.set_verbosity_error()
     if args.threads:
         torch.set_num_threads(args.threads)

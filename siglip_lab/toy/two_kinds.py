@@ -12,9 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from siglip_lab.toy.shapes_world import Scene, draw, plural, random_scene, training_combinations
+from siglip_lab.toy.shapes_world import (
+    Combination,
+    Scene,
+    draw,
+    plural,
+    random_scene,
+    training_combinations,
+)
 
-__all__ = ["TwoKinds", "two_kinds"]
+__all__ = ["TwoKinds", "kind_caption", "two_kinds"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,8 @@ class TwoKinds:
 
     @property
     def captions(self) -> tuple[str, str]:
-        """Colour and shape of each kind: "red circles"."""
-        left, right = (f"{s.colour} {plural(s.shape)}" for s in self.scenes)
+        """Colour and shape of each kind, worded as for tiny: "a brown circle", "black stars"."""
+        left, right = (kind_caption(s.count, s.colour, s.shape) for s in self.scenes)
         return left, right
 
     def shares(self, image_size: int, patch_size: int) -> Tensor:
@@ -42,6 +49,15 @@ class TwoKinds:
             seen = torch.tensor(np.array(small) / 255)[: side * patch_size, : side * patch_size]
             rows.append(seen.reshape(side, patch_size, side, patch_size).mean((1, 3)))
         return torch.stack(rows)
+
+
+def kind_caption(count: int, colour: str, shape: str) -> str:
+    """Name a kind without its number; a bare plural means two or more, as in tiny's captions.
+
+    >>> kind_caption(1, "brown", "circle"), kind_caption(2, "black", "star")
+    ('a brown circle', 'black stars')
+    """
+    return Combination(1, colour, shape).label if count == 1 else f"{colour} {plural(shape)}"
 
 
 def two_kinds(seed: int) -> TwoKinds:
