@@ -30,8 +30,8 @@ from siglip_lab.toy.shapes_world import (
 )  # fmt: skip
 
 __all__ = [
-    "WORDS", "Describer", "Drawing", "Kind", "draw_two", "image_tokens", "is_held_out",
-    "pixel_shuffle", "random_drawing", "sentence",
+    "WORDS", "Block", "Describer", "Drawing", "Kind", "draw_two", "image_tokens", "is_held_out",
+    "pixel_shuffle", "places", "random_drawing", "sentence",
 ]  # fmt: skip
 
 NUMBERS = ("one", "two", "three")

@@ -21,7 +21,7 @@ from siglip_lab.toy.shapes_world import (
     training_combinations,
 )
 
-__all__ = ["TwoKinds", "kind_caption", "two_kinds"]
+__all__ = ["TwoKinds", "draw_two_kinds", "kind_caption"]
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ def kind_caption(count: int, colour: str, shape: str) -> str:
     return Combination(1, colour, shape).label if count == 1 else f"{colour} {plural(shape)}"
 
 
-def two_kinds(seed: int) -> TwoKinds:
+def draw_two_kinds(seed: int) -> TwoKinds:
     """Draw one or two objects of one kind on the left, and of another on the right.
 
     The two kinds differ in colour and in shape. The same seed gives the same drawing.
 
-    >>> two_kinds(0).captions == two_kinds(0).captions
+    >>> draw_two_kinds(0).captions == draw_two_kinds(0).captions
     True
     """
     rng = Random(f"two {seed}")
