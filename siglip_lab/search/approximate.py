@@ -116,8 +116,9 @@ def open_approximate(index: Index, kind: str) -> Approximate:
 def build(vectors: np.ndarray, kind: str) -> Any:
     """Build one of `FACTORIES` for unit vectors, float32 `[n, E]`."""
     faiss, (n, width) = _faiss(), vectors.shape
-    # Bits are compared by how many differ
-    metric = faiss.METRIC_L2 if kind == "binary" else faiss.METRIC_INNER_PRODUCT
+    # Bits are compared by how many differ; FAISS's PCA subtracts the mean, after which products of
+    # unit vectors have another order, and distances have the same.
+    metric = faiss.METRIC_L2 if kind in ("binary", "pca") else faiss.METRIC_INNER_PRODUCT
     found = faiss.index_factory(width, FACTORIES[kind](n, width), metric)
     if not found.is_trained:
         if n < _LEAST:
