@@ -20,9 +20,9 @@ def candidates(shares: Mapping[int, float]) -> plt.Figure:
     sizes = list(shares)
     axes.plot(sizes, [1 / size for size in sizes], ":", color=NEUTRAL, linewidth=1.4)
     axes.plot(sizes, list(shares.values()), color=JOINT, marker="o", linewidth=1.6)
-    for size, share in shares.items():
-        side = "left" if size == sizes[0] else "center"  # clear of the axis and its numbers
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": side}
+    for i, (size, share) in enumerate(shares.items()):
+        side = "left" if i == 0 else "center"  # clear of the axis and its numbers
+        place = {"xytext": (0, -16 if i % 2 else 7), "textcoords": "offset points", "ha": side}
         axes.annotate(f"{share:.0%}", (size, share), color=JOINT, **place)
     axes.set(xscale="log", xlabel="names to choose from", ylabel="own name first")
     axes.set(xlim=(1.6, 1100), ylim=(0, 1.15))
