@@ -507,6 +507,19 @@ def test_the_tour_has_seven_steps_that_open_what_they_speak_of(page):
     assert page.locator(".ex-tour").is_hidden()
 
 
+@pytest.mark.parametrize("screen", ["page", "phone"])
+def test_next_stays_under_the_finger(screen, request):
+    screen = request.getfixturevalue(screen)
+    screen.get_by_role("button", name="Guided tour").click()
+    places = set()
+    for _ in range(6):
+        screen.wait_for_timeout(800)
+        box = screen.locator(".ex-next").bounding_box()
+        places.add((round(box["x"] + box["width"]), round(box["y"])))
+        screen.get_by_role("button", name="Next").click()
+    assert len(places) == 1
+
+
 def test_on_a_phone_the_sheet_stays_in_sight_and_done_leads_to_softmax(phone):
     phone.get_by_role("button", name="Guided tour").click()
     phone.wait_for_timeout(800)

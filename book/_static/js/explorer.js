@@ -450,16 +450,15 @@ class Explorer extends Touchable {
     this.dock();
     const last = step === TOUR.length - 1;
     this.tour.innerHTML = `
-      <div class="ex-tour-head">
-        <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}</p>
-        <div class="ex-row">
-          <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
-            Back</button>
-          <button type="button" data-kind="${last ? "done" : "step"}" data-i="${step + 1}"
-            class="ex-next">${last ? "Done" : "Next"}</button>
-          <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button>
-        </div></div>
-      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>`;
+      <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}</p>
+      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>
+      <div class="ex-row">
+        <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
+          Back</button>
+        <button type="button" data-kind="${last ? "done" : "step"}" data-i="${step + 1}"
+          class="ex-next">${last ? "Done" : "Next"}</button>
+        <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button>
+      </div>`;
     this.showStations(open);
     this.tour.focus({ preventScroll: true });
     this.comeTo(this.find(show.startsWith(".") ? show : `[data-id="${show}"]`));
