@@ -79,7 +79,6 @@ MEMORY = {
 PAIR = ["cat", "dog"]
 SIZES = {512: (50.0, 40.0), 2**15: (60.0, None), 2**18: (61.0, 58.0)}
 LOSSES = {"sigmoid": {16: (0.5, 0.1), 64: (0.25, 0.05)}, "softmax": {16: (0.4, 0.02)}}
-SWEEP = (np.array([1.0, 2, 4]), np.array([[1, 0.5, 1], [1, 0.6, 0.2]]), np.array([2.0, 4]))
 BINS = torch.tensor([[100, 0.05, 0.0], [25, 0.55, 0.2], [4000, 0.95, 1.0]])
 SAME = "12 layers: norm, attention, norm, MLP"
 ROWS = [
@@ -126,7 +125,6 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch12.cost_curves, [140, 1036], {"MLP": [1.0, 4.0], "maps": [0.5, 8.0]}, {384: "here"}),
     (ch12.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
     (ch12.training_memory, MEMORY),
-    (ch12.star_sweep, {"width": SWEEP, "depth": SWEEP}),
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),

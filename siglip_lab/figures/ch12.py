@@ -7,7 +7,7 @@ from siglip_lab.counts import Count
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, IMAGE, INK, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["layer_costs", "cost_curves", "rooflines", "training_memory", "star_sweep"]
+__all__ = ["layer_costs", "cost_curves", "rooflines", "training_memory"]
 
 
 @styled
@@ -140,27 +140,4 @@ def training_memory(counts: dict[str, Count]) -> plt.Figure:
     axes.invert_yaxis()
     axes.set(xmargin=0.08, xlabel="GB")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.0)
-    return figure
-
-
-@styled
-def star_sweep(arms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> plt.Figure:
-    """Draw the arms of a star sweep: error against one dimension, a curve for each budget.
-
-    Args:
-        arms: Name of the dimension to (its values `[n]`, errors `[budgets, n]`, the best value
-            at each budget `[budgets]`).
-    """
-    figure, panels = plt.subplots(1, len(arms), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
-    for axes, (name, (values, errors, best)) in zip(panels[0], arms.items(), strict=True):
-        for i, (curve, x) in enumerate(zip(errors, best, strict=True)):
-            strength = 0.3 + 0.7 * i / max(len(errors) - 1, 1)
-            axes.plot(values, curve, color=IMAGE, alpha=strength, linewidth=1.5)
-            y = np.interp(np.log(x), np.log(values), curve)
-            axes.plot(x, y, "o", color=INK, markersize=5)
-        axes.set(xscale="log", xlabel=name)
-        axes.set_xticks(values[[0, -1]], [f"{tick:.0f}" for tick in values[[0, -1]]])
-        axes.xaxis.set_minor_locator(plt.NullLocator())
-    panels[0, 0].set_ylabel("error of the toy")
-    figure.tight_layout(w_pad=1.4)
     return figure
