@@ -75,8 +75,9 @@ def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str
     for axes, (title, machine) in zip(panels[:, 0], machines.items(), strict=True):
         _roofline(axes, *machine)
         axes.set_title(title, loc="left")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.tick_params(labelbottom=True)
     axes.set_xlabel("FLOPs for each byte moved")
-    axes.xaxis.set_major_formatter("{x:g}")
     figure.align_ylabels()
     return figure
 
@@ -84,14 +85,15 @@ def rooflines(machines: dict[str, tuple[float, float, dict[str, tuple[float, str
 def _roofline(axes, flops, bandwidth, parts) -> None:
     """One machine's roof, and each part's dot under it with its name."""
     x = np.geomspace(0.05, 2000, 200)
-    peak, ridge = flops / 1e9, flops / bandwidth
+    unit, prefix = (1e12, "T") if flops >= 1e13 else (1e9, "G")
+    peak, ridge = flops / unit, flops / bandwidth
     floor = 2e-5 * peak  # where the axis begins
-    axes.loglog(x, np.minimum(flops, x * bandwidth) / 1e9, color=INK, linewidth=1.5)
+    axes.loglog(x, np.minimum(flops, x * bandwidth) / unit, color=INK, linewidth=1.5)
     axes.axvline(ridge, color=NEUTRAL, linewidth=0.8, linestyle=":")
     axes.text(ridge * 0.9, 1.2 * peak, f"ridge {ridge:.0f}", ha="right", color=NEUTRAL)
     order = sorted(parts.items(), key=lambda each: each[1][0])
     for i, (name, (intensity, colour)) in enumerate(order):
-        reach = min(flops, intensity * bandwidth) / 1e9
+        reach = min(flops, intensity * bandwidth) / unit
         axes.plot(intensity, reach, "o", color=colour)
         place = "center"  # two that lie close together lean away from each other
         if i + 1 < len(order) and order[i + 1][1][0] < 1.3 * intensity:
@@ -103,7 +105,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
             intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
             va="bottom" if up else "top", color=colour,
         )  # fmt: skip
-    axes.set(ylabel="GFLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
+    axes.set(ylabel=f"{prefix}FLOP/s within reach", xlim=(x[0], x[-1]), ylim=(floor, 8 * peak))
     axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(plt.NullLocator())
