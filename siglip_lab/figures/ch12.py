@@ -100,7 +100,7 @@ def _roofline(axes, flops, bandwidth, parts) -> None:
             place = "right"
         elif i > 0 and intensity < 1.3 * order[i - 1][1][0]:
             place = "left"
-        up = peak / reach > reach / floor  # where more room is
+        up = reach < peak / 20  # below the roof there is room for a name on either side
         axes.text(
             intensity, reach * (1.7 if up else 1 / 1.7), name, rotation=90, ha=place,
             va="bottom" if up else "top", color=colour,

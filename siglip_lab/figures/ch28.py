@@ -18,7 +18,10 @@ def kinds(found: Mapping[str, tuple[float, float, float]]) -> plt.Figure:
             joins the two.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3))
+    drawn: list[float] = []
     for name, (size, pictures, texts) in found.items():
+        drawn.append(size)
+        size *= 1.12 ** (drawn.count(size) - 1)  # equal ones stand side by side
         axes.plot([size, size], [pictures, texts], color=INK, linewidth=0.8, zorder=1)
         axes.plot(size, pictures, "o", color=IMAGE)
         axes.plot(size, texts, "s", color=TEXT)
