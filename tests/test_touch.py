@@ -213,3 +213,17 @@ def test_what_is_drawn_has_a_name_before_anything_is_fetched(root):
             found.append("aria-label=" in tag)
             assert found[-1], f"{path.name}: {tag}"
     assert len(found) > 10
+
+
+def test_a_where_map_carries_the_library_s_maps():
+    from siglip_lab.toy.two_kinds import draw_two_kinds
+
+    drawing = draw_two_kinds(0)
+    element = touch.WhereMap(drawing, drawing.captions[0])
+    tag, data, inside = parts(element)
+    assert (tag, repr(element)) == ("where-map", "WhereMap('a brown circle')")
+    assert len(data["scene"]["items"]) == sum(scene.count for scene in drawing.scenes)
+    assert len(data["falls"]) == len(data["attention"]) == 36
+    assert sum(data["attention"]) == pytest.approx(1, abs=1e-3)
+    assert max(data["falls"]) == pytest.approx(8.9, abs=0.05)
+    assert inside.count("<tr>") == 7

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from siglip_lab import siglip2
+from siglip_lab import maps, siglip2
 from siglip_lab.clip import counting as clip_counting
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
@@ -30,10 +30,12 @@ from siglip_lab.figures.style import IMAGE, MISTAKE
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.losses import sigmoid_loss
 from siglip_lab.model import SigLIP
+from siglip_lab.preprocessing import to_image
 from siglip_lab.processor import Processor
 from siglip_lab.toy.data import training_batch
 from siglip_lab.toy.digits import load_digits
 from siglip_lab.toy.shapes_world import Combination, Scene, draw, random_scene
+from siglip_lab.toy.two_kinds import TwoKinds
 
 __all__ = [
     "Touchable",
@@ -43,6 +45,7 @@ __all__ = [
     "CausalMask",
     "TextClassifier",
     "AttentionMap",
+    "WhereMap",
     "ParameterMap",
     "ShapeExplorer",
     "Explorer",
@@ -342,6 +345,54 @@ def _bitmap(picture) -> str:
     file = BytesIO()
     (picture if picture.mode == "P" else picture.convert("RGB")).save(file, "BMP")
     return "data:image/bmp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+class WhereMap(Touchable):
+    """Where tiny finds a caption in the reader's drawing: covered patch by patch, or attention.
+
+    Args:
+        drawing: What is on the sheet to begin with.
+        caption: What is asked of it.
+    """
+
+    tag = "where-map"
+
+    def __init__(self, drawing: TwoKinds, caption: str):
+        self.drawing, self.caption = drawing, caption
+        # As the page's own file has the weights.
+        model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double().eval()
+        given = Processor.from_pretrained("tiny")(images=[drawing.image], text=[caption])
+        self.pixels, ids = given["pixel_values"].double(), given["input_ids"]
+        paper = torch.tensor([drawing.scenes[0].background]).double() / 127.5 - 1
+        with torch.no_grad():
+            self.logit = model(self.pixels, ids).logits_per_image.item()
+            self.falls = maps.occlusion_map(model, self.pixels, ids, paper)[0]  # [6, 6]
+            self.attention = maps.attention_map(model, self.pixels)[0]
+
+    def __repr__(self) -> str:
+        return f"WhereMap({self.caption!r})"
+
+    def data(self) -> dict:
+        scenes = [_drawn(scene) for scene in self.drawing.scenes]
+        return {
+            "scene": scenes[0] | {"items": [item for scene in scenes for item in scene["items"]]},
+            "picture": _bitmap(to_image(self.pixels[0])),
+            "caption": self.caption,
+            "logit": round(self.logit, 5),
+            "falls": _rounded(self.falls.flatten()),
+            "attention": _rounded(self.attention.flatten()),
+        }
+
+    def fallback(self) -> str:
+        rows = {
+            f"row {i}": [f"{fall:.1f}".replace("-", "\u2212") for fall in row]
+            for i, row in enumerate(self.falls.tolist())
+        }
+        columns = "".join(f"<th>{i}</th>" for i in range(len(rows)))
+        words = (
+            f"<p>How far the logit of “{escape(self.caption)}” falls where a patch is covered</p>"
+        )
+        return f"{words}\n{_table(rows, f'<tr><th></th>{columns}</tr>')}"
 
 
 class ParameterMap(Touchable):

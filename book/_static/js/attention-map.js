@@ -3,23 +3,12 @@
 // Where the weights are tiny's, the reader may draw another, and the model computes in the page.
 
 import { Drawing } from "./drawing.js";
+import { address, levels } from "./pixels.js";
 import { randomScene } from "./scenes.js";
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, clamp, define, percent, radios, range, sum } from "./touch.js";
 
 const FIRST = 11; // what the reader's own drawing begins with where no scene is given
-
-// Pixel values [1, 3, S, S] as a picture's address.
-function toPicture({ shape: [, , side], data }) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
-  const picture = new ImageData(side, side);
-  for (let i = 0; i < side * side; i++) {
-    for (let c = 0; c < 3; c++) picture.data[4 * i + c] = (data[c * side * side + i] + 1) * 127.5;
-    picture.data[4 * i + 3] = 255;
-  }
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas.toDataURL();
-}
 
 class AttentionMap extends Touchable {
   // weights: thousandths, in the order [layer][head][query][key]; asker: who asks where there is a
@@ -153,7 +142,7 @@ class AttentionMap extends Touchable {
       if (!answer || !this.own) return;
       const { pixel_values: pixels, ...maps } = answer.tensors; // each map [1, H, Q, N]
       const weights = Object.values(maps).flatMap(({ data }) => Array.from(data, (w) => 1000 * w));
-      this.put({ weights, href: toPicture(pixels) });
+      this.put({ weights, href: address(levels(pixels)) });
     } catch (error) {
       this.say(".am-readout", error.message);
     }
