@@ -6,8 +6,8 @@ them). What differs is what the describer reads, and, in the run "unfrozen", tha
 too; then tiny's own test tells what it forgot.
 
 Run ``python -m benchmarks.describe``; it writes ``siglip_lab/data/results/describe.json`` after
-each run, and the first run's weights to ``siglip_lab/toy/describer/``. ``--only TAKE`` makes one
-run.
+each run, goes on from there if it was stopped, and writes the first run's weights to
+``siglip_lab/toy/describer/``. ``--only TAKE`` makes one run, ``--seeds 3`` three of each.
 """
 
 from __future__ import annotations
@@ -122,9 +122,12 @@ def main() -> None:
     names = ("drawings", "steps", "batch", "rate", "tests")
     settings = dict(zip(names, (DRAWINGS, STEPS, BATCH, RATE, TESTS), strict=True))
     result: dict = {"what": WHAT, "hardware": hardware("numpy", "pillow"), "settings": settings}
-    result["runs"] = []
+    before = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
+    result["runs"] = before["runs"] if before.get("settings") == settings else []
     for seed in range(options.seeds):
         for take in [options.only] if options.only else TAKES:
+            if any((run["reads"], run["seed"]) == (take, seed) for run in result["runs"]):
+                continue
             start = time.perf_counter()
             own = copy.deepcopy(tower) if take == "unfrozen" else None
             if own is not None:

@@ -148,7 +148,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch21.cores, {"one": {"small": 0.4, "large": 146.0}, "two": {"small": 2, "large": 16}}, 16),
     (ch21.restarts, {"again": [[0, 1], [0, 1]], "on": [[3, 1], [2]]}, 4),
     (ch22.recipe,),
-    (ch24.gain, ch24.checkpoints()),
+    (ch24.gain, ch24.checkpoints(), 220),
     (ch25.candidates, {2: 0.99, 30: 0.9, 849: 0.67}),
     (ch26.maps_in_a_row, [[SQUARE, SQUARE]], ["a", "b"]),
     (ch27.described, [SQUARE, SQUARE], ["one red star", "two red stars"], [True, False]),

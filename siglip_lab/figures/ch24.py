@@ -54,14 +54,16 @@ def checkpoints() -> list[dict]:
 
 
 @styled
-def gain(rows: Sequence[Mapping]) -> plt.Figure:
+def gain(rows: Sequence[Mapping], budget: float) -> plt.Figure:
     """Draw accuracy against the cost of an image; a line joins the sizes of one tower and patch.
 
     Args:
         rows: As `checkpoints` gives them. Left out: NaFlex, the multilingual ones of the first
             family, which have no sister in English, and what has no accuracy.
+        budget: GFLOPs that a thin line marks.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
+    axes.axvline(budget, color=NEUTRAL, linewidth=0.8)
     lines: dict[tuple, list[Mapping]] = {}
     for row in rows:
         multilingual = row["family"] == "SigLIP" and row["languages"] == "many"

@@ -29,8 +29,9 @@ class IndexSize extends Touchable {
       <div class="sliders">
         ${slider("vectors", "vectors", 4, 10, 0.02, FIRST.vectors)}
         ${slider("memory", "memory", 0, 3.4, 0.02, FIRST.memory)}
-        ${slider("speed", "it reads, a second", 1, 3.6, 0.02, FIRST.speed)}
+        ${slider("speed", "memory reads, a second", 1, 3.6, 0.02, FIRST.speed)}
       </div>
+      <p class="is-scale">A full bar is all of the memory.</p>
       <ol class="is-list"></ol>
       <p class="is-readout" aria-live="polite"></p>`;
     this.width = WIDTHS[1];
@@ -51,20 +52,19 @@ class IndexSize extends Touchable {
     this.find(".is-list").innerHTML = rows
       .map(([name, what, bytes]) => {
         const share = bytes / (memory * 1e9);
-        const width = `--part: ${Math.min(100, 100 * share).toFixed(1)}%`;
+        const width = `--part: ${Math.max(0.6, Math.min(100, 100 * share)).toFixed(1)}%`;
         return `<li class="${share > 1 ? "is-over" : ""}"><b>${name}</b> <span>${escapeHTML(what)}</span>
-          <em>${size(bytes)}</em><span class="is-bar" style="${width}"></span></li>`;
+          <em>${size(bytes)}${share > 1 ? ` · ${share < 10 ? share.toFixed(1) : grouped(share)} × the memory` : ""}</em><span class="is-bar" style="${width}"></span></li>`;
       })
       .join("");
-    const fits = rows.find(([, , bytes]) => bytes <= memory * 1e9);
-    const flat = rows[1][2];
-    const reading = `Reading all vectors once takes ${time(flat / (speed * 1e9))}`;
+    const read = (bytes) => `reading all of them once takes ${time(bytes / (speed * 1e9))}`;
+    const [name, , bytes] = rows.slice(1).find(([, , of]) => of <= memory * 1e9) ?? [];
     this.say(
       ".is-readout",
-      flat <= memory * 1e9
-        ? `They fit as they are. ${reading}: the least for one exact search.`
-        : fits
-          ? `As they are, they don’t fit. The largest that does: ${fits[0]}.`
+      name === "flat"
+        ? `Float32 fits; ${read(bytes)}, the least for one exact search.`
+        : name
+          ? `Float32 doesn’t fit. ${name} does; ${read(bytes)}.`
           : "None fits: more machines, or vectors that are read from the disk.",
     );
   }

@@ -14,6 +14,11 @@ const MODELS = [ // name, side, patch, factor; one square each
 const KEPT = 32 * 2 * 5 * 64 * 2; // bytes a token in the chapter's language model
 const ROOM = 320; // of the drawing
 
+function memory(tokens) {
+  const mib = (tokens * KEPT) / 2 ** 20;
+  return mib < 1024 ? `${grouped(mib, 1)} MiB` : `${grouped(mib / 1024, 1)} GiB`;
+}
+
 class TokenBudget extends Touchable {
   render() {
     this.innerHTML = `
@@ -23,14 +28,17 @@ class TokenBudget extends Touchable {
         <div>
           <div class="sliders">
             ${slider("side", "side of a square", 224, 896, 2)}
-            ${slider("tiles", "tiles beside it", 0, 12, 1)}
+            ${slider("tiles", "more squares of this size", 0, 12, 1)}
           </div>
           <div class="pills" role="group" aria-label="patch"><b>patch</b>${buttons("patch", PATCHES)}</div>
           <div class="pills" role="group" aria-label="shuffle by"><b>shuffle by</b>${buttons("factor", FACTORS)}</div>
           <p class="tb-readout" aria-live="polite"></p>
         </div>
       </div>`;
-    this.onPress("model", (i) => this.take(...MODELS[i].slice(1)));
+    this.onPress("model", (i) => {
+      this.input("tiles").value = 0;
+      this.take(...MODELS[i].slice(1));
+    });
     this.onPress("patch", (i) => this.take(undefined, PATCHES[i]));
     this.onPress("factor", (i) => this.take(undefined, undefined, FACTORS[i]));
     this.addEventListener("input", () => this.draw());
@@ -54,7 +62,7 @@ class TokenBudget extends Touchable {
     this.press("factor", FACTORS.indexOf(factor));
     this.sayAll("output", [`${side} pixels`, tiles]);
     this.find("svg").innerHTML = this.squares(grid, factor, fits);
-    this.say(".tb-readout", this.words(grid, factor, fits, tokens, tiles));
+    this.say(".tb-readout", this.words(side, grid, fits, tokens, tiles));
   }
 
   squares(grid, factor, fits) {
@@ -72,14 +80,19 @@ class TokenBudget extends Touchable {
       ${factor > 1 ? `<path class="tb-tokens" d="${lines(factor)}" />` : ""}`;
   }
 
-  words(grid, factor, fits, tokens, tiles) {
-    const patches = `${grid} × ${grid} = ${grouped(grid ** 2)} patches`;
+  words(side, grid, fits, tokens, tiles) {
+    const { patch, factor } = this;
+    const unused = side - grid * patch;
+    const edge = unused ? ` (${count(unused, "pixel")} at the edge unused)` : "";
+    const patches = `${grid} × ${grid} = ${grouped(grid ** 2)} patches${edge}`;
     if (!fits) {
-      return `${patches}. ${grid} isn’t divisible by ${factor}: ${count(grid % factor, "row")} and as many columns are left over.`;
+      const rest = grid % factor;
+      const others = [grid - rest, grid - rest + factor].map((n) => n * patch).join(" or ");
+      return `${patches}. ${grid} isn’t divisible by ${factor}: ${count(rest, "row")} and as many columns are left over. ${others} pixels would do.`;
     }
     const all = tokens * (tiles + 1);
     const squares = tiles ? ` In ${tiles + 1} squares that is ${grouped(all)}.` : "";
-    return `${patches} become ${grouped(tokens)} tokens.${squares} The language model keeps ${grouped((all * KEPT) / 2 ** 20, 1)} MiB for them.`;
+    return `${patches} become ${grouped(tokens)} tokens.${squares} The language model keeps ${memory(all)} for them.`;
   }
 }
 

@@ -9,8 +9,9 @@ import { Touchable, buttons, define, escapeHTML, fixed, percent, range, sum } fr
 const WAYS = ["cover each patch", "attention"];
 const ATTENTION = "vision_model.head.attention.weights";
 const [PATCH, GRID] = [6, 6]; // pixels, patches along a side
-const SIDE = 40;
+const [SIDE, EDGE] = [40, PATCH * GRID]; // beyond the edge lies no patch
 const FALLS = 0.05; // from here on a fall is written
+const FULL = [2, 0.1]; // a fall, or a share, that is fully coloured unless a larger one is there
 
 const name = (patch) => `row ${Math.floor(patch / GRID)}, column ${patch % GRID}`;
 
@@ -29,7 +30,8 @@ class WhereMap extends Touchable {
         <div>
           <div class="pills" role="group" aria-label="Which map">${buttons("way", WAYS)}</div>
           <svg viewBox="0 0 ${SIDE} ${SIDE}" role="img" aria-label="The drawing under its map">
-            <image width="${SIDE}" height="${SIDE}" />${cells.join("")}
+            <image width="${SIDE}" height="${SIDE}" />
+            <path class="wm-margin" d="M${EDGE} 0H${SIDE}V${SIDE}H0V${EDGE}H${EDGE}Z" />${cells.join("")}
             <rect class="wm-most" width="${PATCH}" height="${PATCH}" />
           </svg>
           <label class="wm-asked"><span>where is</span>
@@ -50,7 +52,8 @@ class WhereMap extends Touchable {
   async ask() {
     const asked = (this.asked = {});
     const late = () => this.asked !== asked;
-    const captions = [this.find(".wm-asked input").value];
+    const captions = [this.find(".wm-asked input").value.trim()];
+    if (!captions[0]) return this.say(".wm-readout", "Write a caption first.");
     const { background } = this.drawing.scene;
     try {
       if (!this.model) this.say(".wm-readout", "The model is on its way (0.9 MB) …");
@@ -83,7 +86,8 @@ class WhereMap extends Touchable {
   draw() {
     const { logit, falls, attention } = this.found;
     const values = this.way ? attention : falls;
-    const most = Math.max(...values, this.way ? 0 : FALLS);
+    const most = Math.max(...values, FALLS);
+    const full = Math.max(most, FULL[this.way]);
     const best = values.indexOf(most);
     const whole = values.length === GRID ** 2;
     this.press("way", this.way);
@@ -91,7 +95,8 @@ class WhereMap extends Touchable {
     const words = this.all("svg text");
     this.all(".wm-cell").forEach((cell, i) => {
       const value = values[i] ?? 0;
-      cell.style.fillOpacity = 0.75 * Math.max(0, value / most);
+      cell.classList.toggle("wm-rises", value < 0);
+      cell.style.fillOpacity = Math.min(0.75, (0.75 * Math.abs(value)) / full);
       const written = this.way ? percent(value, 0).replace("\u00a0%", "") : fixed(value, 1);
       words[i].textContent = Math.abs(value) < (this.way ? 0.015 : FALLS) ? "" : written;
     });
@@ -104,7 +109,9 @@ class WhereMap extends Touchable {
 
   words(logit, values, best, whole) {
     if (this.way) {
-      return `The head attends most to ${name(best)}: ${percent(values[best], 0)}. No caption enters.`;
+      return best < 0
+        ? "The head attends to all patches nearly alike. No caption enters."
+        : `The head attends most to ${name(best)}: ${percent(values[best], 0)}. No caption enters.`;
     }
     const before = `The logit is ${fixed(logit, 1)}. `;
     if (!whole) return `${before}${values.length} of ${GRID ** 2} patches covered …`;
