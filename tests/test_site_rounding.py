@@ -29,7 +29,10 @@ def test_steps_and_errors(page, fifth, bits):
     numbers = [float(n) for n in re.findall(r"\d+\.\d{4}", said)]
     assert numbers == pytest.approx([step, (rounded - ROW).abs().max().item()], abs=6e-5)
     gone = int((rounded == 0).sum())
-    assert (f"{gone} weight" in said) == (gone > 0)
+    words = ["", "One", "Two", "Three", "All"][gone]
+    assert said.endswith(f" {words} of the four became 0.") if gone else "became" not in said
+    assert ("0.50 is still the largest" in said) == (fifth < 0.5)
+    assert page.locator("text.ro-fifth").text_content().startswith(f"{fifth:.2f}")
     centres = page.locator(".ro-after").evaluate_all(
         "all => all.map(e => Number(e.getAttribute('cx')))"
     )

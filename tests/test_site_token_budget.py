@@ -28,15 +28,18 @@ def move(page, name, value):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("tiles", [0, 6])
 def test_tokens_and_memory(page, name, tiles):
+    move(page, "tiles", 12)  # a model begins with its one square
     page.get_by_role("button", name=name, exact=True).click()
-    move(page, "tiles", tiles)
+    if tiles:
+        move(page, "tiles", tiles)
     side, patch, factor = MODELS[name]
     grid = side // patch
     tokens = (grid // factor) ** 2
     numbers = [float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d)?", says(page))]
     kept = round(tokens * (tiles + 1) * 40_960 / 2**20, 1)
+    unused = [side % patch] if side % patch else []
     between = [tiles + 1, tokens * (tiles + 1)] if tiles else []
-    assert numbers == [grid, grid, grid**2, tokens, *between, kept]
+    assert numbers == [grid, grid, grid**2, *unused, tokens, *between, kept]
     chosen = page.locator("siglip-token-budget [data-kind=model][aria-pressed=true]")
     assert chosen.inner_text() == name
 
@@ -44,6 +47,7 @@ def test_tokens_and_memory(page, name, tiles):
 def test_what_is_left_over_is_named_and_drawn(page):
     page.get_by_role("button", name="2", exact=True).click()  # SmolVLM's 27 patches a side
     assert "27 isn’t divisible by 2: 1 row and as many columns are left over." in says(page)
+    assert says(page).endswith("364 or 392 pixels would do.")
     assert page.locator(".tb-left").count() == 1
     move(page, "side", 364)
     assert "676 patches become 169 tokens" in says(page)

@@ -29,7 +29,7 @@ class IndexSize extends Touchable {
       <div class="sliders">
         ${slider("vectors", "vectors", 4, 10, 0.02, FIRST.vectors)}
         ${slider("memory", "memory", 0, 3.4, 0.02, FIRST.memory)}
-        ${slider("speed", "memory reads, a second", 1, 3.6, 0.02, FIRST.speed)}
+        ${slider("speed", "it reads a second", 1, 3.6, 0.02, FIRST.speed)}
       </div>
       <p class="is-scale">A full bar is all of the memory.</p>
       <ol class="is-list"></ol>
@@ -54,7 +54,7 @@ class IndexSize extends Touchable {
         const share = bytes / (memory * 1e9);
         const width = `--part: ${Math.max(0.6, Math.min(100, 100 * share)).toFixed(1)}%`;
         return `<li class="${share > 1 ? "is-over" : ""}"><b>${name}</b> <span>${escapeHTML(what)}</span>
-          <em>${size(bytes)}${share > 1 ? ` · ${share < 10 ? share.toFixed(1) : grouped(share)} × the memory` : ""}</em><span class="is-bar" style="${width}"></span></li>`;
+          <em>${size(bytes)}${share > 1 ? ` · ${share < 10 ? share.toFixed(1) : grouped(share)} ×` : ""}</em><span class="is-bar" style="${width}"></span></li>`;
       })
       .join("");
     const read = (bytes) => `reading all of them once takes ${time(bytes / (speed * 1e9))}`;
