@@ -88,13 +88,9 @@ ROWS = [
 WAYS = {"right": (1.5, 0.0, 0.0), "no text": (1.5, 0.25, 0.84), "all_wrong": (6.0, 3.0, 3.0)}
 PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500.0, style.IMAGE)}
 
-ROWS = torch.eye(5)[:3] - 0.25
-WRITTEN = (
-    dict(zip("abcd", random(4, 5), strict=True)),
-    dict(zip("xyz", ROWS, strict=True)),
-    SQUARE,
-    ROWS[1],
-)
+CLASSES = torch.eye(5) - 0.25
+WRITTEN = [dict(zip(names, CLASSES, strict=False)) for names in ("abcd", "xyz")]
+WRITTEN += [SQUARE, CLASSES[1]]
 EXAMPLES = [  # one call at least of every function that draws
     (ch01.siglip_walk, SO400M, PHOTO, ["a cat", "a dog", "a boat"]),
     (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
