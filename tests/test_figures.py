@@ -88,6 +88,9 @@ ROWS = [
 WAYS = {"right": (1.5, 0.0, 0.0), "no text": (1.5, 0.25, 0.84), "all_wrong": (6.0, 3.0, 3.0)}
 PARTS = {"small": (1.0, style.NEUTRAL), "near": (1.2, style.TEXT), "large": (500.0, style.IMAGE)}
 
+CLASSES = torch.eye(5) - 0.25
+WRITTEN = [dict(zip(names, CLASSES, strict=False)) for names in ("abcd", "xyz")]
+WRITTEN += [SQUARE, CLASSES[1]]
 EXAMPLES = [  # one call at least of every function that draws
     (ch01.siglip_walk, SO400M, PHOTO, ["a cat", "a dog", "a boat"]),
     (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
@@ -128,6 +131,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
+    (ch13.shrinking_maps, {"photo": (3, 32), "stage 1": (64, 8)}, 16),
+    (ch13.written_classifier, *WRITTEN),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
     (ch15.fingerprints,),
@@ -264,6 +269,14 @@ def words(drawing) -> list[str]:
                 "1 vector of 2560",
                 "vector × matrix\n[1, 640]",
             },
+        ),
+        (
+            lambda: ch13.shrinking_maps({"photo": (3, 32), "stage 1": (64, 8)}, 16),
+            {"photo", "stage\n1", "3", "32", "64", "8", "16"},
+        ),
+        (
+            lambda: ch13.written_classifier(*WRITTEN),
+            {"4 prompts for “x”", "a", "c", "… 1 more", "y", "0.81", "−0.19", "0.75", "−0.25"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),

@@ -131,5 +131,15 @@ def test_nothing_is_wider_than_a_phone(phone):
     assert right <= box["x"] + box["width"] <= 390
 
 
+def test_no_line_ends_within_the_pair_that_is_joined_next(phone):
+    for word in words(phone):
+        choose(phone, word)
+        for step in range(last_step(phone)):
+            move_to(phone, step)
+            boxes = [each.bounding_box() for each in phone.locator(".ms-joins, .ms-next").all()]
+            middles = [box["y"] + box["height"] / 2 for box in boxes]
+            assert len(boxes) == 3 and max(middles) - min(middles) < 3, (word, step)
+
+
 def test_readers_without_scripts_see_one_word(without_scripts):
     assert "zebra</w>" in without_scripts.locator("siglip-merge-steps").inner_text()

@@ -92,6 +92,23 @@ def test_the_largest_product_is_the_answer(figure):
     assert figure.locator(".cl-drawing").get_attribute("aria-label") != "a red circle"
 
 
+def test_another_drawing_leaves_what_the_reader_typed(figure):
+    fields = figure.locator("input")
+    given = fields.evaluate_all("all => all.map(e => e.value)")
+    fields.nth(1).fill("a red heart")
+    fields.nth(3).fill("")
+    fields.nth(4).fill("something else")
+    fields.nth(4).fill(given[4])  # as it was: it may follow again
+    for _ in range(3):
+        figure.get_by_role("button", name="Another drawing").click()
+        now = fields.evaluate_all("all => all.map(e => e.value)")
+        assert now[1] == "a red heart" and now[3] == ""
+        assert now[0] == figure.locator(".cl-drawing").get_attribute("aria-label")
+        assert all(now[i] != given[i] for i in (0, 2, 4, 5))
+        assert figure.evaluate("e => e.labels") == now
+        given = now
+
+
 def test_an_empty_label_and_odd_words(figure):
     for text in ("", "<b>&amp;</b>", "{}{}", "漢字 🐈", "a" * 60):
         before = figure.locator("output").all_inner_texts()

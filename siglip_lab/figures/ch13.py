@@ -1,6 +1,7 @@
 """The figures of the chapter "CLIP, line by line"."""
 
 from matplotlib import pyplot as plt
+from torch import Tensor
 
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import VisionConfig
@@ -17,11 +18,14 @@ from siglip_lab.figures.style import (
     WIDTH,
     blank,
     box,
+    minus,
     styled,
 )
 from siglip_lab.figures.svg import Drawing
 
-__all__ = ["causal_mask", "clip_walk", "two_ways_to_pool"]
+__all__ = [
+    "causal_mask", "clip_walk", "shrinking_maps", "two_ways_to_pool", "written_classifier",
+]  # fmt: skip
 
 
 def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
@@ -102,6 +106,91 @@ def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
         box(axes, (x, 8.5), 46, 15, JOINT, bright=True)
         axes.text(x, 8.5, f"{read} × matrix\n[1, {size}]", color="white", **CENTRED)
     return figure
+
+
+@styled
+def shrinking_maps(maps: dict[str, tuple[int, int]], vector: int) -> plt.Figure:
+    """Draw the maps of a ResNet to scale: each as high as its side, as wide as it has channels.
+
+    Args:
+        maps: Name to channels and side, from the picture on.
+        vector: Length of what attention pooling makes of the last map.
+    """
+    n = len(maps) + 1
+    tall, wide = max(side for _, side in maps.values()), max(c for c, _ in maps.values())
+    figure, axes = blank(WIDTH, 3, (-1.75, n - 0.4), (-0.8, 1.05))
+    axes.text(-1.7, -0.5, "side", va="center")
+    axes.text(-1.7, -0.68, "channels", va="center")
+    for x, (name, (channels, side)) in enumerate(maps.items()):
+        _block(axes, x, 0.85 * channels / wide, side / tall, IMAGE)
+        axes.text(x, -0.08, name.replace(" ", "\n"), color=IMAGE, ha="center", va="top")
+        axes.text(x, -0.5, str(side), **CENTRED)
+        axes.text(x, -0.68, str(channels), **CENTRED)
+    _block(axes, n - 1, 0.85 * vector / wide, 1 / tall, JOINT)
+    axes.text(n - 1, -0.08, "vector", color=JOINT, ha="center", va="top")
+    axes.text(n - 1, -0.68, str(vector), **CENTRED)
+    axes.text(n - 1.5, 0.42, "attention\npooling", color=JOINT, **CENTRED)
+    style.arrow(axes, (n - 1.6, 0.27), (n - 1.05, 0.05))
+    return figure
+
+
+@styled
+def written_classifier(
+    prompts: dict[str, Tensor], classes: dict[str, Tensor], picture, image: Tensor
+) -> plt.Figure:
+    """Draw how prompts become a row of a classifier, and how its rows score a picture.
+
+    Args:
+        prompts: Texts of the first class to their vectors; the first three are shown.
+        classes: Name to row of the classifier; the first row is the prompts' normalised mean.
+        picture: A PIL image.
+        image: Its vector; the scores are its products with the rows.
+    """
+    figure, axes = blank(WIDTH, 4, (0, 100), (13.5, 100))
+    most = max(float(vector[:4].abs().max()) for vector in (*prompts.values(), *classes.values()))
+    first, *_ = classes
+    left, right = {"va": "center"}, {"va": "center", "ha": "right"}
+    axes.text(0, 96, f"{len(prompts)} prompts for “{first}”", weight="bold", color=TEXT, **left)
+    for y, (words, vector) in zip((88, 80, 72), prompts.items(), strict=False):
+        axes.text(0, y, words, **left)
+        _numbers(axes, y, vector, TEXT, most)
+    axes.text(0, 65, f"… {len(prompts) - 3} more", **left)
+    style.arrow(axes, (_LEFT + 5.75, 67.5), (_LEFT + 5.75, 51.5))
+    axes.text(_LEFT + 9, 60, "mean, scaled to length 1", **left)
+    axes.text(0, 55, "a row for each class", weight="bold", color=TEXT, **left)
+    axes.text(99, 55, "scores", weight="bold", color=JOINT, **right)
+    axes.text(0, 20, "drawing", weight="bold", color=IMAGE, **left)
+    axes.imshow(picture, extent=(18, 25, 15.8, 24.2), aspect="auto")
+    axes.set(xlim=(-0.5, 100), ylim=(13.5, 100))
+    axes.text(_LEFT - 5, 20, "×", **CENTRED)
+    _numbers(axes, 20, image, IMAGE, float(image[:4].abs().max()))
+    scores = {name: float(row @ image) for name, row in classes.items()}
+    best = max(scores, key=scores.get)
+    for y, (name, row) in zip((47, 39, 31), classes.items(), strict=True):
+        axes.text(0, y, name, **left)
+        _numbers(axes, y, row, TEXT, most)
+        look = {"weight": "bold", "color": JOINT} if name == best else {}
+        axes.text(99, y, minus(f"{scores[name]:.2f}"), **look, **right)
+    return figure
+
+
+_LEFT = 36  # edge of the numbers in `written_classifier`
+
+
+def _numbers(axes, y, vector, colour, most) -> None:
+    """The first four numbers of a vector in tinted cells, negative ones grey, and an ellipsis."""
+    for i, value in enumerate(vector[:4].tolist()):
+        shade = round(0x77 * abs(value) / most)
+        face = f"{colour if value > 0 else NEUTRAL}{shade:02x}"
+        look = {"facecolor": face, "edgecolor": FRAME, "linewidth": 0.8}
+        axes.add_patch(plt.Rectangle((_LEFT + 11.5 * i, y - 3.6), 11.5, 7.2, **look))
+        axes.text(_LEFT + 11.5 * i + 5.75, y, minus(f"{value:.2f}"), **CENTRED)
+    axes.text(_LEFT + 48.5, y, "…", **CENTRED)
+
+
+def _block(axes, x, width, height, colour) -> None:
+    look = {"facecolor": colour + "99", "edgecolor": colour, "linewidth": 1}
+    axes.add_patch(plt.Rectangle((x - width / 2, 0), width, height, **look))
 
 
 def _ends(config: CLIPConfig) -> tuple[int, int]:

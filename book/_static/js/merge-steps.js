@@ -60,14 +60,15 @@ class MergeSteps extends Touchable {
     const known = ranks.filter((rank) => rank !== null);
     const next = known.length ? ranks.indexOf(Math.min(...known)) : -1;
     this.say("output", `${step} of ${states.length - 1}`);
-    this.find(".ms-pieces").innerHTML = pieces
-      .map((piece, i) => {
-        const rank = ranks[i] === null ? "–" : grouped(ranks[i] ?? 0);
-        const pair = `<i class="${i === next ? "ms-next" : ""}">${rank}</i>`;
-        const joins = next >= 0 && (i === next || i === next + 1) ? ' class="ms-joins"' : "";
-        return `<li><b${joins}>${escapeHTML(piece)}</b>${i < ranks.length ? pair : ""}</li>`;
-      })
-      .join("");
+    const cells = pieces.map((piece, i) => {
+      const rank = ranks[i] === null ? "–" : grouped(ranks[i] ?? 0);
+      const pair = `<i class="${i === next ? "ms-next" : ""}">${rank}</i>`;
+      const joins = next >= 0 && (i === next || i === next + 1) ? ' class="ms-joins"' : "";
+      return `<b${joins}>${escapeHTML(piece)}</b>${i < ranks.length ? pair : ""}`;
+    });
+    // A line ends after a number, but never between the two pieces that are joined next.
+    if (next >= 0) cells.splice(next, 2, cells[next] + cells[next + 1]);
+    this.find(".ms-pieces").innerHTML = cells.map((cell) => `<li>${cell}</li>`).join("");
     const word = `“${this.word}”`;
     this.say(
       ".ms-readout",

@@ -26,6 +26,8 @@ class TextClassifier extends Touchable {
   // scene: of the drawing; image: its vector; texts: one vector for each label.
   render({ scene, labels, template, image, texts }) {
     Object.assign(this, { scene, labels: [...labels], template, image, texts, seed: 1 });
+    this.given = [...labels]; // what the fields hold as long as the reader leaves them alone
+    this.typed = labels.map(() => false);
     const strip = '<canvas class="cl-strip" aria-hidden="true"></canvas>';
     this.innerHTML = `
       <div class="cl-head">
@@ -47,6 +49,7 @@ class TextClassifier extends Touchable {
       <p class="cl-help">${FETCHED}</p>`;
     this.addEventListener("input", () => {
       this.labels = this.all("input").map(({ value }) => value);
+      this.typed = this.labels.map((label, i) => label !== this.given[i]);
       this.ask();
     });
     this.onPress("template", (i) => {
@@ -55,7 +58,8 @@ class TextClassifier extends Touchable {
     });
     this.onPress("next", () => {
       this.scene = randomScene(this.seed++);
-      this.labels = labelsFor(this.scene);
+      this.given = labelsFor(this.scene);
+      this.labels = this.given.map((label, i) => (this.typed[i] ? this.labels[i] : label));
       this.all("input").forEach((field, i) => (field.value = this.labels[i]));
       this.ask();
     });
