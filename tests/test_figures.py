@@ -113,6 +113,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch07.two_answers, [PHOTO, SQUARE], PAIR, random(2, 2), random(2, 2)),
     (ch07.tower_outputs, SO400M.vision),
     (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
+    (ch08.pair_answers, PAIR, PAIR, *random(3, 2, 2)),
     (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
     (ch08.first_losses, [128, 16_384], [-10, 0]),
     (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
@@ -309,6 +310,12 @@ def words(drawing) -> list[str]:
                 "pooler_output",
                 "[B, 1152]",
             },
+        ),
+        (
+            lambda: ch08.pair_answers(
+                PAIR, PAIR, *torch.tensor([[[0.875, 0.12], [0.01, 0.5]]] * 3)
+            ),
+            {"CLIP: each row", "CLIP: each column", "SigLIP: each cell", "88", "12", "1", "50"},
         ),
         (
             lambda: ch08.pair_gradients(

@@ -3,6 +3,7 @@
 Its numbers are compared with PyTorch's in test_small_world_js.py.
 """
 
+import itertools
 import re
 
 import pytest
@@ -129,10 +130,11 @@ def test_training_is_seen_and_can_be_paused(page):
     page.wait_for_timeout(400)
     assert page.locator(".sw-count").inner_text() == count
     steps = int(count.split()[1])
-    assert page.locator(".sw-readout").inner_text().startswith(f"After {steps} steps, ")
+    said = page.locator(".sw-readout").inner_text()
+    assert said.startswith(f"Paused after {steps} of 100 steps: so far ")
     press(page, "One step")
     assert page.locator(".sw-count").inner_text() == f"step {steps + 1} of 100"
-    press(page, "Train")
+    press(page, "Go on")
     page.wait_for_function(END, timeout=60_000)
     page.wait_for_timeout(500)  # the dots come to rest
     *_, own, _, _ = numbers(page)
@@ -144,11 +146,28 @@ def test_training_is_seen_and_can_be_paused(page):
     assert page.locator(".sw-line.sw-own").get_attribute("d").count("L") == 0
 
 
-def test_a_choice_after_the_first_run_trains_at_once(calm):
-    trained(calm, 0)
-    choose(calm, "loss", 2)
-    calm.wait_for_function("document.querySelector('.sw-readout').innerText.includes('one place')")
-    assert calm.locator(".sw-count").inner_text() == "step 100 of 100"
+def test_a_choice_begins_anew_and_never_runs(page):
+    """Before a run, while one is on, after one was paused, and after one has ended."""
+
+    def chosen(kind, i):
+        choose(page, kind, i)
+        page.wait_for_timeout(400)  # longer than a step takes
+        assert page.locator(".sw-count").inner_text() == "step 0 of 100"
+        assert page.locator(".sw-train").inner_text() == "Train"
+        assert "Press Train" in page.locator(".sw-readout").inner_text()
+
+    chosen("bias", 1)
+    press(page, "Train")
+    page.wait_for_function("document.querySelector('.sw-count').innerText.startsWith('step 2 ')")
+    chosen("loss", 2)
+    press(page, "One step")
+    assert page.locator(".sw-readout").inner_text().startswith("Paused after 1 of 100 steps")
+    assert page.locator(".sw-train").inner_text() == "Go on"
+    chosen("bias", 0)
+    press(page, "Train")
+    page.wait_for_function(END, timeout=60_000)
+    assert page.locator(".sw-train").inner_text() == "Train again"
+    chosen("seed", 1)
 
 
 def test_the_run_before_stays_in_sight(calm):
@@ -201,6 +220,18 @@ def test_it_keeps_its_size_and_fits_a_phone(calm, phone):
             for box in (each.bounding_box() for each in view.locator(part).all()):
                 assert box["x"] >= before["x"]
                 assert box["x"] + box["width"] <= before["x"] + before["width"]
+
+
+def test_words_stay_apart(calm, phone):
+    for view in (calm, phone):
+        words = view.locator("siglip-small-world :is(.sw-drawings text, .sw-count)")
+        boxes = [box for each in words.all() if (box := each.bounding_box())]
+        for a, b in itertools.combinations(boxes, 2):
+            beside = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+            upper, lower = sorted((a, b), key=lambda box: box["y"])
+            # A box has room above and below its letters.
+            stacked = upper["y"] + 0.8 * upper["height"] <= lower["y"] + 0.2 * lower["height"]
+            assert beside or stacked, (a, b)
 
 
 def test_readers_without_scripts_learn_what_it_shows(without_scripts):

@@ -7,7 +7,7 @@ from torch import Tensor
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["asked_pairs", "pair_gradients", "first_losses", "cosine_drift"]
+__all__ = ["asked_pairs", "pair_answers", "pair_gradients", "first_losses", "cosine_drift"]
 
 
 @styled
@@ -26,6 +26,41 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
             axes.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, facecolor=face))
             if i == j:
                 axes.text(j, i, "own", color="white" if looks else JOINT, **CENTRED)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def pair_answers(
+    images: list[str], texts: list[str], rows: Tensor, columns: Tensor, cells: Tensor
+) -> plt.Figure:
+    """Draw the answers of both losses, 0 to 1, with a frame around what adds up to 1, or a cell.
+
+    Args:
+        images: Names of the images, the rows.
+        texts: Names of the texts, the columns.
+        rows: Each row's shares `[n_img, n_txt]`.
+        columns: Each column's shares `[n_img, n_txt]`.
+        cells: Each pair's probability `[n_img, n_txt]`.
+    """
+    n, m = cells.shape
+    panels = {  # title -> answers, height and width of a frame, its colour
+        "CLIP: each row": (rows, (1, m), IMAGE),
+        "CLIP: each column": (columns, (n, 1), TEXT),
+        "SigLIP: each cell": (cells, (1, 1), JOINT),
+    }
+    figure, drawn = _pair_panels(images, texts, list(panels), 2.3)
+    for axes, (answers, (height, width), colour) in zip(drawn, panels.values(), strict=True):
+        for (i, j), answer in np.ndenumerate(answers.numpy()):
+            place = {"xy": (j - 0.42, i - 0.42), "width": 0.84, "height": 0.84, "linewidth": 0}
+            face = JOINT if i == j else NEUTRAL
+            axes.add_patch(plt.Rectangle(**place, facecolor=face, alpha=0.04 + 0.4 * answer))
+            axes.text(j, i, f"{100 * answer:.0f}", **CENTRED)
+        for i in range(0, n, height):
+            for j in range(0, m, width):
+                size = {"width": width - 0.1, "height": height - 0.1}
+                look = {"fill": False, "edgecolor": colour, "linewidth": 1.6}
+                axes.add_patch(plt.Rectangle((j - 0.45, i - 0.45), **size, **look))
         axes.spines[:].set_visible(False)
     return figure
 
@@ -73,7 +108,7 @@ def first_losses(batch_sizes: list[int], starts: list[float]) -> plt.Figure:
 
     Args:
         batch_sizes: Numbers n of pairs, each with its curve.
-        starts: Biases that are marked on the curve of the last batch size.
+        starts: Two biases to which arrows point, on the last batch size's curve: left, right.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     b = np.linspace(-16, 1, 500)
@@ -84,13 +119,15 @@ def first_losses(batch_sizes: list[int], starts: list[float]) -> plt.Figure:
         axes.plot(*at, "o", color=JOINT)
         words, below = style.minus(f"{best:.2f}"), {"ha": "center", "va": "top", "color": JOINT}
         axes.annotate(words, at, (0, -8), textcoords="offset points", **below)
-    for start in starts:
+    for start, aside in zip(starts, [(-8, 36), (-28, 3)], strict=True):
         at = (start, _first_loss(batch_sizes[-1], start))
-        axes.plot(*at, "s", color=NEUTRAL)
         words = style.minus(f"b = {start:.0f}: {at[1]:,.1f}")
-        axes.annotate(words, at, (-7, 6), textcoords="offset points", ha="right", color=NEUTRAL)
+        pointer = {"arrowstyle": "-|>", "color": NEUTRAL, "shrinkA": 2, "shrinkB": 4}
+        look = {"ha": "right", "va": "center", "color": NEUTRAL, "arrowprops": pointer}
+        axes.annotate(words, at, aside, textcoords="offset points", **look)
     axes.set(yscale="log", xlabel="bias b", ylabel="loss at cosine 0", xlim=(-16, 1))
-    axes.set_ylim(1, 60_000)
+    axes.set_ylim(0.3, 100_000)
+    axes.set_xticks([-15, -10, -5, 0])
     axes.set_yticks([1, 10, 100, 1000, 10_000], ["1", "10", "100", "1,000", "10,000"])
     axes.yaxis.set_minor_locator(plt.NullLocator())
     axes.legend(**style.ABOVE, ncols=len(batch_sizes))

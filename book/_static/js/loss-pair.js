@@ -49,19 +49,23 @@ function losses(cosines, t, b) {
 
 // A photo and a caption (the dots), and the force between them: own pairs are pulled together, the
 // others are pushed apart; the arrows are as long as it is strong.
-const [REACH, HEAD] = [12, 6]; // however weak the force, its head is large enough for a phone
+const [LEAST, REACH, HEAD] = [2, 20, 7]; // however weak the force, there is a head to be seen
 function arrows(force) {
   const pull = force < 0;
   const size = Math.min(1, Math.abs(force));
-  const at = pull ? 24.5 : 5; // of the dots, from the middle
+  const at = pull ? 28 : 4.5; // of the dots, from the middle
+  const length = LEAST + REACH * size;
+  const head = Math.min(HEAD, length);
+  const half = (0.7 * head).toFixed(2);
   const arrow = (side) => {
-    const from = side * (pull ? at - 5 : at + 5);
+    const from = side * (pull ? at - 4.5 : at + 4.5);
     const along = pull ? -side : side;
-    const neck = from + along * size * REACH;
-    return `<path d="M${from} 0H${neck}M${neck + along * HEAD} 0L${neck} -5V5Z" />`;
+    const tip = (from + along * length).toFixed(2);
+    const neck = (from + along * (length - head)).toFixed(2);
+    return `<path d="M${from} -1.2H${neck}V-${half}L${tip} 0L${neck} ${half}V1.2H${from}Z" />`;
   };
-  return `<svg viewBox="-29 -7 58 14" aria-hidden="true">${size < 0.005 ? "" : arrow(-1) + arrow(1)}
-    <circle class="lp-photo" cx="${-at}" r="4" /><circle class="lp-caption" cx="${at}" r="4" /></svg>`;
+  return `<svg viewBox="-34 -7 68 14" aria-hidden="true">${size < 0.005 ? "" : arrow(-1) + arrow(1)}
+    <circle class="lp-photo" cx="${-at}" r="3" /><circle class="lp-caption" cx="${at}" r="3" /></svg>`;
 }
 
 class LossPair extends Touchable {

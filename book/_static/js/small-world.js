@@ -23,7 +23,7 @@ const [FOOT, OWN, OTHERS, STRIP] = [92, 120, 204, 52]; // end of the curve; tops
 const across = (cosine) => LEFT + ((cosine + 1) / 2) * (RIGHT - LEFT);
 const height = (p) => FOOT - p * (FOOT - TOP);
 // The two charts: steps from 0 to 100.
-const [START, END, HIGH, LOW] = [44, 214, 26, 116];
+const [START, END, HIGH, LOW] = [44, 214, 34, 116];
 const time = (step) => START + (step / STEPS) * (END - START);
 const scales = {
   cosines: (value) => LOW - ((value + 1) / 2) * (LOW - HIGH),
@@ -35,17 +35,17 @@ const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no
 const label = (x, y, anchor, words) =>
   `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
 const chart = (kind, title, ticks, lines) => `
-  <svg class="sw-chart" viewBox="0 0 220 140" role="img" aria-label="${title} against the step">
+  <svg class="sw-chart" viewBox="0 0 220 144" role="img" aria-label="${title} against the step">
     <text x="4" y="13">${title}
       ${lines.map((line) => `<tspan class="sw-last sw-${line}"></tspan>`).join(" ")}</text>
     ${ticks
       .map(([value, word]) => {
         const y = scales[kind](value).toFixed(1);
         return `<path class="sw-grid" d="M${START} ${y}H${END}" />
-          ${label(START - 5, Number(y) + 4, "end", word)}`;
+          ${label(START - 5, Number(y) + 5, "end", word)}`;
       })
       .join("")}
-    ${label(START, LOW + 17, "middle", "0")}${label(END, LOW + 17, "end", `step ${STEPS}`)}
+    ${label(START, LOW + 22, "start", "0")}${label(END, LOW + 22, "end", `step ${STEPS}`)}
     ${lines.map((line) => `<path class="sw-ghost sw-ghost-${line}" />`).join("")}
     ${lines.map((line) => `<path class="sw-line sw-${line}" />`).join("")}
   </svg>`;
@@ -105,10 +105,8 @@ class SmallWorld extends Touchable {
       <p class="sw-readout" aria-live="polite"></p>`;
     for (const kind of Object.keys(CHOICES))
       this.onPress(kind, (i) => {
-        const goOn = this.running || this.training.steps > 0;
         this.chosen[kind] = i;
         this.begin();
-        if (goOn) this.run();
       });
     this.onPress("again", () => this.begin());
     this.onPress("step", () => {
@@ -128,7 +126,8 @@ class SmallWorld extends Touchable {
     this.begin();
   }
 
-  // The last whole run stays in sight, pale, beside the next one.
+  // Every choice begins anew at step 0, and only "Train" and "One step" go on from there. The last
+  // whole run stays in sight, pale, beside the next one.
   begin() {
     if (this.training?.steps >= STEPS) this.past = { seen: this.seen, name: this.name };
     const chosen = Object.keys(CHOICES).map((kind) => CHOICES[kind][this.chosen[kind]]);
@@ -199,7 +198,8 @@ class SmallWorld extends Touchable {
     const { now, seen, running } = this;
     const { steps } = this.training;
     for (const kind of Object.keys(CHOICES)) this.press(kind, this.chosen[kind]);
-    this.say(".sw-train", running ? "Pause" : steps >= STEPS ? "Train again" : "Train");
+    const next = steps >= STEPS ? "Train again" : steps > 0 ? "Go on" : "Train";
+    this.say(".sw-train", running ? "Pause" : next);
     this.say(".sw-count", `step ${steps} of ${STEPS}`);
     if (!this.gliding) this.glide();
 
@@ -255,10 +255,11 @@ class SmallWorld extends Touchable {
       [own - others > 0.5, "Own and other pairs have parted."],
     ];
     const way = ways.find(([holds]) => holds)?.[1] ?? "";
-    return (
-      `After ${count(steps, "step")}, ${percent(best, 0)} of the photos find their own caption ` +
-      `first. ${way}`
-    );
+    const when =
+      steps < STEPS
+        ? `Paused after ${steps} of ${count(STEPS, "step")}: so far`
+        : `After ${count(steps, "step")},`;
+    return `${when} ${percent(best, 0)} of the photos find their own caption first. ${way}`;
   }
 }
 
