@@ -132,7 +132,7 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
 
 @styled
 def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
-    """Draw tokens of two numbers, `[n, 2]`, as arrows: pale before attention mixes them.
+    """Draw tokens of two numbers, `[n, 2]`, as arrows: grey before attention, blue after it.
 
     Tokens that are equal share an arrow; `names` says whose it is.
     """
