@@ -104,8 +104,11 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch03.cosine_map, random(16, 8), "place"),
     (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
-    (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3),
-    (ch04.cosine_maps, {"one": random(36, 8)}, 6),
+    (ch04.four_patches, torch.arange(16.0).view(4, 4), torch.arange(16.0).view(4, 4)),
+    (ch04.two_squares, random(3, 3, 6, 6), [*"abc"]),
+    (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3, 1),
+    (ch04.cosine_maps, {"one": random(36, 8)}, 5, 5),
+    (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]}),
     (ch05.two_additions, 1152, 4304),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
     (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
@@ -415,13 +418,12 @@ def test_cosine_map_shows_cosines():
     np.testing.assert_allclose(shares, [[1, 0.96], [0.96, 1]], atol=0.01)
 
 
-def test_cosine_maps_compare_every_place_with_the_chosen_ones():
+def test_cosine_maps_compare_every_place_with_the_chosen_one():
     table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
-    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 2))[:2])
-    tiled = blue - grey
-    np.testing.assert_allclose(tiled[:2, :2], [[1, 0], [-1, 0.5**0.5]], atol=0.01)
-    np.testing.assert_allclose(tiled[3:, :2], [[-1, 0], [1, -(0.5**0.5)]], atol=0.01)
-    assert tiled.shape == (5, 5) and not tiled[2].any() and not tiled[:, 2].any()
+    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 0, 0))[:2])
+    np.testing.assert_allclose(blue - grey, [[1, 0], [-1, 0.5**0.5]], atol=0.01)
+    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 1, 0))[:2])
+    np.testing.assert_allclose(blue - grey, [[-1, 0], [1, -(0.5**0.5)]], atol=0.01)
 
 
 def test_pictures_are_drawn_to_one_scale_with_their_own_pixels():

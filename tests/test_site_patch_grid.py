@@ -193,6 +193,23 @@ def test_the_readers_drawing_takes_the_place_of_the_photo(grid):
     assert corner()[:3] != background
 
 
+@pytest.mark.parametrize("width", [1280, 800, 390, 320])
+def test_the_readers_sheet_takes_no_more_room_than_the_photo(browser, where, width):
+    page = browser.new_page(viewport={"width": width, "height": 1000})
+    page.goto(where)
+    element = page.locator("siglip-patch-grid")
+    element.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.pg-gflops')?.textContent")
+    before = element.bounding_box()["height"]
+    page.get_by_role("button", name="Draw your own").click()
+    page.wait_for_function("document.querySelector('siglip-patch-grid').own")
+    for size, patch in [(384, 14), (1024, 32), (1024, 4)]:
+        slide(page, size=size, patch=patch)
+        point(page, size, patch, size // patch - 1, size // patch - 1)
+        assert element.bounding_box()["height"] == before
+    page.close()
+
+
 def test_the_keyboard_moves_the_patch(grid):
     grid.locator("siglip-patch-grid .pg-view").focus()
     row, column = (int(word.split()[1]) for word in said(grid, "place").split(", "))

@@ -104,7 +104,8 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
     axes.set_yticks(range(len(posteriors)), list(posteriors))
     axes.tick_params(axis="y", length=0, colors=INK)
     axes.minorticks_off()
-    axes.set_xticks([prior, 0.01, 1], ["prior", "1 to 100", "even odds"])
+    axes.set_xticks([prior, 1], [f"1 to {1 / prior:,.0f}", "1 to 1"])
+    axes.set_xlabel("odds")
     return figure
 
 
@@ -131,22 +132,20 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
 
 @styled
 def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
-    """Draw tokens of two numbers, `[n, 2]`, as arrows, before and after attention mixes them.
+    """Draw tokens of two numbers, `[n, 2]`, as arrows: grey before attention, blue after it.
 
     Tokens that are equal share an arrow; `names` says whose it is.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.5))
-    for axes, tokens, title in zip(panels, (before, after), ("before", "after"), strict=True):
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.3))
+    for tokens, colour, title in ((before, NEUTRAL, "before"), (after, IMAGE, "after")):
         shared: dict[tuple, list[str]] = {}
         for name, token in zip(names, tokens.tolist(), strict=True):
             shared.setdefault(tuple(round(x, 6) for x in token), []).append(name)
         for tip, owners in shared.items():
-            look = {"arrowstyle": "-|>", "color": IMAGE, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", tip, (0, 0), arrowprops=look)
-            axes.annotate(
-                " and ".join(owners), tip, (4, 4), textcoords="offset points", color=IMAGE
-            )
-        axes.set(title=title, xlim=(-0.05, 1.9), ylim=(-0.05, 1.25), aspect="equal")
-        axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number")
-    panels[0].set_ylabel("second number")
+            look = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", tip, (0, 0), arrowprops=look | {"linewidth": 2, "mutation_scale": 16})
+            words = f"{' and '.join(owners)},\n{title}"
+            axes.annotate(words, tip, (7, 2), textcoords="offset points", color=colour)
+    axes.set(xlim=(-0.03, 1.45), ylim=(-0.03, 1.15), aspect="equal")
+    axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number", ylabel="second number")
     return figure

@@ -1,14 +1,29 @@
 """The figures of the chapter "Patchify"."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib import pyplot as plt
 from torch import Tensor
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, NEUTRAL, WIDTH, styled
+from siglip_lab.figures.style import (
+    CENTRED,
+    FRAME,
+    IMAGE,
+    INK,
+    JOINT,
+    MISTAKE,
+    NEUTRAL,
+    TEXT,
+    WIDTH,
+    styled,
+)
 from siglip_lab.figures.svg import LIGHT
 
-__all__ = ["patch_to_token", "cosine_maps"]
+__all__ = ["patch_to_token", "four_patches", "two_squares", "cosine_maps", "said_numbers"]
+
+TINTS = IMAGE, TEXT, JOINT, NEUTRAL  # of four patches
 
 
 @styled
@@ -74,51 +89,111 @@ def _strip(figure, bottom, numbers, title, **look) -> None:
 
 
 @styled
-def cosine_maps(tables: dict[str, Tensor], tiles: int) -> plt.Figure:
-    """Draw, for some positions, the cosine of their embeddings with all others of the grid.
+def four_patches(image: Tensor, patches: Tensor) -> plt.Figure:
+    """Draw a small image as numbers, and its patches as rows, each patch in a tint of its own.
 
-    A dot in each map marks the position that it belongs to.
+    Args:
+        image: One channel, `[H, W]`; every number in it differs from the others.
+        patches: Its four patches, `[4, n]`.
+    """
+    owner = {value: i for i, row in enumerate(patches.tolist()) for value in row}
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.9), layout="none")
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.9, wspace=0.24)
+    titles = "the image, 2 × 2 patches", "one patch in each row"
+    for axes, numbers, title in zip(panels, (image, patches), titles, strict=True):
+        height, width = numbers.shape
+        axes.set(title=title, xlim=(0, width), ylim=(height, 0), aspect="equal")
+        axes.axis("off")
+        for (y, x), value in np.ndenumerate(numbers.numpy()):
+            look = {"facecolor": TINTS[owner[value]] + "55", "edgecolor": FRAME}
+            axes.add_patch(plt.Rectangle((x, y), 1, 1, linewidth=0.8, **look))
+            axes.text(x + 0.5, y + 0.5, f"{value:.0f}", **CENTRED)
+    look = {"arrowstyle": "-|>", "color": NEUTRAL}
+    ends = {"xycoords": "figure fraction", "textcoords": "figure fraction"}
+    panels[0].annotate("", (0.545, 0.455), (0.455, 0.455), arrowprops=look, **ends)
+    return figure
+
+
+@styled
+def two_squares(pictures: Tensor, titles: list[str]) -> plt.Figure:
+    """Draw pictures with a red and a blue pixel, in the page's red and blue.
+
+    Args:
+        pictures: `[n, 3, S, S]`, white but for the two.
+        titles: One for each picture.
+    """
+    figure, panels = plt.subplots(1, len(titles), figsize=(WIDTH, 2.3))
+    for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        side = picture.shape[-1]
+        red, _, blue = picture
+        for colour, where in ((MISTAKE, red > blue), (IMAGE, blue > red)):
+            for y, x in where.nonzero().tolist():
+                axes.add_patch(plt.Rectangle((x, y), 1, 1, color=colour, linewidth=0))
+        _grid(axes, side)
+        axes.set(title=title)
+    return figure
+
+
+def _grid(axes, side: int) -> None:
+    """The lines between the patches, `side` in a row, from (0, 0); no axes around them."""
+    look = {"color": FRAME, "linewidth": 0.8}
+    axes.vlines(range(side + 1), 0, side, **look)
+    axes.hlines(range(side + 1), 0, side, **look)
+    axes.set(xlim=(-0.05, side + 0.05), ylim=(side + 0.05, -0.05), aspect="equal")
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+
+
+@styled
+def cosine_maps(tables: dict[str, Tensor], row: int, column: int) -> plt.Figure:
+    """Draw the cosine of one position's embedding with all others of the grid, for each table.
+
+    A dot marks the position.
 
     Args:
         tables: Title to a table of position embeddings `[N, D]` of a square grid.
-        tiles: How many positions along a side get their own map; they are spread evenly.
+        row: Of the position, from 0.
+        column: Of the position, from 0.
     """
-    colours = style.tints(NEUTRAL, IMAGE)
-    figsize = (WIDTH, (WIDTH - 0.7) / len(tables) + 1.65)
+    figsize = (WIDTH, (WIDTH - 0.4) / len(tables) + 1.2)
     figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
-    dot = {"markerfacecolor": LIGHT, "markeredgecolor": IMAGE, "markersize": 3.2}
+    dot = {"markerfacecolor": LIGHT, "markeredgecolor": IMAGE, "markersize": 8}
+    look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -1, "vmax": 1}
     for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
         side = round(len(table) ** 0.5)
-        places = np.linspace(0, side - 1, tiles).round().astype(int)
-        gap = max(1, side // 9)
-        tiled = _tiled(table, side, places, gap)
-        shown = axes.imshow(tiled, cmap=colours, vmin=-1, vmax=1)
-        for i, j in np.ndindex(tiles, tiles):
-            x, y = j * (side + gap), i * (side + gap)
-            corner = (x - 0.5, y - 0.5)
-            frame = {"fill": False, "edgecolor": FRAME, "linewidth": 0.8}
-            axes.add_patch(plt.Rectangle(corner, side, side, **frame))
-            axes.plot(x + places[j], y + places[i], "o", **dot)
-        middles = np.arange(tiles) * (side + gap) + (side - 1) / 2
-        axes.set_xticks(middles, places)
-        axes.set_yticks(middles, places)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set(title=title, xlabel="column of the position")
-    figure.axes[0].set_ylabel("row of the position")
-    look = {"location": "bottom", "shrink": 0.5, "aspect": 30}
+        vectors = table.float() / table.float().norm(dim=1, keepdim=True)
+        cosines = (vectors @ vectors[row * side + column]).reshape(side, side)
+        shown = axes.imshow(cosines.cpu().numpy(), extent=(0, side, side, 0), **look)
+        _grid(axes, side)
+        axes.plot(column + 0.5, row + 0.5, "o", **dot)
+        axes.set_title(title)
+    look = {"location": "bottom", "shrink": 0.6, "aspect": 26}
     label = "cosine with the position at the dot"
     style.key(figure, shown, panels, [-1, 0, 1], label=label, **look)
     return figure
 
 
-def _tiled(table, side, places, gap) -> np.ndarray:
-    """The cosine maps of `places` x `places`, side by side, with nothing in the gaps."""
-    rows = table.float() / table.float().norm(dim=1, keepdim=True)
-    cosines = (rows @ rows.T).reshape(side, side, side, side).cpu().numpy()
-    step = side + gap
-    tiled = np.full([len(places) * step - gap] * 2, np.nan)
-    for i, row in enumerate(places):
-        for j, column in enumerate(places):
-            tiled[i * step : i * step + side, j * step : j * step + side] = cosines[row, column]
-    return tiled
+@styled
+def said_numbers(counts: dict[str, list[int]]) -> plt.Figure:
+    """Draw how often each number, one to four, was the answer: a divided bar for each row.
+
+    Args:
+        counts: Name to how often it was one, two, three and four.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.46 * len(counts) + 0.9))
+    shades = "18", "38", "58", "78"
+    for y, row in enumerate(counts.values()):
+        left = 0.0
+        for number, (count, shade) in enumerate(zip(row, shades, strict=True), 1):
+            share = count / sum(row)
+            look = {"edgecolor": "white", "linewidth": 1.2}
+            axes.barh(y, share, left=left, color=IMAGE + shade, height=0.72, **look)
+            if share > 0.04:
+                axes.text(left + share / 2, y, str(number), color=INK, **CENTRED)
+            left += share
+    axes.set_yticks(range(len(counts)), [fill(name, 12) for name in counts])
+    axes.tick_params(axis="y", length=0, colors=INK)
+    axes.set(xlim=(0, 1), ylim=(len(counts) - 0.5, -0.5), xlabel="share of the 400 answers")
+    axes.set_xticks(*style.PERCENT)
+    axes.spines[:].set_visible(False)
+    return figure

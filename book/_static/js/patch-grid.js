@@ -10,6 +10,7 @@ import { Touchable, buttons, clamp, count, define, grouped, percent, slider } fr
 const SO400M = { width: 1152, depth: 27, mlp_dim: 4304 };
 const PUBLISHED = [[224, 14], [384, 14], [378, 14], [256, 16], [384, 16], [512, 16]];
 const SIDE = 768; // of the canvas, in its own pixels
+const LEAST = 30; // side of the frame around a patch, however small that is
 const FIRST = 11; // the scene that the reader's own drawing begins with
 
 class PatchGrid extends Touchable {
@@ -58,7 +59,7 @@ class PatchGrid extends Touchable {
       this.find(".pg-own").hidden = i === 0;
       this.draw();
     });
-    [this.u, this.v] = [0.75, 0.53]; // where in the picture: kept when the sizes change
+    [this.u, this.v] = [0.385, 0.35]; // the cat's eye; kept when the sizes change
     const [sheet] = this.drawing.sheets;
     for (const place of [this.view, sheet]) {
       this.onPoint(place, ({ clientX, clientY }) => {
@@ -135,7 +136,7 @@ class PatchGrid extends Touchable {
     context.fillRect(end, 0, SIDE - end, SIDE);
     context.fillRect(0, end, end, SIDE - end);
     context.strokeStyle = this.own ? "rgb(20 24 30 / 0.4)" : "#fff";
-    context.lineWidth = Math.min(1.5, step * 0.06); // however many there are, no veil
+    context.lineWidth = Math.min(1.5, 0.06 * step * Math.min(1, step / 12)); // never a veil
     context.beginPath();
     for (let i = 0; i <= side; i++) {
       context.moveTo(i * step, 0);
@@ -160,11 +161,12 @@ class PatchGrid extends Touchable {
     const context = this.view.getContext("2d");
     context.clearRect(0, 0, SIDE, SIDE);
     context.drawImage(this.painted, 0, 0);
-    const [x, y] = [column * step, row * step];
+    const frame = Math.max(step + 4, LEAST); // around the patch, with some room if it is tiny
+    const [x, y] = [column, row].map((i) => (i + 0.5) * step - frame / 2);
     for (const [colour, width] of [["#fff", 10], [this.colour("--image"), 5]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
-      context.strokeRect(x - 2, y - 2, step + 4, step + 4);
+      context.strokeRect(x, y, frame, frame);
     }
     this.lens.width = this.lens.height = patch;
     this.lens.getContext("2d").drawImage(this.small, -column * patch, -row * patch);
