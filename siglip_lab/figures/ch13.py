@@ -165,7 +165,7 @@ def written_classifier(
     axes.text(_LEFT - 5, 20, "×", **CENTRED)
     _numbers(axes, 20, image, IMAGE, float(image[:4].abs().max()))
     scores = {name: float(row @ image) for name, row in classes.items()}
-    best = max(scores, key=scores.get)
+    best = max(scores, key=scores.__getitem__)
     for y, (name, row) in zip((47, 39, 31), classes.items(), strict=True):
         axes.text(0, y, name, **left)
         _numbers(axes, y, row, TEXT, most)
