@@ -385,7 +385,7 @@ class WhereMap(Touchable):
 
     def fallback(self) -> str:
         rows = {
-            f"row {i}": [f"{fall:.1f}".replace("-", "\u2212") for fall in row]
+            f"row {i}": [f"{round(fall, 1) + 0.0:.1f}".replace("-", "\u2212") for fall in row]
             for i, row in enumerate(self.falls.tolist())
         }
         columns = "".join(f"<th>{i}</th>" for i in range(len(rows)))
