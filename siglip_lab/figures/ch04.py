@@ -157,6 +157,7 @@ def cosine_maps(tables: dict[str, Tensor], row: int, column: int) -> plt.Figure:
     """
     figsize = (WIDTH, (WIDTH - 0.4) / len(tables) + 1.2)
     figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))  # room for titles that grow on a phone
     dot = {"markerfacecolor": LIGHT, "markeredgecolor": IMAGE, "markersize": 8}
     look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -1, "vmax": 1}
     for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
