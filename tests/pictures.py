@@ -11,6 +11,16 @@ from PIL import Image
 
 from siglip_lab.images import load_image
 
+# The pixels of the picture that an element of a page shows, 40 x 40, RGBA.
+PIXELS = """async (element) => {
+  const picture = new Image();
+  picture.src = element.querySelector("image").getAttribute("href");
+  await picture.decode();
+  const pen = new OffscreenCanvas(40, 40).getContext("2d");
+  pen.drawImage(picture, 0, 0);
+  return [...pen.getImageData(0, 0, 40, 40).data];
+}"""
+
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 

@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 import torch
+from pictures import PIXELS
 from PIL import Image
 
 import siglip_lab as sl
@@ -49,14 +50,6 @@ def attention(tower, picture):
 
 CHANGED = """(before) => String(document.querySelector("siglip-attention-map").weights)
   !== String(before)"""
-PIXELS = """async (element) => {
-  const picture = new Image();
-  picture.src = element.querySelector("image").getAttribute("href");
-  await picture.decode();
-  const pen = new OffscreenCanvas(40, 40).getContext("2d");
-  pen.drawImage(picture, 0, 0);
-  return [...pen.getImageData(0, 0, 40, 40).data];
-}"""
 
 
 def choose(page, kind, value):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from pictures import PIXELS
 from PIL import Image
 
 import siglip_lab as sl
@@ -17,14 +18,6 @@ ASKED = """(caption) => {
   const map = document.querySelector("siglip-where-map");
   return map.find(".wm-asked input").value === caption && map.found.falls.length === 36 && map.asked
     && map.find(".wm-readout").innerText.includes("when");
-}"""
-PIXELS = """async (element) => {
-  const picture = new Image();
-  picture.src = element.querySelector("image").getAttribute("href");
-  await picture.decode();
-  const pen = new OffscreenCanvas(40, 40).getContext("2d");
-  pen.drawImage(picture, 0, 0);
-  return [...pen.getImageData(0, 0, 40, 40).data];
 }"""
 FOUND = "(element) => element.found"
 
