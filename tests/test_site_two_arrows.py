@@ -111,6 +111,7 @@ def test_the_dot_can_be_dragged_and_turns_the_text_arrow(page):
     assert cosine == pytest.approx(0.5, abs=0.015)
     page.get_by_role("button", name="close-up").click()
     assert chosen(page, "view") == ["close-up"]
+    assert check(page) == pytest.approx((0.107, 0.5), abs=0.005)  # in sight, at one half
     low, high = (12.66 - 6) / 118.2, (12.66 + 6) / 118.2
     for share in (0.2, 0.5, 0.9):
         drag(page, dot, axes["x"] + share * axes["width"], axes["y"])

@@ -181,7 +181,7 @@ def probability_bars(
         good: The label whose bar is grey while all others are red; default: all are green.
     """
     height = (0.27 * len(labels) + 0.4) * len(pictures) + 0.2
-    look = {"figsize": (WIDTH, height), "width_ratios": [1, 3]}
+    look = {"figsize": (WIDTH, height), "width_ratios": [1, 1.6]}
     colours = [JOINT if good is None else _verdict(label == good) for label in labels]
     figure, grid = plt.subplots(len(pictures), 2, squeeze=False, **look)
     for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):

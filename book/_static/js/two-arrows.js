@@ -89,11 +89,11 @@ class TwoArrows extends Touchable {
             <span><i>p = σ(logit)</i> <b></b></span>
           </p>
           <p class="ta-words"></p>
+          <div class="sliders">
+            ${slider("t", "scale t", 1, 150, 0.1, 10)}
+            ${slider("b", "bias b", -20, 0, 0.01, -10)}
+          </div>
         </div>
-      </div>
-      <div class="sliders">
-        ${slider("t", "scale t", 1, 150, 0.1, 10)}
-        ${slider("b", "bias b", -20, 0, 0.01, -10)}
       </div>`;
     this.addEventListener("input", () => this.draw());
     this.onPress("preset", (i) => {
@@ -102,7 +102,11 @@ class TwoArrows extends Touchable {
     });
     this.onPress("view", (i) => {
       this.view = i;
-      this.draw();
+      // A close-up begins with the dot in sight: at one half, if that can be reached.
+      const [low, high] = this.limits();
+      const [t, b] = this.values();
+      if (this.cosine() < low || this.cosine() > high) this.reach(clamp(-b / t, low, high));
+      else this.draw();
     });
     for (const side of ["image", "text"]) {
       const tip = this.find(`.ta-arrow.ta-${side}`);
