@@ -134,6 +134,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch12.training_memory, MEMORY),
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
+    (ch13.middle_square, PHOTO, 24),
+    (ch13.two_softmaxes, random(3, 3)),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
     (ch13.shrinking_maps, {"photo": (3, 32), "stage 1": (64, 8)}, 16),
     (ch13.written_classifier, *WRITTEN),
@@ -273,6 +275,14 @@ def words(drawing) -> list[str]:
                 "1 vector of 2560",
                 "vector × matrix\n[1, 640]",
             },
+        ),
+        (
+            lambda: ch13.middle_square(PHOTO, 20),
+            {"resized to 30 × 20", "20 × 20", "5 cut"},
+        ),
+        (
+            lambda: ch13.two_softmaxes(torch.tensor([[0.0, 2], [0, 0]])),
+            {"12", "50", "loss 1.41", "rows: which text?", "columns: which image?"},
         ),
         (
             lambda: ch13.shrinking_maps({"photo": (3, 32), "stage 1": (64, 8)}, 16),

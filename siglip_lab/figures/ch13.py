@@ -1,5 +1,6 @@
 """The figures of the chapter "CLIP, line by line"."""
 
+import numpy as np
 from matplotlib import pyplot as plt
 from torch import Tensor
 
@@ -24,7 +25,8 @@ from siglip_lab.figures.style import (
 from siglip_lab.figures.svg import Drawing
 
 __all__ = [
-    "causal_mask", "clip_walk", "shrinking_maps", "two_ways_to_pool", "written_classifier",
+    "causal_mask", "clip_walk", "middle_square", "shrinking_maps", "two_softmaxes",
+    "two_ways_to_pool", "written_classifier",
 ]  # fmt: skip
 
 
@@ -48,6 +50,29 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
         ("end token × matrix", [n, config.embed_dim]),
     ]
     return walk_map(photo, captions, left, right, "cosine × t, then softmax", "which caption?")
+
+
+@styled
+def middle_square(photo, size: int) -> plt.Figure:
+    """Draw the middle square of a wide photo whose shorter side is `size`; the rest is dimmed.
+
+    Args:
+        photo: A PIL image that is wider than high.
+        size: Side of the square, in pixels.
+    """
+    width = int(size * photo.width / photo.height)
+    left = round((width - size) / 2)
+    figure, axes = blank(0.7 * WIDTH, 3.1, (-0.5, width + 0.5), (size + 32, -30))
+    axes.imshow(photo.resize((width, size)), extent=(0, width, size, 0))
+    axes.set(xlim=(-4, width + 4), ylim=(size + 32, -30))
+    for x, wide in ((0, left), (left + size, width - left - size)):
+        axes.add_patch(plt.Rectangle((x, 0), wide, size, facecolor="white", alpha=0.7))
+        axes.text(x + wide / 2, size + 17, f"{wide} cut", **CENTRED)
+    look = {"fill": False, "edgecolor": JOINT, "linewidth": 3}
+    axes.add_patch(plt.Rectangle((left, 0), size, size, **look))
+    axes.text(left + size / 2, size + 17, f"{size} × {size}", color=JOINT, weight="bold", **CENTRED)
+    axes.text(width / 2, -17, f"resized to {width} × {size}", **CENTRED)
+    return figure
 
 
 @styled
@@ -131,6 +156,40 @@ def shrinking_maps(maps: dict[str, tuple[int, int]], vector: int) -> plt.Figure:
     axes.text(n - 1, -0.68, str(vector), **CENTRED)
     axes.text(n - 1.5, 0.42, "attention\npooling", color=JOINT, **CENTRED)
     style.arrow(axes, (n - 1.6, 0.27), (n - 1.05, 0.05))
+    return figure
+
+
+@styled
+def two_softmaxes(logits: Tensor) -> plt.Figure:
+    """Draw the shares of both softmaxes of CLIP's loss; written is what the loss reads.
+
+    Args:
+        logits: Images to texts, `[n, n]`; pair i belongs together.
+    """
+    n = len(logits)
+    panels = {  # title -> shares, height and width of what adds up to 1, its colour
+        "rows: which text?": (logits.softmax(dim=1), (1, n), IMAGE),
+        "columns: which image?": (logits.softmax(dim=0), (n, 1), TEXT),
+    }
+    most = max(float(shares.max()) for shares, *_ in panels.values())
+    figure, axes = blank(WIDTH, 3.5, (-1.6, 2 * n + 2), (n + 2.2, -1.7))
+    axes.text(-1, n / 2, "images", color=IMAGE, rotation=90, **CENTRED)
+    for left, (title, (shares, (high, wide), colour)) in zip(
+        (0, n + 1.9), panels.items(), strict=True
+    ):
+        axes.text(left + n / 2, -1, title, weight="bold", color=colour, **CENTRED)
+        axes.text(left + n / 2, n + 0.6, "texts", color=TEXT, **CENTRED)
+        for (i, j), share in np.ndenumerate(shares.numpy()):
+            face = (JOINT if i == j else NEUTRAL) + f"{round(0x99 * share / most):02x}"
+            axes.add_patch(plt.Rectangle((left + j, i), 1, 1, facecolor=face, linewidth=0))
+            if i == j:
+                axes.text(left + j + 0.5, i + 0.5, f"{100 * share:.0f}", **CENTRED)
+        for k in range(n):
+            corner = (left, k) if wide == n else (left + k, 0)
+            frame = {"fill": False, "edgecolor": colour, "linewidth": 1.4}
+            axes.add_patch(plt.Rectangle(corner, wide, high, **frame))
+        loss = -shares.diagonal().log().mean()
+        axes.text(left + n / 2, n + 1.7, f"loss {loss:.2f}", color=JOINT, weight="bold", **CENTRED)
     return figure
 
 
