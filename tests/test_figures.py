@@ -120,6 +120,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
     (ch08.first_losses, [128, 16_384], [-10, 0]),
     (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
+    (ch08.score_clouds, {"one": random(9, 9) - 0.5, "two": random(9, 9)}, "two"),
     (ch09.loss_to_scale, 32_768, 1152, 2048),
     (ch09.memory_curves, ROWS),
     (ch10.own_block, 1, 4, 3),

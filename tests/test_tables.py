@@ -40,6 +40,12 @@ def test_words_zeros_and_what_is_not_finite_have_no_bar():
     assert [row[1][0] for row in looks(table)] == ["yes", "no", "<&>"]
 
 
+def test_one_row_may_be_marked():
+    page = xml.fromstring(bars({"a": 1, "b": 2}, marked="b")._repr_html_())
+    assert [row.get("class") for row in page.iter("tr")] == [None, "marked"]
+    assert [name.text for name in page.iter("b")] == ["b"]
+
+
 def test_as_plain_text():
     table = bars({"short": torch.tensor([1.0, 2.0]), "longer": (3, 4)}, ["x", "wide head"], ".1f")
     assert repr(table).splitlines() == [
@@ -62,6 +68,7 @@ def test_a_cell_is_as_dark_as_its_number():
     (lambda: bars({"a": 1}, ["x", "y"]), "2 heads for 1 columns"),
     (lambda: bars({"a": [1, 2]}, form=["d"]), "1 forms for 2 columns"),
     (lambda: bars({}), "no rows"),
+    (lambda: bars({"a": 1}, marked="b"), "no row 'b' to mark"),
     (lambda: matrix(torch.ones(3)), r"shape \[3\]; expected a matrix"),
     (lambda: matrix(torch.ones(2, 2), rows=["a"]), "1 names for 2 rows"),
     (lambda: Guess("Which?", {"a": "No.", "b": "No."}), "0 of 2 answers"),

@@ -7,7 +7,14 @@ from torch import Tensor
 from siglip_lab.figures import style
 from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, JOINT, NEUTRAL, TEXT, WIDTH, styled
 
-__all__ = ["asked_pairs", "pair_answers", "pair_gradients", "first_losses", "cosine_drift"]
+__all__ = [
+    "asked_pairs",
+    "pair_answers",
+    "pair_gradients",
+    "first_losses",
+    "cosine_drift",
+    "score_clouds",
+]
 
 
 @styled
@@ -69,6 +76,9 @@ def pair_answers(
 def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Tensor]) -> plt.Figure:
     """Draw the gradient with respect to each pair's logit: green pulls together, grey apart.
 
+    Below each number are the photo and the caption, two dots, and arrows as long as it is large,
+    where there is room.
+
     Args:
         images: Names of the images, the rows.
         texts: Names of the texts, the columns.
@@ -82,9 +92,28 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
         for (i, j), value in np.ndenumerate(values.numpy()):
             zero = abs(value) < 0.5 * 10**-digits
             words = style.minus(f"{0 if zero else value:{'' if zero else '+'}.{digits}f}")
-            axes.text(j, i, words, **CENTRED)
+            drawn = len(gradients) < 3 and not zero
+            axes.text(j, i - 0.12 * drawn, words, **CENTRED)
+            if drawn:
+                _pair_arrows(axes, j, i + 0.29, value)
         axes.spines[:].set(visible=True, color=FRAME)
     return figure
+
+
+def _pair_arrows(axes, x, y, force):
+    """A photo and a caption as dots; arrows go between them (a pull) or outwards (a push)."""
+    pull, size = force < 0, min(abs(force), 1)
+    at, length = 0.38 if pull else 0.08, 0.05 + 0.26 * size
+    head = min(0.1, length)
+    for side, colour in (-1, IMAGE), (1, TEXT):
+        start = side * (at - 0.07 if pull else at + 0.07)
+        along = -side if pull else side
+        neck, tip = start + along * (length - head), start + along * length
+        shape = [(start, -0.014), (neck, -0.014), (neck, -0.065), (tip, 0), (neck, 0.065),
+                 (neck, 0.014), (start, 0.014)]  # fmt: skip
+        arrow = [(x + dx, y + dy) for dx, dy in shape]
+        axes.add_patch(plt.Polygon(arrow, facecolor=JOINT if pull else NEUTRAL, linewidth=0))
+        axes.add_patch(plt.Circle((x + side * at, y), 0.042, facecolor=colour, linewidth=0))
 
 
 def _pair_panels(images, texts, titles, height):
@@ -150,4 +179,41 @@ def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
         axes.set(title=title, xlabel="step", ylim=(-1, 1))
     panels[0].set_ylabel("mean cosine")
     panels[0].legend(loc="center right", bbox_to_anchor=(1, 0.68))
+    return figure
+
+
+@styled
+def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
+    """Draw the logits of own pairs and of as many others, on one axis, with two thresholds.
+
+    Args:
+        logits: Title to logits `[n, n]`, own pairs on the diagonal.
+        free: The title where a constant is free: an arrow says that the clouds may slide.
+    """
+    figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 3.6), sharex=True)
+    for axes, (title, scores) in zip(panels, logits.items(), strict=True):
+        n = len(scores)
+        own, others = scores.diagonal().numpy(), scores.roll(-1, dims=1).diagonal().numpy()
+        for level, cloud, colour in (1, own, JOINT), (0, others, NEUTRAL):
+            heights = level + 0.66 * (np.arange(n) * 0.618 % 1 - 0.5)  # spread evenly
+            ends = np.stack([cloud - 0.6, cloud + 0.6]), np.stack([heights, heights])
+            gap = np.full(n, np.nan)
+            line = [np.vstack([each, gap]).T.ravel() for each in ends]
+            axes.plot(*line, color=colour, linewidth=2, alpha=0.7)
+        cuts = np.sort(np.concatenate([own, others]))
+        cuts = (cuts[1:] + cuts[:-1]) / 2
+        cut = cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])]
+        axes.axvline(0, color=style.INK, linewidth=1.2, label="logit 0")
+        axes.axvline(cut, color=JOINT, linewidth=1.6, linestyle="--", label="best threshold")
+        axes.set_yticks([0, 1], ["others", "own"])
+        axes.set(title=title, ylim=(-0.5, 1.5))
+        axes.tick_params(axis="y", length=0)
+        axes.get_yticklabels()[1].set_color(JOINT)
+        if title == free:
+            across = axes.get_yaxis_transform()  # 0 is the left edge, 1 the right one
+            look = {"arrowstyle": "<|-|>", "color": NEUTRAL}
+            axes.annotate("", (0.1, 0.84), (0.42, 0.84), across, across, arrowprops=look)
+            axes.text(0.26, 1.2, "free to slide", color=NEUTRAL, transform=across, **CENTRED)
+    panels[0].legend(loc="center right")
+    panels[-1].set_xlabel("logit")
     return figure

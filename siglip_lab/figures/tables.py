@@ -32,11 +32,14 @@ class Table:
         forms: How the numbers of each column are written, as in `format(number, form)`.
         colours: One of the palette for each column.
         shaded: True: the whole cell is tinted by its size; False: a bar has that length.
+        marked: The name of the row that the page shows in bold, if any.
     """
 
-    def __init__(self, names, cells, sizes, heads, forms, colours, shaded):
+    def __init__(self, names, cells, sizes, heads, forms, colours, shaded, marked=None):
         self.names, self.heads, self.sizes = list(names), list(heads), sizes
-        self.colours, self.shaded = colours, shaded
+        self.colours, self.shaded, self.marked = colours, shaded, marked
+        if marked is not None and marked not in self.names:
+            raise ValueError(f"no row {marked!r} to mark; there are {self.names}")
         given = {"forms": forms, "colours": colours, "heads": self.heads or forms}
         for what, each in given.items():
             if len(each) != len(cells[0]):
@@ -59,8 +62,12 @@ class Table:
         longest = [max(map(len, column)) for column in zip(*self.cells, strict=True)]
         body = ""
         for name, row, sizes in zip(names, self.cells, self.sizes, strict=True):
-            named = f'<th scope="row">{escape(name)}</th>' if self.names else ""
-            body += f"<tr>{named}{''.join(map(self._cell, row, sizes, self.colours, longest))}</tr>"
+            look, words = "", escape(name)
+            if self.names and name == self.marked:
+                look, words = ' class="marked" style="font-weight:600"', f"<b>{words}</b>"
+            named = f'<th scope="row">{words}</th>' if self.names else ""
+            drawn = "".join(map(self._cell, row, sizes, self.colours, longest))
+            body += f"<tr{look}>{named}{drawn}</tr>"
         kind = "matrix" if self.shaded else "bars"
         return f'<table class="measured {kind}">{head}<tbody>{body}</tbody></table>'
 
@@ -85,6 +92,7 @@ def bars(
     form: str | Sequence[str] = ",",
     full: float | None = None,
     colours: str | Sequence[str] = NEUTRAL,
+    marked: str | None = None,
 ) -> Table:
     """Write rows of numbers, with each a bar that is as long as the number is large.
 
@@ -94,9 +102,11 @@ def bars(
         form: How numbers are written, `",.2f"`, `".1%"`; one for all columns, or one for each.
         full: The number whose bar fills its cell; default: the largest of its column.
         colours: One of the palette for all columns, or one for each.
+        marked: The name of a row that the page shows in bold.
 
     Raises:
-        ValueError: If there are no rows, or rows, heads, forms or colours are not of one length.
+        ValueError: If there are no rows, or rows, heads, forms or colours are not of one length, or
+            there is no row to mark.
 
     Example:
         >>> bars({"attention": 5_308_416, "MLP": 9_921_680}, heads=["parameters"])
@@ -116,7 +126,7 @@ def bars(
     sizes = [[_size(c) / m for c, m in zip(row, most, strict=True)] for row in cells]
     forms = [form] * width if isinstance(form, str) else form
     colours = [colours] * width if isinstance(colours, str) else colours
-    return Table(rows, cells, sizes, heads, forms, colours, shaded=False)
+    return Table(rows, cells, sizes, heads, forms, colours, shaded=False, marked=marked)
 
 
 def shapes(tensors: Mapping[str, torch.Tensor], colour: str = NEUTRAL) -> Table:

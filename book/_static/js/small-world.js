@@ -34,10 +34,16 @@ const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no
 
 const label = (x, y, anchor, words) =>
   `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
-const chart = (kind, title, ticks, lines) => `
-  <svg class="sw-chart" viewBox="0 0 220 144" role="img" aria-label="${title} against the step">
-    <text x="4" y="13">${title}
-      ${lines.map((line) => `<tspan class="sw-last sw-${line}"></tspan>`).join(" ")}</text>
+// Several lines have names, in a row of their own below the title.
+const chart = (kind, title, ticks, lines, more = lines.length > 1 ? 16 : 0) => `
+  <svg class="sw-chart" viewBox="0 ${-more} 220 ${142 + more}" role="img"
+       aria-label="${title} against the step">
+    ${more ? `<text x="4" y="${13 - more}">${title}</text>` : ""}
+    <text x="4" y="13">${more ? "" : title}
+      ${lines
+        .map((line, i) => `<tspan class="sw-${line}"${i ? ' dx="8"' : ""}>${more ? line : ""}
+          <tspan class="sw-last"></tspan></tspan>`)
+        .join(" ")}</text>
     ${ticks
       .map(([value, word]) => {
         const y = scales[kind](value).toFixed(1);
