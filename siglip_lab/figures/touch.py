@@ -413,7 +413,7 @@ class TileShuffle(Touchable):
         model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double().eval()
         given = Processor.from_pretrained("tiny")(text=captions, images=[draw(scene)])
         self.pixels = given["pixel_values"].double()
-        tower = model.vision_model
+        tower: Any = model.vision_model
         positions = tower.embeddings.position_embedding.weight  # [N, D]
         side = math.isqrt(len(positions))
         places = torch.arange(side**2).reshape(side, side)
