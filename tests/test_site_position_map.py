@@ -77,6 +77,15 @@ def test_the_keyboard_moves_the_dot_and_stops_at_the_edge(page):
     np.testing.assert_allclose(*middles, atol=1)
 
 
+@pytest.mark.parametrize(
+    ("spot", "position"), [("a corner", 0), ("an edge", 3), ("the middle", 21)]
+)
+def test_buttons_choose_a_position(page, tiny, spot, position):
+    page.get_by_role("button", name=spot).click()
+    shown = opacities(page, "near") - opacities(page, "far")
+    torch.testing.assert_close(shown[0], tiny[position], atol=0.0051, rtol=0)
+
+
 def test_readers_without_scripts_see_both_maps(without_scripts):
     assert without_scripts.locator(MAPS).bounding_box()["width"] > 300
     assert without_scripts.locator(f"{MAPS} .po-near").count() == 72

@@ -1,10 +1,12 @@
 // Tables of position embeddings on their grid: choose a position, and every square has the colour of
 // its cosine with that one. The maps come with the page; the script colours them anew.
 
-import { Touchable, clamp, define, escapeHTML, fixed, range, sum } from "./touch.js";
+import { Touchable, buttons, clamp, define, escapeHTML, fixed, range, sum } from "./touch.js";
 
 const FAR = 4; // patches
 const PAIRS = [["nearest neighbours", (d) => d === 1], [`${FAR} or more apart`, (d) => d >= FAR]];
+
+const SPOTS = ["a corner", "an edge", "the middle"];
 
 const mean = (values) => sum(values) / values.length;
 const written = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // never −0.00
@@ -18,6 +20,13 @@ class PositionMap extends Touchable {
     this.near = this.all(".po-near");
     this.far = this.all(".po-far");
     this.dots = this.all(".po-dot");
+    const half = Math.floor(side / 2);
+    this.spots = [0, half, half * side + half];
+    this.insertAdjacentHTML(
+      "afterbegin",
+      `<div class="pills" role="group" aria-label="Position">${buttons("spot", SPOTS)}</div>`,
+    );
+    this.onPress("spot", (i) => this.go(this.spots[i]));
     this.insertAdjacentHTML(
       "beforeend",
       `<table class="po-means" aria-live="polite"><thead>
@@ -64,6 +73,7 @@ class PositionMap extends Touchable {
   draw() {
     const { position, side, tables } = this;
     const n = side ** 2;
+    this.press("spot", this.spots.indexOf(position));
     tables.forEach((table, k) => {
       for (let i = 0; i < n; i++) {
         const cosine = table[position * n + i];
