@@ -106,8 +106,6 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
     (ch04.four_patches, torch.arange(16.0).view(4, 4), torch.arange(16.0).view(4, 4)),
     (ch04.two_squares, random(3, 3, 6, 6), [*"abc"]),
-    (ch04.cosine_maps, {"one": random(81, 8), "two": random(36, 8)}, 3, 1),
-    (ch04.cosine_maps, {"one": random(36, 8)}, 5, 5),
     (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]}),
     (ch05.two_additions, 1152, 4304),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
@@ -427,14 +425,6 @@ def test_cosine_map_shows_cosines():
     colour, shares = tints(drawing)[0]
     assert "--text" in colour
     np.testing.assert_allclose(shares, [[1, 0.96], [0.96, 1]], atol=0.01)
-
-
-def test_cosine_maps_compare_every_place_with_the_chosen_one():
-    table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
-    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 0, 0))[:2])
-    np.testing.assert_allclose(blue - grey, [[1, 0], [-1, 0.5**0.5]], atol=0.01)
-    (_, blue), (_, grey) = sorted(tints(ch04.cosine_maps({"four": table}, 1, 0))[:2])
-    np.testing.assert_allclose(blue - grey, [[-1, 0], [1, -(0.5**0.5)]], atol=0.01)
 
 
 def test_pictures_are_drawn_to_one_scale_with_their_own_pixels():

@@ -16,7 +16,7 @@ from siglip_lab import clip
 from siglip_lab.configs import VisionConfig
 from siglip_lab.figures import ch24, touch
 from siglip_lab.published import get_config
-from siglip_lab.toy.shapes_world import draw
+from siglip_lab.toy.shapes_world import Combination, draw, random_scene
 
 
 def parts(element):
@@ -227,3 +227,44 @@ def test_a_where_map_carries_the_library_s_maps():
     assert sum(data["attention"]) == pytest.approx(1, abs=1e-3)
     assert max(data["falls"]) == pytest.approx(8.9, abs=0.05)
     assert inside.count("<tr>") == 7
+
+
+def test_tile_shuffle_carries_logits_that_only_positions_move():
+    scene = random_scene(1, Combination(3, "red", "star"))
+    element = touch.TileShuffle(scene, ["3 red stars", "<1> red star"], shuffles=3)
+    tag, data, inside = parts(element)
+    assert (tag, repr(element)) == ("tile-shuffle", "TileShuffle(5 orders, '3 red stars')")
+    assert data["orders"][0] == list(range(36)) and data["orders"][1][:6] == list(range(30, 36))
+    assert all(sorted(order) == list(range(36)) for order in data["orders"])
+    without, positions = data["logits"]
+    assert all(row == without[0] for row in without) and len(without) == 5
+    assert all(row != positions[0] for row in positions[1:])
+    model = sl.SigLIP.from_pretrained("tiny", dtype=torch.float16).double()
+    given = sl.Processor.from_pretrained("tiny")(text=["3 red stars"], images=[draw(scene)])
+    tiles = sl.patchify(given["pixel_values"].double(), 6)[0, data["orders"][2]]
+    image = torch.zeros(1, 3, 40, 40, dtype=torch.float64)
+    image[..., :36, :36] = (
+        tiles.view(6, 6, 3, 6, 6).permute(2, 0, 3, 1, 4).reshape(3, 36, 36)  # laid anew
+    )
+    with torch.no_grad():
+        logit = model(image, given["input_ids"]).logits_per_image.item()
+    assert float(positions[2][0]) == pytest.approx(logit, abs=0.0051)
+    assert "&lt;1&gt; red star" in inside and inside.count("→") == 5
+
+
+def test_position_map_carries_cosines_of_tables_on_one_grid():
+    table = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1.0, 1.0]])
+    element = touch.PositionMap({"a": table, "<b>": -table}, position=3)
+    tag, data, inside = parts(element)
+    assert (tag, repr(element)) == ("position-map", "PositionMap('a', '<b>')")
+    assert (data["side"], data["position"]) == (2, 3)
+    assert data["cosines"]["a"].split()[12:] == ["0.71", "0.71", "-0.71", "1.00"]
+    assert inside.count("<rect") == 16 and "&lt;b&gt;" in inside
+    near, far = (
+        re.findall(rf'"{c}" [^/]*opacity="([^"]*)"', inside) for c in ("po-near", "po-far")
+    )
+    assert near[:4] == ["0.71", "0.71", "0.00", "1.00"]
+    assert far[:4] == ["0.00", "0.00", "0.71", "0.00"]
+    for wrong in ({"a": table, "b": table[:1]}, {"a": table[:3]}):
+        with pytest.raises(ValueError, match="one square number"):
+            touch.PositionMap(wrong)

@@ -19,9 +19,8 @@ from siglip_lab.figures.style import (
     WIDTH,
     styled,
 )
-from siglip_lab.figures.svg import LIGHT
 
-__all__ = ["patch_to_token", "four_patches", "two_squares", "cosine_maps", "said_numbers"]
+__all__ = ["patch_to_token", "four_patches", "two_squares", "said_numbers"]
 
 TINTS = IMAGE, TEXT, JOINT, NEUTRAL  # of four patches
 
@@ -142,36 +141,6 @@ def _grid(axes, side: int) -> None:
     axes.set(xlim=(-0.05, side + 0.05), ylim=(side + 0.05, -0.05), aspect="equal")
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[])
-
-
-@styled
-def cosine_maps(tables: dict[str, Tensor], row: int, column: int) -> plt.Figure:
-    """Draw the cosine of one position's embedding with all others of the grid, for each table.
-
-    A dot marks the position.
-
-    Args:
-        tables: Title to a table of position embeddings `[N, D]` of a square grid.
-        row: Of the position, from 0.
-        column: Of the position, from 0.
-    """
-    figsize = (WIDTH, (WIDTH - 0.4) / len(tables) + 1.2)
-    figure, panels = plt.subplots(1, len(tables), figsize=figsize, layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0, 1, 0.94))  # room for titles that grow on a phone
-    dot = {"markerfacecolor": LIGHT, "markeredgecolor": IMAGE, "markersize": 8}
-    look = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -1, "vmax": 1}
-    for axes, (title, table) in zip(np.ravel(panels), tables.items(), strict=True):
-        side = round(len(table) ** 0.5)
-        vectors = table.float() / table.float().norm(dim=1, keepdim=True)
-        cosines = (vectors @ vectors[row * side + column]).reshape(side, side)
-        shown = axes.imshow(cosines.cpu().numpy(), extent=(0, side, side, 0), **look)
-        _grid(axes, side)
-        axes.plot(column + 0.5, row + 0.5, "o", **dot)
-        axes.set_title(title)
-    look = {"location": "bottom", "shrink": 0.6, "aspect": 26}
-    label = "cosine with the position at the dot"
-    style.key(figure, shown, panels, [-1, 0, 1], label=label, **look)
-    return figure
 
 
 @styled

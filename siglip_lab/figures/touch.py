@@ -26,7 +26,7 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
 from siglip_lab.figures.ch13 import causal_mask
-from siglip_lab.figures.style import IMAGE, MISTAKE
+from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.losses import sigmoid_loss
 from siglip_lab.model import SigLIP
@@ -46,6 +46,8 @@ __all__ = [
     "TextClassifier",
     "AttentionMap",
     "WhereMap",
+    "TileShuffle",
+    "PositionMap",
     "ParameterMap",
     "ShapeExplorer",
     "Explorer",
@@ -393,6 +395,126 @@ class WhereMap(Touchable):
             f"<p>How far the logit of “{escape(self.caption)}” falls where a patch is covered</p>"
         )
         return f"{words}\n{_table(rows, f'<tr><th></th>{columns}</tr>')}"
+
+
+class TileShuffle(Touchable):
+    """One drawing's patches in tiny, in order and shuffled, with and without positions.
+
+    Args:
+        scene: What the drawing shows.
+        captions: Whose logits are shown.
+        shuffles: How many random orders there are, after "in order" and "upside down".
+    """
+
+    tag = "tile-shuffle"
+
+    def __init__(self, scene: Scene, captions: list[str], shuffles: int = 8):
+        self.captions = captions
+        model = SigLIP.from_pretrained("tiny", dtype=torch.float16).double().eval()
+        given = Processor.from_pretrained("tiny")(text=captions, images=[draw(scene)])
+        self.pixels = given["pixel_values"].double()
+        tower: Any = model.vision_model
+        positions = tower.embeddings.position_embedding.weight  # [N, D]
+        side = math.isqrt(len(positions))
+        places = torch.arange(side**2).reshape(side, side)
+        generator = torch.Generator().manual_seed(0)
+        random = [torch.randperm(side**2, generator=generator) for _ in range(shuffles)]
+        self.orders = torch.stack([places.flatten(), places.flip(0).flatten(), *random])
+        with torch.no_grad():
+            bare = (tower.embeddings(self.pixels)[0] - positions)[self.orders]  # [orders, N, D]
+            texts = model.encode_text(given["input_ids"], normalize=True)
+            self.logits = []
+            for tokens in (bare, bare + positions):
+                images = tower.head(tower.post_layernorm(tower.encoder(tokens)))
+                self.logits.append(model.logits(F.normalize(images, dim=-1), texts))
+
+    def __repr__(self) -> str:
+        return f"TileShuffle({len(self.orders)} orders, {self.captions[0]!r})"
+
+    def data(self) -> dict:
+        return {
+            "picture": _bitmap(to_image(self.pixels[0])),
+            "orders": self.orders.tolist(),
+            "captions": self.captions,
+            # [without, with positions][order][caption]
+            "logits": [[[f"{z:.2f}" for z in row] for row in of] for of in self.logits],
+        }
+
+    def fallback(self) -> str:
+        """The logits in order and for the first shuffle."""
+        rows = {}
+        for i, caption in enumerate(self.captions):
+            pairs = [(of[0, i].item(), of[2, i].item()) for of in self.logits]
+            rows[caption] = [f"{a:.2f} → {b:.2f}".replace("-", "\u2212") for a, b in pairs]
+        names = "in order → shuffled", "no positions", "with positions"
+        heading = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
+        picture = f'<img src="{_bitmap(to_image(self.pixels[0]))}" width="160" alt="The drawing">'
+        return f"{picture}\n{_table(rows, heading)}"
+
+
+class PositionMap(Touchable):
+    """Cosines of one position with all others of its table: point at a square, and it is the one.
+
+    Args:
+        tables: Title to a table of position embeddings `[N, D]`, all of one square grid.
+        position: The one that is chosen to begin with.
+
+    Raises:
+        ValueError: If the tables have different lengths, or are no square grid.
+    """
+
+    tag = "position-map"
+
+    def __init__(self, tables: dict[str, Tensor], position: int = 0):
+        lengths = {len(table) for table in tables.values()}
+        self.side = math.isqrt(min(lengths))
+        if lengths != {self.side**2}:
+            raise ValueError(f"tables of {sorted(lengths)} positions; expected one square number")
+        self.position = position
+        units = {title: F.normalize(table.detach(), dim=-1) for title, table in tables.items()}
+        self.cosines = {title: (unit @ unit.T).tolist() for title, unit in units.items()}
+
+    def __repr__(self) -> str:
+        return f"PositionMap({', '.join(map(repr, self.cosines))})"
+
+    def data(self) -> dict:
+        # Each number with two decimals: nbval forgives the last of them, if there is one.
+        written = {
+            title: " ".join(f"{cosine:.2f}" for row in rows for cosine in row)
+            for title, rows in self.cosines.items()
+        }
+        return {"position": self.position, "side": self.side, "cosines": written}
+
+    def fallback(self) -> str:
+        """The maps side by side: over each square a blue veil, and a grey one if it is negative."""
+        size, gap, top = 180, 40, 26
+        step = size / self.side
+        words, squares, dots = [], [], []
+        for k, (title, rows) in enumerate(self.cosines.items()):
+            left = k * (size + gap)
+            words.append(f'<text x="{left + size / 2:g}" y="16">{escape(title)}</text>')
+            for i, cosine in enumerate(rows[self.position]):
+                y, x = divmod(i, self.side)
+                square = (
+                    f'<rect data-i="{i}" x="{left + x * step:g}" y="{top + y * step:g}"'
+                    f' width="{step:g}" height="{step:g}"'
+                )
+                blue, grey = max(cosine, 0), max(-cosine, 0)
+                squares.append(
+                    f'{square} class="po-near" fill="{IMAGE}" fill-opacity="{blue:.2f}"/>'
+                    f'{square} class="po-far" fill="{NEUTRAL}" fill-opacity="{grey:.2f}"/>'
+                )
+            y, x = divmod(self.position, self.side)
+            dot = f'cx="{left + (x + 0.5) * step:g}" cy="{top + (y + 0.5) * step:g}"'
+            dots.append(f'<circle class="po-dot" {dot} r="5" fill="white"/>')
+        width = len(self.cosines) * (size + gap) - gap
+        return (
+            f'<svg viewBox="0 0 {width} {top + size}" width="{width}" font-size="15"'
+            f' text-anchor="middle" fill="currentColor" role="img" aria-label="Maps of'
+            f' {self.side} by {self.side} squares, each with its cosine with the one at the dot">'
+            f'{"".join(words)}<g stroke="#9ca3af" stroke-width="0.6">{"".join(squares)}</g>'
+            f"{''.join(dots)}</svg>"
+        )
 
 
 class ParameterMap(Touchable):
