@@ -99,9 +99,9 @@ def test_presets_set_everything_and_say_what_to_see(page):
     nothing = torch.zeros(3, 3, dtype=torch.float64)
     for name, cosines, t, b, words in [
         ("the same with b = −10", COSINES, 10.0, -10.0, "three strong pulls, hardly a push"),
-        ("a fresh SiglipModel", nothing, 1.0, 0.0, "six pairs as hard as it pulls three"),
+        ("t = 1, b = 0", nothing, 1.0, 0.0, "six pairs as hard as it pulls three"),
         ("start of training", nothing, 10.0, -10.0, "SigLIP only pulls"),
-        ("as on this page", COSINES, 10.0, -5.0, "its row and its column"),
+        ("as on this page", COSINES, 10.0, -5.0, "which forces follow"),
     ]:
         preset(page, name)
         agrees(page, cosines, t, b)

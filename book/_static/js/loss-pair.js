@@ -8,13 +8,13 @@ const START = [0.7, 0.5, 0.2, 0.4, 0.6, 0.2, 0.1, 0.3, 0.5]; // rows: photos; co
 const NONE = START.map(() => 0);
 const PRESETS = [ // t, b, the cosines, and what is to be seen
   ["as on this page", 10, -5, START,
-    "Now move one cosine: under CLIP its row and its column follow, under SigLIP nothing else."],
+    "Now move one cosine, and count the frames: which forces follow under each loss?"],
   ["the same with b = −10", 10, -10, START,
     "SigLIP says no to all nine: three strong pulls, hardly a push. CLIP’s forces do not know b."],
   ["start of training", 10, -10, NONE,
     "All cosines are alike. SigLIP only pulls; CLIP pulls as much as it pushes, with b or without."],
-  ["a fresh SiglipModel", 1, 0, NONE,
-    "With b = 0 every answer is one half: SigLIP pushes six pairs as hard as it pulls three."],
+  ["t = 1, b = 0", 1, 0, NONE,
+    "Every answer is one half: SigLIP pushes six pairs as hard as it pulls three."],
 ];
 const N = NAMES.length;
 const PAIRS = range(N * N);
