@@ -148,4 +148,6 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
             axes.annotate(words, tip, (7, 2), textcoords="offset points", color=colour)
     axes.set(xlim=(-0.03, 1.45), ylim=(-0.03, 1.15), aspect="equal")
     axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number", ylabel="second number")
+    axes.spines[:].set_visible(False)  # two of the tokens lie on the axes
+    axes.grid(linewidth=0.6)
     return figure
