@@ -171,7 +171,7 @@ def start_clouds(runs: dict[str, tuple[Tensor, float, str]]) -> plt.Figure:
     for axes, (title, (cosines, least, words)) in zip(grid.flat, runs.items(), strict=True):
         axes.axvline(0, color=FRAME, linewidth=0.8)
         if least < 1:
-            axes.axvspan(least, 1, color=JOINT, alpha=0.12, linewidth=0)
+            axes.axvspan(least, 1, 0, 0.8, color=JOINT, alpha=0.12, linewidth=0)
             axes.text(1, 1.75, "yes", color=JOINT, ha="right", va="center")
         _clouds(axes, cosines, length=0.03)
         axes.set(title=title, xlabel=words, xlim=(-1.06, 1.02), ylim=(-0.5, 2))
