@@ -118,18 +118,18 @@ def test_arrows_are_as_long_as_the_force(page):
         for cell, force in zip(page.locator(f".lp-{kind} tbody td").all(), forces, strict=True):
             width = cell.locator("path").evaluate_all("all => all.map((p) => p.getBBox().width)")
             if width:
-                assert width == [pytest.approx(2 + 20 * abs(force), abs=0.15)] * 2
+                assert width == [pytest.approx(1 + 20 * abs(force), abs=0.15)] * 2
             assert ("lp-pull" in (cell.get_attribute("class") or "")) == (force < 0)
 
 
-def test_dots_lie_within_their_cells(page, phone):
+def test_arrows_lie_within_their_cells(page, phone):
     for view in (page, phone):
-        preset(view, "the same with b = −10")  # pulls, whose dots are far apart
+        preset(view, "the same with b = −10")  # pulls of nearly 1
         for cell in view.locator(".lp-clip tbody td, .lp-siglip tbody td").all():
             outside = cell.bounding_box()
-            for box in (dot.bounding_box() for dot in cell.locator("circle").all()):
-                assert box["x"] >= outside["x"] + 2
-                assert box["x"] + box["width"] <= outside["x"] + outside["width"] - 2
+            for box in (arrow.bounding_box() for arrow in cell.locator("path").all()):
+                assert box["x"] >= outside["x"] + 1
+                assert box["x"] + box["width"] <= outside["x"] + outside["width"] - 1
 
 
 def test_the_keyboard_chooses_a_pair_and_moves_it(page):

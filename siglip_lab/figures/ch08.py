@@ -13,6 +13,7 @@ __all__ = [
     "pair_gradients",
     "first_losses",
     "cosine_drift",
+    "start_clouds",
     "score_clouds",
 ]
 
@@ -26,7 +27,7 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
         texts: Names of the texts, the columns.
         asked: Title to `[n_img][n_txt]`: true where the term looks.
     """
-    figure, panels = _pair_panels(images, texts, list(asked), 2.3)
+    figure, panels = _pair_panels(images, texts, list(asked))
     for axes, cells in zip(panels, asked.values(), strict=True):
         for (i, j), looks in np.ndenumerate(cells):
             face = (JOINT if i == j else NEUTRAL) + ("" if looks else "18")
@@ -56,7 +57,7 @@ def pair_answers(
         "CLIP: each column": (columns, (n, 1), TEXT),
         "SigLIP: each cell": (cells, (1, 1), JOINT),
     }
-    figure, drawn = _pair_panels(images, texts, list(panels), 2.3)
+    figure, drawn = _pair_panels(images, texts, list(panels))
     for axes, (answers, (height, width), colour) in zip(drawn, panels.values(), strict=True):
         for (i, j), answer in np.ndenumerate(answers.numpy()):
             place = {"xy": (j - 0.42, i - 0.42), "width": 0.84, "height": 0.84, "linewidth": 0}
@@ -76,49 +77,25 @@ def pair_answers(
 def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Tensor]) -> plt.Figure:
     """Draw the gradient with respect to each pair's logit: green pulls together, grey apart.
 
-    Below each number are the photo and the caption, two dots, and arrows as long as it is large,
-    where there is room.
-
     Args:
         images: Names of the images, the rows.
         texts: Names of the texts, the columns.
         gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
     """
     colours = style.tints(JOINT, NEUTRAL)
-    digits = 2 if len(gradients) < 3 else 1  # more do not fit a phone
-    figure, panels = _pair_panels(images, texts, list(gradients), 2.9)
+    figure, panels = _pair_panels(images, texts, list(gradients))
     for axes, values in zip(panels, gradients.values(), strict=True):
         axes.imshow(values.numpy(), cmap=colours, vmin=-1.4, vmax=1.4)  # pale under words
         for (i, j), value in np.ndenumerate(values.numpy()):
-            zero = abs(value) < 0.5 * 10**-digits
-            words = style.minus(f"{0 if zero else value:{'' if zero else '+'}.{digits}f}")
-            drawn = len(gradients) < 3 and not zero
-            axes.text(j, i - 0.12 * drawn, words, **CENTRED)
-            if drawn:
-                _pair_arrows(axes, j, i + 0.29, value)
+            words = "0.0" if abs(value) < 0.05 else style.minus(f"{value:+.1f}")
+            axes.text(j, i, words, **CENTRED)
         axes.spines[:].set(visible=True, color=FRAME)
     return figure
 
 
-def _pair_arrows(axes, x, y, force):
-    """A photo and a caption as dots; arrows go between them (a pull) or outwards (a push)."""
-    pull, size = force < 0, min(abs(force), 1)
-    at, length = 0.38 if pull else 0.08, 0.05 + 0.26 * size
-    head = min(0.1, length)
-    for side, colour in (-1, IMAGE), (1, TEXT):
-        start = side * (at - 0.07 if pull else at + 0.07)
-        along = -side if pull else side
-        neck, tip = start + along * (length - head), start + along * length
-        shape = [(start, -0.014), (neck, -0.014), (neck, -0.065), (tip, 0), (neck, 0.065),
-                 (neck, 0.014), (start, 0.014)]  # fmt: skip
-        arrow = [(x + dx, y + dy) for dx, dy in shape]
-        axes.add_patch(plt.Polygon(arrow, facecolor=JOINT if pull else NEUTRAL, linewidth=0))
-        axes.add_patch(plt.Circle((x + side * at, y), 0.042, facecolor=colour, linewidth=0))
-
-
-def _pair_panels(images, texts, titles, height):
+def _pair_panels(images, texts, titles):
     """A panel for each title: images down the side of the first, texts along the bottom."""
-    figure, (panels,) = plt.subplots(1, len(titles), figsize=(WIDTH, height), squeeze=False)
+    figure, (panels,) = plt.subplots(1, len(titles), figsize=(WIDTH, 2.3), squeeze=False)
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(texts)), texts)
@@ -183,6 +160,45 @@ def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
 
 
 @styled
+def start_clouds(runs: dict[str, tuple[Tensor, float, str]]) -> plt.Figure:
+    """Draw where several runs end: own pairs and as many others at their cosines, two runs a row.
+
+    Args:
+        runs: Title to the cosines `[n, n]`, own pairs on the diagonal; the cosine above which a
+            pair gets a yes; and what is written below.
+    """
+    figure, grid = plt.subplots(-(-len(runs) // 2), 2, figsize=(WIDTH, 4.3), sharey=True)
+    for axes, (title, (cosines, least, words)) in zip(grid.flat, runs.items(), strict=True):
+        axes.axvline(0, color=FRAME, linewidth=0.8)
+        if least < 1:
+            axes.axvspan(least, 1, 0, 0.8, color=JOINT, alpha=0.12, linewidth=0)
+            axes.text(1, 1.75, "yes", color=JOINT, ha="right", va="center")
+        _clouds(axes, cosines, length=0.03)
+        axes.set(title=title, xlabel=words, xlim=(-1.06, 1.02), ylim=(-0.5, 2))
+        axes.spines["left"].set_visible(False)
+        axes.set_xticks([-1, 0, 1], ["−1", "cosine 0", "1"])
+        axes.set_yticks([0, 1], ["others", "own"])
+        axes.tick_params(axis="y", length=0)
+        for label in axes.get_yticklabels()[1:]:  # none on the right
+            label.set_color(JOINT)
+    figure.tight_layout(h_pad=1)
+    return figure
+
+
+def _clouds(axes, scores: Tensor, length: float):
+    """Draw a short line for each own pair, above, and for as many others, below; return both."""
+    own, others = scores.diagonal().numpy(), scores.roll(-1, dims=1).diagonal().numpy()
+    n = len(scores)
+    for level, cloud, colour in (1, own, JOINT), (0, others, NEUTRAL):
+        heights = level + 0.66 * (np.arange(n) * 0.618 % 1 - 0.5)  # spread evenly
+        ends = np.stack([cloud - length / 2, cloud + length / 2]), np.stack([heights, heights])
+        gap = np.full(n, np.nan)
+        line = [np.vstack([each, gap]).T.ravel() for each in ends]
+        axes.plot(*line, color=colour, linewidth=2, alpha=0.7)
+    return own, others
+
+
+@styled
 def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
     """Draw the logits of own pairs and of as many others, on one axis, with two thresholds.
 
@@ -192,14 +208,7 @@ def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
     """
     figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 3.6), sharex=True)
     for axes, (title, scores) in zip(panels, logits.items(), strict=True):
-        n = len(scores)
-        own, others = scores.diagonal().numpy(), scores.roll(-1, dims=1).diagonal().numpy()
-        for level, cloud, colour in (1, own, JOINT), (0, others, NEUTRAL):
-            heights = level + 0.66 * (np.arange(n) * 0.618 % 1 - 0.5)  # spread evenly
-            ends = np.stack([cloud - 0.6, cloud + 0.6]), np.stack([heights, heights])
-            gap = np.full(n, np.nan)
-            line = [np.vstack([each, gap]).T.ravel() for each in ends]
-            axes.plot(*line, color=colour, linewidth=2, alpha=0.7)
+        own, others = _clouds(axes, scores, length=1.2)
         cuts = np.sort(np.concatenate([own, others]))
         cuts = (cuts[1:] + cuts[:-1]) / 2
         cut = cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])]

@@ -47,25 +47,22 @@ function losses(cosines, t, b) {
   };
 }
 
-// A photo and a caption (the dots), and the force between them: own pairs are pulled together, the
-// others are pushed apart; the arrows are as long as it is strong.
-const [LEAST, REACH, HEAD] = [2, 20, 7]; // however weak the force, there is a head to be seen
+// The force between a photo and a caption: two arrows, towards the middle of the cell (a pull) or away
+// from it (a push). A force of 1 takes the whole width of the cell.
+const [GAP, LEAST, REACH, HEAD] = [1, 1, 20, 8]; // however weak the force, there is a head to be seen
 function arrows(force) {
   const pull = force < 0;
   const size = Math.min(1, Math.abs(force));
-  const at = pull ? 28 : 4.5; // of the dots, from the middle
   const length = LEAST + REACH * size;
   const head = Math.min(HEAD, length);
-  const half = (0.7 * head).toFixed(2);
+  const half = (1.8 + 0.55 * head).toFixed(2);
   const arrow = (side) => {
-    const from = side * (pull ? at - 4.5 : at + 4.5);
-    const along = pull ? -side : side;
-    const tip = (from + along * length).toFixed(2);
-    const neck = (from + along * (length - head)).toFixed(2);
-    return `<path d="M${from} -1.2H${neck}V-${half}L${tip} 0L${neck} ${half}V1.2H${from}Z" />`;
+    const at = (along) => (side * (GAP + (pull ? length - along : along))).toFixed(2);
+    const [from, neck, tip] = [at(0), at(length - head), at(length)];
+    return `<path d="M${from} -1.8H${neck}V-${half}L${tip} 0L${neck} ${half}V1.8H${from}Z" />`;
   };
-  return `<svg viewBox="-34 -7 68 14" aria-hidden="true">${size < 0.005 ? "" : arrow(-1) + arrow(1)}
-    <circle class="lp-photo" cx="${-at}" r="3" /><circle class="lp-caption" cx="${at}" r="3" /></svg>`;
+  const drawn = size < 0.005 ? "" : arrow(-1) + arrow(1);
+  return `<svg viewBox="-22 -7 44 14" aria-hidden="true">${drawn}</svg>`;
 }
 
 class LossPair extends Touchable {

@@ -12,6 +12,12 @@ const CHOICES = {
   seed: [["0", 0], ["1", 1], ["2", 2]],
 };
 const WORDS = { loss: "loss", bias: "b starts at", seed: "seed" };
+const NUMBERS = [ // names, and what they mean
+  ["best is own", "own caption ranks first"],
+  ["yes to own", "own pairs with p > ½"],
+  ["yes to others", "wrong ones, per photo"],
+  ["t and b", "scale and bias"],
+];
 const [STEPS, PAIRS] = [100, 256];
 const SHOWN = 3; // of the 255 other captions of each photo
 const [SLOW, FAST] = [260, 45]; // milliseconds for a step: the first few decide
@@ -34,14 +40,14 @@ const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no
 
 const label = (x, y, anchor, words) =>
   `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
-// Several lines have names, in a row of their own below the title.
-const chart = (kind, title, ticks, lines, more = lines.length > 1 ? 16 : 0) => `
-  <svg class="sw-chart" viewBox="0 ${-more} 220 ${142 + more}" role="img"
+// Several lines have names, in a row of their own below the title; one has its title close above it.
+const chart = (kind, title, ticks, lines, several = lines.length > 1, top = several ? -16 : 12) => `
+  <svg class="sw-chart" viewBox="0 ${top} 220 ${142 - top}" role="img"
        aria-label="${title} against the step">
-    ${more ? `<text x="4" y="${13 - more}">${title}</text>` : ""}
-    <text x="4" y="13">${more ? "" : title}
+    ${several ? `<text x="4" y="${13 + top}">${title}</text>` : ""}
+    <text x="4" y="${several ? 13 : 13 + top}">${several ? "" : title}
       ${lines
-        .map((line, i) => `<tspan class="sw-${line}"${i ? ' dx="8"' : ""}>${more ? line : ""}
+        .map((line, i) => `<tspan class="sw-${line}"${i ? ' dx="8"' : ""}>${several ? line : ""}
           <tspan class="sw-last"></tspan></tspan>`)
         .join(" ")}</text>
     ${ticks
@@ -51,7 +57,7 @@ const chart = (kind, title, ticks, lines, more = lines.length > 1 ? 16 : 0) => `
           ${label(START - 5, Number(y) + 5, "end", word)}`;
       })
       .join("")}
-    ${label(START, LOW + 22, "start", "0")}${label(END, LOW + 22, "end", `step ${STEPS}`)}
+    ${label(END, LOW + 22, "end", `step ${STEPS}`)}
     ${lines.map((line) => `<path class="sw-ghost sw-ghost-${line}" />`).join("")}
     ${lines.map((line) => `<path class="sw-line sw-${line}" />`).join("")}
   </svg>`;
@@ -103,8 +109,7 @@ class SmallWorld extends Touchable {
         </div>
       </div>
       <div class="sw-numbers">
-        ${["best is own", "yes to own", "yes to others", "t and b"]
-          .map((name) => `<span><i>${name}</i> <b></b></span>`)
+        ${NUMBERS.map(([name, what]) => `<span><i>${name}</i> <b></b><small>${what}</small></span>`)
           .join("")}
       </div>
       <p class="sw-before"></p>
