@@ -53,8 +53,8 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
     ]
     end = "cosine × t, then softmax"
     framed = (left[0][0], left[1][0], left[3][0], right[2][0], end)
-    look = {"framed": framed, "frame": "not in SigLIP"}
-    return walk_map(photo, captions, left, right, end, "which caption?", **look)
+    meeting = (end, "which caption?", "")
+    return walk_map(photo, captions, left, right, *meeting, framed, "not in SigLIP")
 
 
 @styled
