@@ -69,6 +69,7 @@ def random(*shape):
 
 PHOTO = Image.fromarray((random(30, 45, 3) * 255).byte().numpy())
 SQUARE = PHOTO.resize((40, 40))
+MAP = torch.arange(4096.0).view(64, 8, 8)
 BASE, SO400M = get_config("siglip-base-patch16-224"), get_config("siglip-so400m-patch14-384")
 FLOPS = count_flops(SO400M)
 LAYERS = {"image": (FLOPS.vision["layer 0"], 729), "text": (FLOPS.text["layer 0"], 64)}
@@ -137,7 +138,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.middle_square, PHOTO, 24),
     (ch13.two_softmaxes, random(3, 3)),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
-    (ch13.shrinking_maps, {"photo": (3, 32), "stage 1": (64, 8)}, 16),
+    (ch13.shrinking_maps, SQUARE, {"stage 1": MAP}, 16),
     (ch13.written_classifier, *WRITTEN),
     (ch14.step_by_step, {"mask": ("causal", "none", style.TEXT), "layers": (SAME, SAME, "")}),
     (ch14.fair_race, {"seen": LOSSES, "held out": LOSSES}, {16: 256, 64: 64}),
@@ -263,7 +264,15 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch13.clip_walk(clip.get_config("ViT-L/14"), PHOTO, PAIR),
-            {"[1, 3, 224, 224]", "[1, 257, 1024]", "[2, 77]", "[2, 77, 768]", "[2, 768]", "[1, 2]"},
+            {
+                "[1, 3, 224, 224]",
+                "[1, 257, 1024]",
+                "[2, 77]",
+                "[2, 77, 768]",
+                "[2, 768]",
+                "[1, 2]",
+                "not in SigLIP",
+            },
         ),
         (
             lambda: ch13.two_ways_to_pool(clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
@@ -285,8 +294,8 @@ def words(drawing) -> list[str]:
             {"12", "50", "loss 1.41", "rows: which text?", "columns: which image?"},
         ),
         (
-            lambda: ch13.shrinking_maps({"photo": (3, 32), "stage 1": (64, 8)}, 16),
-            {"photo", "stage\n1", "3", "32", "64", "8", "16"},
+            lambda: ch13.shrinking_maps(SQUARE, {"stage 1": MAP}, 16),
+            {"photo", "stage\n1", "channels 3", "side 40", "64", "8", "16"},
         ),
         (
             lambda: ch13.written_classifier(*WRITTEN),

@@ -1,6 +1,7 @@
 """The figures of the chapter "Start here"."""
 
 from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
@@ -43,7 +44,15 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
 
 @styled
 def walk_map(
-    photo, captions: list[str], left, right, meeting: str, ending: str, chapter: str = ""
+    photo,
+    captions: list[str],
+    left,
+    right,
+    meeting: str,
+    ending: str,
+    chapter: str = "",
+    framed: tuple[str, ...] = (),
+    frame: str = "",
 ) -> plt.Figure:
     """Draw the stations of the image side and of the text side, and where the two meet.
 
@@ -56,16 +65,26 @@ def walk_map(
         meeting: What joins the two sides.
         ending: What comes of it.
         chapter: Where the meeting leads to.
+        framed: Labels of the stations that get a frame.
+        frame: What the frame means, in words below.
     """
-    figure, axes = style.blank(5.0, 5.1, (0, 100), (-5, 100))
+    foot = -10.5 if framed else -5
+    figure, axes = style.blank(5.0, 5.1 * (100 - foot) / 105, (0, 100), (foot, 100))
     for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
         for i, station in enumerate(stations):
             y = 72 - 16 * i
             style.arrow(axes, (x, y + 10.5), (x, y + 5.5))
             _station(axes, (x, y), 48, colour, *station)
+            if station[0] in framed:
+                _frame(axes, (x, y), 48, 10.4)
         style.arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
     _station(axes, (50, 6), 62, JOINT, meeting, [1, len(captions)], chapter)
+    if meeting in framed:
+        _frame(axes, (50, 6), 62, 10.4)
     axes.text(50, -2.6, ending, color=JOINT, **CENTRED)
+    if framed:
+        _frame(axes, (37, -7.8), 5, 2.6)
+        axes.text(42, -7.8, frame, va="center")
     inset = axes.inset_axes([0.12, 0.83, 0.26, 0.17])
     inset.imshow(photo)
     inset.axis("off")
@@ -74,6 +93,14 @@ def walk_map(
     for i, caption in enumerate(captions):
         axes.text(75, 91.5 + gap * (middle - i), f"“{caption}”", color=TEXT, **CENTRED)
     return figure
+
+
+def _frame(axes, centre, width, height) -> None:
+    """A frame at a little distance around a box."""
+    corner = centre[0] - width / 2 - 0.5, centre[1] - height / 2 - 0.7
+    rounded = "round,pad=0,rounding_size=1.8"
+    look = {"fill": False, "edgecolor": INK, "linewidth": 2}
+    axes.add_patch(FancyBboxPatch(corner, width + 1, height + 1.4, boxstyle=rounded, **look))
 
 
 def _station(axes, centre, width, colour, label, shape, chapter="") -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import VisionConfig
@@ -49,7 +51,10 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
         (f"{text.depth} layers with a mask", words),
         ("end token × matrix", [n, config.embed_dim]),
     ]
-    return walk_map(photo, captions, left, right, "cosine × t, then softmax", "which caption?")
+    end = "cosine × t, then softmax"
+    framed = (left[0][0], left[1][0], left[3][0], right[2][0], end)
+    meeting = (end, "which caption?", "")
+    return walk_map(photo, captions, left, right, *meeting, framed, "not in SigLIP")
 
 
 @styled
@@ -134,29 +139,40 @@ def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
 
 
 @styled
-def shrinking_maps(maps: dict[str, tuple[int, int]], vector: int) -> plt.Figure:
-    """Draw the maps of a ResNet to scale: each as high as its side, as wide as it has channels.
+def shrinking_maps(picture, maps: dict[str, Tensor], vector: int) -> plt.Figure:
+    """Draw the maps of a ResNet as blocks: the mean of the channels in front, their number behind.
+
+    Sides and depths grow with the square root of what they stand for.
 
     Args:
-        maps: Name to channels and side, from the picture on.
+        picture: The square PIL image that the ResNet sees.
+        maps: Name to map, `[channels, side, side]`.
         vector: Length of what attention pooling makes of the last map.
     """
-    n = len(maps) + 1
-    tall, wide = max(side for _, side in maps.values()), max(c for c, _ in maps.values())
-    figure, axes = blank(WIDTH, 3, (-1.75, n - 0.4), (-0.8, 1.05))
-    axes.text(-1.7, -0.5, "side", va="center")
-    axes.text(-1.7, -0.68, "channels", va="center")
-    for x, (name, (channels, side)) in enumerate(maps.items()):
-        _block(axes, x, 0.85 * channels / wide, side / tall, IMAGE)
-        axes.text(x, -0.08, name.replace(" ", "\n"), color=IMAGE, ha="center", va="top")
-        axes.text(x, -0.5, str(side), **CENTRED)
-        axes.text(x, -0.68, str(channels), **CENTRED)
-    _block(axes, n - 1, 0.85 * vector / wide, 1 / tall, JOINT)
-    axes.text(n - 1, -0.08, "vector", color=JOINT, ha="center", va="top")
-    axes.text(n - 1, -0.68, str(vector), **CENTRED)
-    axes.text(n - 1.5, 0.42, "attention\npooling", color=JOINT, **CENTRED)
-    style.arrow(axes, (n - 1.6, 0.27), (n - 1.05, 0.05))
+    blocks = [("photo", 3, picture.width, picture)]
+    blocks += [(name, *x.shape[:2], _tinted(x.mean(dim=0))) for name, x in maps.items()]
+    most = max(channels for _, channels, *_ in blocks)
+    figure, axes = blank(WIDTH, 2.34, (-26, 650), (-139, 144))
+    left = 0.0
+    for name, channels, side, face in blocks:
+        front, depth = 104 * (side / picture.width) ** 0.5, 50 * (channels / most) ** 0.5
+        _block(axes, left, front, depth, IMAGE, face)
+        first = name == "photo"
+        middle = left + max(front + depth, _CELL) / 2
+        axes.text(middle, -8, name.replace(" ", "\n"), color=IMAGE, ha="center", va="top")
+        axes.text(middle, -90, f"side {side}" if first else str(side), **CENTRED)
+        axes.text(middle, -122, f"channels {channels}" if first else str(channels), **CENTRED)
+        left += max(front + depth, _CELL) + 8
+    rod = 50 * (vector / most) ** 0.5
+    _block(axes, left + 10, 104 / picture.width**0.5, rod, JOINT)
+    axes.text(left + _CELL / 2, -8, "vector", color=JOINT, ha="center", va="top")
+    axes.text(left + _CELL / 2, -122, str(vector), **CENTRED)
+    axes.text(left - 14, 106, "attention\npooling", color=JOINT, **CENTRED)
+    style.arrow(axes, (left - 4, 76), (left + 18, 22))
     return figure
+
+
+_CELL = 66  # least width of a block with its words in `shrinking_maps`
 
 
 @styled
@@ -247,9 +263,39 @@ def _numbers(axes, y, vector, colour, most) -> None:
     axes.text(_LEFT + 48.5, y, "…", **CENTRED)
 
 
-def _block(axes, x, width, height, colour) -> None:
-    look = {"facecolor": colour + "99", "edgecolor": colour, "linewidth": 1}
-    axes.add_patch(plt.Rectangle((x - width / 2, 0), width, height, **look))
+def _block(axes, left, front, depth, colour, face=None) -> None:
+    """A block with a square front, seen from the right and above; `face` is painted on it."""
+    right, high, rise = left + front, front, 0.8 * depth
+    look = {"edgecolor": colour, "linewidth": 0.8, "joinstyle": "round"}
+    top = [(left, high), (left + depth, high + rise), (right + depth, high + rise), (right, high)]
+    side = [(right, 0), (right + depth, rise), (right + depth, high + rise), (right, high)]
+    for corners, shade in ((top, "33"), (side, "77")):
+        axes.add_patch(plt.Polygon(corners, facecolor=colour + shade, **look))
+    slices = round(depth / 5)
+    for share in (k / slices for k in range(1, slices)):
+        x, y = share * depth, share * rise
+        line = [(left + x, high + y), (right + x, high + y), (right + x, y)]
+        axes.add_patch(plt.Polygon(line, closed=False, fill=False, edgecolor=colour + "77"))
+    if face is not None:
+        limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
+        axes.imshow(face, extent=(left, right, 0, high), aspect="auto")
+        axes.set(**limits)
+    inside = "none" if face is not None else colour
+    axes.add_patch(plt.Rectangle((left, 0), front, high, facecolor=inside, **look))
+
+
+def _tinted(values: Tensor) -> np.ndarray:
+    """Numbers `[H, W]` as a picture: the largest is blue, the smallest shows the page.
+
+    It has at most 56 pixels a side and 32 shades: a page moves longer pictures into files, which
+    no mask can show.
+    """
+    values = avg_pool2d(values[None], max(1, len(values) // 56))[0]
+    values = (values - values.min()) / (values.max() - values.min())
+    picture = np.empty((*values.shape, 4), dtype=np.uint8)
+    picture[..., :3] = [round(255 * channel) for channel in to_rgb(IMAGE)]
+    picture[..., 3] = (255 / 31 * (31 * values).round()).byte().cpu().numpy()
+    return picture
 
 
 def _ends(config: CLIPConfig) -> tuple[int, int]:

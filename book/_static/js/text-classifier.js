@@ -4,10 +4,10 @@
 import { heat, palette } from "./heat.js";
 import { COLOURS, SHAPES, colourName, describe, label, paint, randomScene, raster } from "./scenes.js";
 import { tiny } from "./tiny.js";
-import { Touchable, buttons, define, escapeHTML, signed } from "./touch.js";
+import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
 
 const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
-const SIDE = 96; // of the drawing, in CSS pixels
+const SIDE = 160; // of the drawing, in CSS pixels
 const FETCHED = "The model (0.9 MB) is fetched when you change something.";
 
 // What a drawing shows, and five things that it doesn't.
@@ -33,19 +33,18 @@ class TextClassifier extends Touchable {
       <div class="cl-head">
         <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"
           aria-label="Drawing"></canvas>
-        <div><p><button type="button" data-kind="next" data-i="0">Another drawing</button></p>
-          <div class="pills" role="group" aria-label="Template">
-            ${buttons("template", TEMPLATES.map(escapeHTML))}</div></div>
+        <div class="cl-told"><p aria-live="polite"><span>The largest product:</span>
+            <b class="cl-answer"></b></p>
+          <p class="cl-prompt"></p>
+          <button type="button" data-kind="next" data-i="0">Another drawing</button></div>
+        <div class="pills" role="group" aria-label="Template">
+          ${buttons("template", TEMPLATES.map(escapeHTML))}</div>
       </div>
       <div class="cl-row cl-image"><span>the drawing</span>${strip}<span>product</span></div>
-      ${labels.map((label, i) => `<div class="cl-row"><input type="text" maxlength="60"
+      ${labels.map((label, i) => `<div class="cl-row cl-label"><input type="text" maxlength="60"
         aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
-        autocapitalize="off" spellcheck="false"><span class="cl-prompt"></span>${strip}
-        <output></output></div>`).join("")}
-      <div class="cl-row cl-sums"><span>the sum of products, from the first number to the last</span>
-        <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true"><path class="cl-zero" />
-          ${labels.map(() => '<path class="cl-sum" />').join("")}</svg></div>
-      <p class="cl-answer" aria-live="polite"></p>
+        autocapitalize="off" spellcheck="false">${strip}
+        <span class="cl-bar" aria-hidden="true"><i></i></span><output></output></div>`).join("")}
       <p class="cl-help">${FETCHED}</p>`;
     this.addEventListener("input", () => {
       this.labels = this.all("input").map(({ value }) => value);
@@ -88,7 +87,6 @@ class TextClassifier extends Touchable {
   }
 
   drawQuestion() {
-    this.sayAll(".cl-prompt", this.prompts().map((prompt) => `“${prompt}”`));
     const drawing = this.find(".cl-drawing");
     drawing.setAttribute("aria-label", describe(this.scene));
     paint(drawing.getContext("2d"), this.scene, drawing.width);
@@ -99,32 +97,26 @@ class TextClassifier extends Touchable {
     this.drawQuestion();
     if (this.classList.contains("cl-waiting")) return;
     const colours = palette(this);
-    this.sums = this.texts.map((row) => {
-      let soFar = 0;
-      return [0, ...Array.from(row, (value, i) => (soFar += value * this.image[i]))];
-    });
-    const products = this.sums.map((sums) => sums.at(-1));
+    const products = this.texts.map((row) => sum(Array.from(row, (x, i) => x * this.image[i])));
     const best = products.indexOf(Math.max(...products));
-    this.drawSums(best);
+    this.drawBars(products);
     const [top, ...strips] = this.all(".cl-strip");
     heat(top, 1, this.image.length, this.image, colours.image, colours);
     strips.forEach((strip, i) => heat(strip, 1, this.texts[i].length, this.texts[i], colours.text, colours));
     this.sayAll(".cl-row output", products.map((product) => signed(product, 2)));
-    this.all("output").forEach((place, i) => place.classList.toggle("cl-best", i === best));
-    this.say(".cl-answer", `The largest product: ${this.labels[best].trim() || "the empty label"}.`);
+    this.all(".cl-label").forEach((row, i) => row.classList.toggle("cl-best", i === best));
+    this.say(".cl-answer", this.labels[best].trim() || "the empty label");
+    this.say(".cl-prompt", `“${this.prompts()[best]}”`);
   }
 
-  // Below the numbers, so that each sum stands under the last number that it has.
-  drawSums(best) {
-    const all = this.sums.flat();
-    const [least, most] = [Math.min(...all), Math.max(...all)];
-    const y = (value) => ((most - value) / (most - least)).toFixed(3);
-    this.find(".cl-zero").setAttribute("d", `M0 ${y(0)}H1`);
-    this.all(".cl-sum").forEach((path, i) => {
-      const last = this.sums[i].length - 1;
-      const points = this.sums[i].map((value, k) => `${(k / last).toFixed(4)} ${y(value)}`);
-      path.setAttribute("d", `M${points.join("L")}`);
-      path.classList.toggle("cl-best", i === best);
+  // From zero, all to the same scale.
+  drawBars(products) {
+    const [least, most] = [Math.min(0, ...products), Math.max(0, ...products)];
+    const along = (value) => (100 * (value - least)) / (most - least || 1);
+    this.all(".cl-bar").forEach((bar, i) => {
+      const [from, to] = [0, products[i]].map(along).sort((a, b) => a - b);
+      bar.style.setProperty("--zero", `${along(0)}%`);
+      Object.assign(bar.firstChild.style, { left: `${from}%`, width: `${to - from}%` });
     });
   }
 }
