@@ -119,13 +119,15 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
         prior: Odds before looking, the same for all.
         posteriors: Caption to odds after looking.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.5 * len(posteriors) + 1.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(posteriors) + 0.95))
     for y, odds in enumerate(posteriors.values()):
         axes.plot([prior, odds], [y, y], color=JOINT, linewidth=1.5)
         axes.plot([prior], [y], "o", color=NEUTRAL, markersize=10)
         axes.plot([odds], [y], "o", color=JOINT)
-        look = {"textcoords": "offset points", "ha": "right", "color": JOINT}
-        axes.annotate(f"× {odds / prior:,.0f}", (odds, y), (4, 8), **look)
+        side, shift = ("left", -4) if odds < 100 * prior else ("right", 4)
+        look = {"textcoords": "offset points", "ha": side, "color": JOINT}
+        words = f"1 to {1 / odds:,.0f}, × {odds / prior:,.0f}"
+        axes.annotate(words, (odds, y), (shift, 8), **look)
     axes.axvline(1, color=NEUTRAL, linewidth=0.6, linestyle="--")
     axes.set(xscale="log", xlim=(prior / 4, 20), ylim=(len(posteriors) - 0.5, -0.6))
     axes.set_yticks(range(len(posteriors)), list(posteriors))
@@ -163,7 +165,7 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
 
     Tokens that are equal share an arrow; `names` says whose it is.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.3))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.8))
     for tokens, colour, title in ((before, NEUTRAL, "before"), (after, IMAGE, "after")):
         shared: dict[tuple, list[str]] = {}
         for name, token in zip(names, tokens.tolist(), strict=True):
@@ -173,7 +175,7 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
             axes.annotate("", tip, (0, 0), arrowprops=look | {"linewidth": 2, "mutation_scale": 16})
             words = f"{' and '.join(owners)},\n{title}"
             axes.annotate(words, tip, (7, 2), textcoords="offset points", color=colour)
-    axes.set(xlim=(-0.03, 1.45), ylim=(-0.03, 1.15), aspect="equal")
+    axes.set(xlim=(-0.03, 1.6), ylim=(-0.03, 1.15), aspect="equal")
     axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number", ylabel="second number")
     axes.spines[:].set_visible(False)  # two of the tokens lie on the axes
     axes.grid(linewidth=0.6)

@@ -8,9 +8,12 @@ import { clamp, fixed, percent, radios, range, sigmoid, signed, sum } from "./to
 
 const SIDE = 6; // patches in a row, and pixels in a patch's
 const WIDTH = 72;
+const [FEW, ROWS] = [18, 12]; // of all numbers and tokens, what a card has room for
 const VISION = "vision_model";
 const TEXT = "text_model";
 const where = (patch) => `patch ${patch} (row ${Math.floor(patch / SIDE)}, column ${patch % SIDE})`;
+const corner = (values) =>
+  range(ROWS).flatMap((row) => [...values.slice(row * WIDTH, row * WIDTH + FEW)]);
 const mean = (rows) => rows[0].map((_, i) => sum(rows.map((row) => row[i])) / rows.length);
 
 // A part of a tensor along its first axes, or undefined where it has none: tensor [2, 4, 36] and
@@ -250,7 +253,7 @@ class Tokens extends Station {
 
   thumb(canvas) {
     const values = this.values(this.full);
-    if (values) heat(canvas, values.length / WIDTH, WIDTH, values, this.fill, this.colours);
+    if (values) heat(canvas, ROWS, FEW, corner(values), this.fill, this.colours);
   }
 
   render() {
@@ -428,7 +431,7 @@ class Probe extends ImageAttention {
 // 72 numbers as bars, for either side.
 class Vector extends Station {
   thumb(canvas) {
-    if (this.values()) bars(canvas, this.values(), this.fill, this.colours);
+    if (this.values()) bars(canvas, this.values().slice(0, FEW), this.fill, this.colours);
   }
 
   render() {
@@ -623,7 +626,7 @@ class LastToken extends Station {
 
   thumb(canvas) {
     const values = this.tensor(this.last) && this.ofCaption(this.last);
-    if (values) heat(canvas, 16, WIDTH, values, this.fill, this.colours);
+    if (values) heat(canvas, ROWS, FEW, corner(values), this.fill, this.colours);
   }
 
   render() {
@@ -695,7 +698,7 @@ class Product extends Station {
 
   thumb(canvas) {
     const vectors = this.vectors();
-    if (vectors) bars(canvas, vectors[2], this.fill, this.colours);
+    if (vectors) bars(canvas, vectors[2].slice(0, FEW), this.fill, this.colours);
   }
 
   render() {
