@@ -395,9 +395,7 @@ def test_headings_typefaces_and_the_way_past_the_contents(browser, url):
 @site_test
 @browser_test
 def test_on_a_phone_what_scrolls_shows_that_it_does(browser, url):
-    page = opened(
-        browser, url, "notebooks/01_start_here.html", viewport={"width": 390, "height": 844}
-    )
+    page = opened(browser, url, "notebooks/28_million.html", viewport={"width": 390, "height": 844})
     hidden = page.evaluate(
         """() => [...document.querySelectorAll("pre, table, .pst-scrollable-table-container")]
           .filter((e) => !e.closest(".touchable") && e.scrollWidth > e.clientWidth + 1)

@@ -165,8 +165,8 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
 
     Tokens that are equal share an arrow; `names` says whose it is.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.8))
-    for tokens, colour, title in ((before, NEUTRAL, "before"), (after, IMAGE, "after")):
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.3))
+    for tokens, colour, title, up in ((before, NEUTRAL, "before", 2), (after, IMAGE, "after", 9)):
         shared: dict[tuple, list[str]] = {}
         for name, token in zip(names, tokens.tolist(), strict=True):
             shared.setdefault(tuple(round(x, 6) for x in token), []).append(name)
@@ -174,7 +174,7 @@ def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
             look = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", tip, (0, 0), arrowprops=look | {"linewidth": 2, "mutation_scale": 16})
             words = f"{' and '.join(owners)},\n{title}"
-            axes.annotate(words, tip, (7, 2), textcoords="offset points", color=colour)
+            axes.annotate(words, tip, (7, up), textcoords="offset points", color=colour)
     axes.set(xlim=(-0.03, 1.6), ylim=(-0.03, 1.15), aspect="equal")
     axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number", ylabel="second number")
     axes.spines[:].set_visible(False)  # two of the tokens lie on the axes

@@ -448,7 +448,8 @@ class TileShuffle(Touchable):
             rows[caption] = [f"{a:.2f} → {b:.2f}".replace("-", "\u2212") for a, b in pairs]
         names = "in order → shuffled", "no positions", "with positions"
         heading = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-        picture = f'<img src="{_bitmap(to_image(self.pixels[0]))}" width="160" alt="The drawing">'
+        drawing = _bitmap(to_image(self.pixels[0]))
+        picture = f'<img src="{drawing}" width="160" height="160" alt="The drawing">'
         return f"{picture}\n{_table(rows, heading)}"
 
 
