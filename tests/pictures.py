@@ -11,10 +11,10 @@ from PIL import Image
 
 from siglip_lab.images import load_image
 
-# The pixels of the picture that an element of a page shows, 40 x 40, RGBA.
+# The pixels of the picture that an element of a page shows, 40 x 40, RGBA: of its SVG, or its data.
 PIXELS = """async (element) => {
   const picture = new Image();
-  picture.src = element.querySelector("image").getAttribute("href");
+  picture.src = element.querySelector("image")?.getAttribute("href") ?? element.data.picture;
   await picture.decode();
   const pen = new OffscreenCanvas(40, 40).getContext("2d");
   pen.drawImage(picture, 0, 0);

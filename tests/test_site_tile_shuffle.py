@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pictures import PIXELS
 from PIL import Image
 
 import siglip_lab as sl
@@ -17,14 +18,6 @@ READY = "siglip-tile-shuffle .ts-readout:not(:empty)"
 TILES = "siglip-tile-shuffle .ts-tiles"
 PLACES = """(all) => all.map((e) => [e.style.left, e.style.top].map(parseFloat))
   .map(([x, y]) => Math.round(y * 0.06) * 6 + Math.round(x * 0.06))"""
-PIXELS = """async (element) => {
-  const picture = new Image();
-  picture.src = element.data.picture;
-  await picture.decode();
-  const pen = new OffscreenCanvas(40, 40).getContext("2d");
-  pen.drawImage(picture, 0, 0);
-  return [...pen.getImageData(0, 0, 40, 40).data];
-}"""
 
 
 @pytest.fixture(scope="module")
