@@ -1,6 +1,7 @@
 """What a page asks of the reader's line and browser before anybody scrolls."""
 
 import re
+import time
 
 import pytest
 from sphinx.errors import ExtensionError
@@ -32,16 +33,21 @@ def test_first_view_is_light_and_nothing_moves(browser, url, pages, width, heigh
         page = context.new_page()
         network = context.new_cdp_session(page)
         network.send("Network.enable")
-        asked, received = [], []
-        network.on("Network.requestWillBeSent", lambda e, to=asked: to.append(e["request"]["url"]))
+        asked, received = {}, {}  # by the request; what a data: address holds came with its file
         network.on(
-            "Network.loadingFinished", lambda e, to=received: to.append(e["encodedDataLength"])
+            "Network.requestWillBeSent",
+            lambda e, to=asked: to.update({e["requestId"]: e["request"]["url"]}),
+        )
+        network.on(
+            "Network.loadingFinished",
+            lambda e, to=received: to.update({e["requestId"]: e["encodedDataLength"]}),
         )
         page.goto(f"{url}/{name}", wait_until="networkidle")
         moved = page.evaluate(SHIFT)
         context.close()
-        size = sum(received)
-        sent = [address for address in asked if not address.startswith(("data:", "blob:"))]
+        sent = {i: address for i, address in asked.items() if not address.startswith("data:")}
+        size = sum(received.get(i, 0) for i in sent)
+        sent = [address for address in sent.values() if not address.startswith("blob:")]
         if size > FIRST_VIEW:
             wrong.append((name, f"{size / 1024:.0f} KiB", *sent))
         if moved > 0.01:
@@ -113,3 +119,19 @@ def test_a_formula_is_drawn_for_eye_and_ear(formulas):
 def test_a_formula_that_katex_refuses_stops_the_build(formulas, tex):
     with pytest.raises(ExtensionError, match="a formula that cannot be drawn: .+"):
         formulas.formula(tex)
+
+
+@pytest.mark.parametrize("name", ["07_two_towers", "20_fine_tune", "23_any_shape"])
+def test_letters_that_come_late_move_nothing(browser, url, name):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+
+    def late(route):
+        time.sleep(0.6)  # seconds; what is hidden until its letters are there waits 0.3
+        route.continue_()
+
+    page.route("**/*.woff2", late)
+    page.goto(f"{url}/notebooks/{name}.html", wait_until="networkidle")
+    moved = page.evaluate(SHIFT)
+    context.close()
+    assert moved < 0.01

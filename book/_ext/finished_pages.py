@@ -30,8 +30,8 @@ THEME = (
     'matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light" '
     "})(document.documentElement.dataset)</script>"
 )
-# After the style sheet. Letters that come after the first painting would move the lines, so it
-# waits for them, a moment at most.
+# After the style sheet, which brings the letters. To unpack them takes a moment, and what is
+# painted before that would move: it waits, a moment at most.
 LETTERS = (
     "<script>(({ style }, show = () => (style.visibility = '')) => { "
     "style.visibility = 'hidden'; setTimeout(show, 300); "
@@ -238,6 +238,18 @@ def _one_sheet(static: Path, sheets: list[Path], used: set[str]) -> str:
 # ------------------------------------------------------------------------------------- fonts
 
 
+def _own_fonts(sheet: str, static: Path) -> str:
+    """The book's letters in the sheet itself: those that come after it would move the lines."""
+
+    def inline(match):
+        file = static / match[1]
+        letters = base64.b64encode(file.read_bytes()).decode()
+        file.unlink()
+        return f"url(data:font/woff2;base64,{letters})"
+
+    return re.sub(r"url\(\"?(fonts/[^)\"]*)\"?\)", inline, sheet)
+
+
 def _formula_fonts(sheet: str, pages: list[str], static: Path) -> str:
     """KaTeX's fonts with the letters that formulas have; those with none of them go."""
     letters = set()
@@ -363,14 +375,13 @@ def _finish(app: Sphinx, exception):
         [Path(name) for name in _in_order(lists)],
         _names_in_use(list(pages.values()), scripts),
     )
-    sheet = _formula_fonts(sheet, list(pages.values()), static)
-    own = re.findall(r"url\(\"?(fonts/[^)\"]*)", sheet)
+    sheet = _own_fonts(_formula_fonts(sheet, list(pages.values()), static), static)
     formulas = re.findall(r"url\(\"?(katex/fonts/KaTeX_Ma(?:in-Regular|th-Italic)\.woff2)", sheet)
     (static / "site.css").write_text(sheet, "utf-8")
     version = hashlib.sha256(sheet.encode()).hexdigest()[:8]
     for page, html in pages.items():
         root = re.search(r'data-content_root="([^"]*)"', html)[1]
-        fonts = own + formulas if 'class="katex"' in html else own
+        fonts = formulas if 'class="katex"' in html else []
         link = "".join(
             f'\n<link rel="preload" href="{root}_static/{font}" as="font" type="font/woff2"'
             " crossorigin />"
