@@ -43,7 +43,7 @@ def interpolate_positions(table: Tensor, rows: int, columns: int) -> Tensor:
     side = int(len(table) ** 0.5)
     if (rows, columns) == (side, side):
         return table
-    grid = table.T.reshape(1, -1, side, side)  # [1, D, S, S]
+    grid = table.T.reshape(1, -1, side, side)  # [1, D, side, side]
     grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
     return grid[0].flatten(1).T  # [rows * columns, D]
 

@@ -61,7 +61,7 @@ class Manifest:
         if (self.width, self.weights) != (model.config.embed_dim, model_fingerprint(model)):
             raise ValueError(
                 f"{made_by}; the model given has other weights, and its vectors cannot be compared "
-                "with these: load that one, in the type of its file, or embed again"
+                f"with these: load {shown(self.model, 60)} in the dtype of its file, or embed again"
             )
         now = describe(processor)
         odd = next((key for key, value in self.preprocessing.items() if now.get(key) != value), "")

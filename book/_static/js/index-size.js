@@ -29,7 +29,7 @@ class IndexSize extends Touchable {
       <div class="sliders">
         ${slider("vectors", "vectors", 4, 10, 0.02, FIRST.vectors)}
         ${slider("memory", "memory", 0, 3.4, 0.02, FIRST.memory)}
-        ${slider("speed", "it reads a second", 1, 3.6, 0.02, FIRST.speed)}
+        ${slider("speed", "it reads, per second", 1, 3.6, 0.02, FIRST.speed)}
       </div>
       <p class="is-scale">A full bar is all of the memory.</p>
       <ol class="is-list"></ol>

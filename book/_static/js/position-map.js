@@ -4,7 +4,7 @@
 import { Touchable, buttons, clamp, define, escapeHTML, fixed, range, sum } from "./touch.js";
 
 const FAR = 4; // patches
-const PAIRS = [["nearest neighbours", (d) => d === 1], [`${FAR} or more apart`, (d) => d >= FAR]];
+const PAIRS = [["nearest neighbours", (d) => d === 1], [`${FAR} patches or more away`, (d) => d >= FAR]];
 
 const SPOTS = ["a corner", "an edge", "the middle"];
 
