@@ -117,6 +117,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
     (ch08.pair_answers, PAIR, PAIR, *random(3, 2, 2)),
     (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
+    (ch08.scale_losses, torch.logspace(0, 2, 9), random(9), 0.9),
     (ch08.first_losses, [128, 16_384], [-10, 0]),
     (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
     (ch08.start_clouds, {"one": (random(9, 9), 0.5, "all"), "two": (-random(9, 9), 1.5, "no")}),

@@ -11,6 +11,7 @@ __all__ = [
     "asked_pairs",
     "pair_answers",
     "pair_gradients",
+    "scale_losses",
     "first_losses",
     "cosine_drift",
     "start_clouds",
@@ -109,6 +110,34 @@ def _pair_panels(images, texts, titles):
 
 
 @styled
+def scale_losses(scales: Tensor, losses: Tensor, guessing: float) -> plt.Figure:
+    """Draw a loss `[n]` against the scale t `[n]`, with its first, middle and last value.
+
+    Args:
+        scales: From the lowest to the highest, each the same factor above the last.
+        losses: One for each scale.
+        guessing: What a model pays that knows nothing; a line across.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
+    axes.axhline(guessing, color=NEUTRAL, linestyle="--", linewidth=1.2)
+    look = {"textcoords": "offset points", "ha": "right", "color": NEUTRAL}
+    axes.annotate(f"guessing: {guessing:.2f}", (scales[-1], guessing), (0, 6), **look)
+    axes.plot(scales, losses, color=JOINT)
+    marked = [0, len(scales) // 2, -1]
+    for k, aside, side in zip(
+        marked, [(4, -16), (8, 6), (0, 9)], ["left", "left", "right"], strict=True
+    ):
+        axes.plot(scales[k], losses[k], "o", color=JOINT, clip_on=False)
+        look = {"textcoords": "offset points", "ha": side, "color": JOINT}
+        axes.annotate(f"{losses[k]:.2f}", (scales[k], losses[k]), aside, **look)
+    axes.set(xscale="log", xlabel="scale t", ylabel="CLIP's loss", xlim=(0.9, 110))
+    axes.set(ylim=(-0.5, 11.5), yticks=[0, 5, 10])
+    axes.set_xticks([scales[k] for k in marked], [f"{scales[k]:.0f}" for k in marked])
+    axes.xaxis.set_minor_locator(plt.NullLocator())
+    return figure
+
+
+@styled
 def first_losses(batch_sizes: list[int], starts: list[float]) -> plt.Figure:
     """Draw the sigmoid loss at cosine 0 against the bias; a dot where it is least.
 
@@ -161,28 +190,37 @@ def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
 
 @styled
 def start_clouds(runs: dict[str, tuple[Tensor, float, str]]) -> plt.Figure:
-    """Draw where several runs end: own pairs and as many others at their cosines, two runs a row.
+    """Draw where several runs end: own pairs and as many others at their cosines, on one axis.
 
     Args:
         runs: Title to the cosines `[n, n]`, own pairs on the diagonal; the cosine above which a
-            pair gets a yes; and what is written below.
+            pair gets a yes; and what is written beside it.
     """
-    figure, grid = plt.subplots(-(-len(runs) // 2), 2, figsize=(WIDTH, 4.3), sharey=True)
-    for axes, (title, (cosines, least, words)) in zip(grid.flat, runs.items(), strict=True):
+    size = (WIDTH, 0.6 + 1.1 * len(runs))
+    figure, panels = plt.subplots(len(runs), 1, figsize=size, sharex=True, squeeze=False)
+    for axes, (title, (cosines, least, words)) in zip(panels[:, 0], runs.items(), strict=True):
         axes.axvline(0, color=FRAME, linewidth=0.8)
         if least < 1:
-            axes.axvspan(least, 1, 0, 0.8, color=JOINT, alpha=0.12, linewidth=0)
-            axes.text(1, 1.75, "yes", color=JOINT, ha="right", va="center")
-        _clouds(axes, cosines, length=0.03)
-        axes.set(title=title, xlabel=words, xlim=(-1.06, 1.02), ylim=(-0.5, 2))
+            axes.axvspan(least, 1, color=JOINT, alpha=0.12, linewidth=0)
+            axes.annotate(
+                "yes", (1, 1.5), (0, 5), textcoords="offset points", ha="right", color=JOINT
+            )
+        _clouds(axes, cosines, length=0.02)
+        axes.set_title(title, loc="left", pad=5)
+        axes.text(1.06, 0.5, words, va="center", linespacing=1.5, transform=axes.transAxes)
+        axes.set(xlim=(-1.03, 1), ylim=(-0.5, 1.5))
         axes.spines["left"].set_visible(False)
-        axes.set_xticks([-1, 0, 1], ["−1", "cosine 0", "1"])
-        axes.set_yticks([0, 1], ["others", "own"])
-        axes.tick_params(axis="y", length=0)
-        for label in axes.get_yticklabels()[1:]:  # none on the right
-            label.set_color(JOINT)
-    figure.tight_layout(h_pad=1)
+        axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
+        _name_clouds(axes)
+    panels[-1, 0].set_xlabel("cosine")
     return figure
+
+
+def _name_clouds(axes):
+    """Write what the two levels of `_clouds` are."""
+    axes.set_yticks([0, 1], ["others", "own"])
+    axes.tick_params(axis="y", length=0)
+    axes.get_yticklabels()[1].set_color(JOINT)
 
 
 def _clouds(axes, scores: Tensor, length: float):
@@ -214,10 +252,9 @@ def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
         cut = cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])]
         axes.axvline(0, color=style.INK, linewidth=1.2, label="logit 0")
         axes.axvline(cut, color=JOINT, linewidth=1.6, linestyle="--", label="best threshold")
-        axes.set_yticks([0, 1], ["others", "own"])
-        axes.set(title=title, ylim=(-0.5, 1.5))
-        axes.tick_params(axis="y", length=0)
-        axes.get_yticklabels()[1].set_color(JOINT)
+        axes.set_title(title, loc="left")
+        axes.set_ylim(-0.5, 1.5)
+        _name_clouds(axes)
         if title == free:
             across = axes.get_yaxis_transform()  # 0 is the left edge, 1 the right one
             look = {"arrowstyle": "<|-|>", "color": NEUTRAL}

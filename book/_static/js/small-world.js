@@ -254,7 +254,9 @@ class SmallWorld extends Touchable {
 
   words(steps) {
     if (this.running) return "Training …";
-    if (steps === 0) return "Nothing is learned yet: own and other pairs are mixed. Press Train.";
+    if (steps === 0)
+      return "Nothing is learned yet: own and other pairs are mixed. Press Train, and watch where the " +
+        "green and the grey dots go.";
     const { best, own, others, yesToOthers } = this.now;
     const kind = CHOICES.loss[this.chosen.loss][1];
     const ways = [
@@ -262,7 +264,7 @@ class SmallWorld extends Touchable {
       [others > 0.7, "All vectors are gathering in one place."],
       [own < -0.2 && others < -0.2, "Own and others have fallen together: a no to everything."],
       [kind === "softmax" && own - others > 0.5,
-       "Own and others have parted; but a softmax never teaches b, so a yes means little."],
+       "Own and others have parted; but a softmax never teaches b."],
       [own - others > 0.5, "Own and other pairs have parted."],
     ];
     const way = ways.find(([holds]) => holds)?.[1] ?? "";
@@ -270,7 +272,7 @@ class SmallWorld extends Touchable {
       steps < STEPS
         ? `Paused after ${steps} of ${count(STEPS, "step")}: so far`
         : `After ${count(steps, "step")},`;
-    return `${when} ${percent(best, 0)} of the photos find their own caption first. ${way}`;
+    return `${when} ${percent(best, 0)} of the photos find their caption. ${way}`;
   }
 }
 
