@@ -135,6 +135,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch12.rooflines, {"a": (100e9, 1e9, PARTS), "b": (10e9, 1e9, {"one": (2.0, style.TEXT)})}),
     (ch12.training_memory, MEMORY),
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
+    (ch13.page_map, "ids"),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
     (ch13.middle_square, PHOTO, 24),
     (ch13.two_softmaxes, random(3, 3)),
@@ -235,6 +236,11 @@ def test_a_walk_through_a_resnet_is_refused():
         ch13.clip_walk(clip.get_config("RN50"), PHOTO, PAIR)
 
 
+def test_a_map_of_a_page_without_such_a_section_is_refused():
+    with pytest.raises(ValueError, match="numbers, image tower"):
+        ch13.page_map("token")
+
+
 def test_the_apples_are_the_published_ones(root):
     rows = json.loads((root / "tests/published.json").read_text("utf-8"))["rows"]
     found = {row["id"][7:]: row["value"] for row in rows if row["id"].startswith("apples_")}
@@ -272,7 +278,7 @@ def words(drawing) -> list[str]:
                 "[2, 77, 768]",
                 "[2, 768]",
                 "[1, 2]",
-                "not in SigLIP",
+                "different in SigLIP",
             },
         ),
         (

@@ -112,6 +112,11 @@ def test_stations_of_the_map_lead_to_their_chapters(browser, url):
     page.goto(f"{url}/notebooks/02_preprocessing.html")
     page.locator("svg.drawn a", has_text="pooling").click()
     page.wait_for_url("**/06_pooling_heads.html")
+    page.goto(f"{url}/notebooks/13_clip.html")
+    links = page.locator("svg.drawn a").evaluate_all("all => all.map(e => e.getAttribute('href'))")
+    assert len(set(links)) == 5
+    for link in links:
+        assert page.locator(f"section{link}").count() == 1, link
     page.close()
 
 

@@ -123,3 +123,36 @@ def test_an_old_answer_is_not_told_of_a_new_question(figure):
     assert "cl-waiting" in figure.get_attribute("class")
     assert figure.locator(".cl-answer").inner_text() == said
     assert figure.locator(".cl-answer").evaluate("e => getComputedStyle(e).opacity") == "0.35"
+
+
+def test_a_row_shows_what_its_product_is_the_sum_of(figure):
+    rows, drawn = figure.locator(".cl-label"), set()
+
+    def check(i):
+        assert (
+            figure.locator(".cl-terms small").inner_text()
+            == rows.nth(i).locator("input").input_value()
+        )
+        assert (
+            figure.locator(".cl-terms b").inner_text() == rows.nth(i).locator("output").inner_text()
+        )
+        drawn.add(figure.locator(".cl-terms canvas").evaluate("e => e.toDataURL()"))
+
+    check(0)  # the answer's
+    rows.nth(5).hover()
+    check(5)
+    rows.nth(1).locator("input").focus()
+    check(1)
+    figure.page.mouse.move(0, 0)
+    check(1)
+    rows.nth(1).locator("input").blur()
+    check(0)
+    assert len(drawn) == 3
+
+
+def test_a_prompt_is_whole_on_a_phone(figure):
+    figure.page.set_viewport_size({"width": 390, "height": 844})
+    prompt = figure.locator(".cl-prompt")
+    assert prompt.evaluate(
+        "e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth"
+    )

@@ -60,7 +60,7 @@ def walk_map(
         photo: A PIL image on top of the image side.
         captions: Texts on top of the text side.
         left: Label and shape of each of the four stations of the image side, and the chapter that
-            the station leads to, if it does.
+            the station leads to, if it does, or the section ("#" and its name).
         right: The same for the text side.
         meeting: What joins the two sides.
         ending: What comes of it.
@@ -105,7 +105,7 @@ def _frame(axes, centre, width, height) -> None:
 
 def _station(axes, centre, width, colour, label, shape, chapter="") -> None:
     x, y = centre
-    link = {"url": f"{chapter}.ipynb" if chapter else None}
+    link = {"url": f"{chapter}.ipynb" if chapter and chapter[0] != "#" else chapter or None}
     style.box(axes, centre, width, 10.4, colour, bright=True, **link)
     axes.text(x, y + 2.3, label, color="white", **CENTRED, **link)
     axes.text(x, y - 2.5, str(shape), color="white", family="monospace", **CENTRED, **link)

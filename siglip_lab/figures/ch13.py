@@ -27,7 +27,7 @@ from siglip_lab.figures.style import (
 from siglip_lab.figures.svg import Drawing
 
 __all__ = [
-    "causal_mask", "clip_walk", "middle_square", "shrinking_maps", "two_softmaxes",
+    "causal_mask", "clip_walk", "middle_square", "page_map", "shrinking_maps", "two_softmaxes",
     "two_ways_to_pool", "written_classifier",
 ]  # fmt: skip
 
@@ -39,22 +39,56 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
         raise ValueError("this CLIP has a ResNet; the map shows the stations of a ViT")
     tokens = [1, 1 + vision.num_patches, vision.width]
     words = [n, text.context_length, text.width]
+    photos, patches = "#the-photo-becomes-numbers", "#the-image-tower-a-vision-transformer"
     left = [
-        ("resize, crop, scale", [1, 3, vision.image_size, vision.image_size]),
-        (f"class token + {vision.num_patches} patches", tokens),
-        (f"{vision.depth} encoder layers", tokens),
-        ("class token × matrix", [1, config.embed_dim]),
+        ("resize, crop, scale", [1, 3, vision.image_size, vision.image_size], photos),
+        (f"class token + {vision.num_patches} patches", tokens, patches),
+        (f"{vision.depth} encoder layers", tokens, patches),
+        ("class token × matrix", [1, config.embed_dim], patches),
     ]
     right = [
-        ("byte pairs, start, end", words[:2]),
-        ("look up, add positions", words),
-        (f"{text.depth} layers with a mask", words),
-        ("end token × matrix", [n, config.embed_dim]),
+        ("byte pairs, start, end", words[:2], "#texts-become-ids"),
+        ("look up, add positions", words, "#the-text-tower"),
+        (f"{text.depth} layers with a mask", words, "#the-text-tower"),
+        ("end token × matrix", [n, config.embed_dim], "#the-text-tower"),
     ]
     end = "cosine × t, then softmax"
-    framed = (left[0][0], left[1][0], left[3][0], right[2][0], end)
-    meeting = (end, "which caption?", "")
-    return walk_map(photo, captions, left, right, *meeting, framed, "not in SigLIP")
+    alike = left[2], right[1]
+    framed = (*(station[0] for station in left + right if station not in alike), end)
+    meeting = (end, "which caption?", "#two-vectors-meet")
+    return walk_map(photo, captions, left, right, *meeting, framed, "different in SigLIP")
+
+
+_SECTIONS = {  # name -> left edge, width, height of the middle, colour
+    "numbers": (0, 24, 75, IMAGE),
+    "image tower": (26, 33, 75, IMAGE),
+    "ids": (0, 24, 25, TEXT),
+    "text tower": (26, 33, 25, TEXT),
+    "cosines": (61, 22, 50, JOINT),
+    "loss": (85, 27, 75, JOINT),
+    "classifier": (85, 27, 25, JOINT),
+}
+
+
+@styled
+def page_map(lit: str) -> plt.Figure:
+    """Draw the chapter's sections in small: the walk, and the two uses of what it ends with.
+
+    Args:
+        lit: The section that is drawn bright: numbers, image tower, ids, text tower, cosines,
+            loss or classifier.
+
+    Raises:
+        ValueError: If there is no such section.
+    """
+    if lit not in _SECTIONS:
+        raise ValueError(f"no section {lit!r}; the sections are {', '.join(_SECTIONS)}")
+    figure, axes = blank(WIDTH * 113 / 132, 0.84, (-0.5, 112.5), (0, 100))
+    for name, (left, width, y, colour) in _SECTIONS.items():
+        centre = (left + width / 2, y)
+        box(axes, centre, width, 43, colour, bright=name == lit)
+        axes.text(*centre, name, color="white" if name == lit else INK, **CENTRED)
+    return figure
 
 
 @styled
@@ -196,7 +230,7 @@ def two_softmaxes(logits: Tensor) -> plt.Figure:
         axes.text(left + n / 2, -1, title, weight="bold", color=colour, **CENTRED)
         axes.text(left + n / 2, n + 0.6, "texts", color=TEXT, **CENTRED)
         for (i, j), share in np.ndenumerate(shares.numpy()):
-            face = (JOINT if i == j else NEUTRAL) + f"{round(0x99 * share / most):02x}"
+            face = (JOINT if i == j else colour) + f"{round(0x99 * share / most):02x}"
             axes.add_patch(plt.Rectangle((left + j, i), 1, 1, facecolor=face, linewidth=0))
             if i == j:
                 axes.text(left + j + 0.5, i + 0.5, f"{100 * share:.0f}", **CENTRED)

@@ -1,7 +1,8 @@
 // A classifier made of text: each label, put into a template, becomes a row of 72 numbers; the
-// drawing's product with each row is the score, and the largest one is the answer.
+// drawing's product with each row is the score, and the largest one is the answer. The row under the
+// pointer, or the one that has the focus, shows what its product is the sum of.
 
-import { heat, palette } from "./heat.js";
+import { bars, heat, palette } from "./heat.js";
 import { COLOURS, SHAPES, colourName, describe, label, paint, randomScene, raster } from "./scenes.js";
 import { tiny } from "./tiny.js";
 import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
@@ -45,7 +46,14 @@ class TextClassifier extends Touchable {
         aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
         autocapitalize="off" spellcheck="false">${strip}
         <span class="cl-bar" aria-hidden="true"><i></i></span><output></output></div>`).join("")}
+      <div class="cl-row cl-terms" aria-hidden="true"><span>${image.length} products
+          <small></small></span><canvas></canvas><span>sum</span><b></b></div>
       <p class="cl-help">${FETCHED}</p>`;
+    this.listen();
+    this.onResize(this.find(".cl-terms canvas"));
+  }
+
+  listen() {
     this.addEventListener("input", () => {
       this.labels = this.all("input").map(({ value }) => value);
       this.typed = this.labels.map((label, i) => label !== this.given[i]);
@@ -61,6 +69,16 @@ class TextClassifier extends Touchable {
       this.labels = this.given.map((label, i) => (this.typed[i] ? this.labels[i] : label));
       this.all("input").forEach((field, i) => (field.value = this.labels[i]));
       this.ask();
+    });
+    const point = (target) => {
+      this.pointed = target?.closest(".cl-label") ?? this.find(".cl-label:focus-within");
+      this.drawTerms();
+    };
+    this.addEventListener("pointerover", ({ target }) => point(target));
+    this.addEventListener("focusin", ({ target }) => point(target));
+    this.addEventListener("focusout", () => point());
+    this.addEventListener("pointerleave", ({ pointerType }) => {
+      if (pointerType !== "touch") point(); // a finger leaves when it is lifted
     });
   }
 
@@ -97,7 +115,8 @@ class TextClassifier extends Touchable {
     this.drawQuestion();
     if (this.classList.contains("cl-waiting")) return;
     const colours = palette(this);
-    const products = this.texts.map((row) => sum(Array.from(row, (x, i) => x * this.image[i])));
+    this.terms = this.texts.map((row) => Array.from(row, (x, i) => x * this.image[i]));
+    const products = this.terms.map(sum);
     const best = products.indexOf(Math.max(...products));
     this.drawBars(products);
     const [top, ...strips] = this.all(".cl-strip");
@@ -107,6 +126,20 @@ class TextClassifier extends Touchable {
     this.all(".cl-label").forEach((row, i) => row.classList.toggle("cl-best", i === best));
     this.say(".cl-answer", this.labels[best].trim() || "the empty label");
     this.say(".cl-prompt", `“${this.prompts()[best]}”`);
+    this.drawTerms();
+  }
+
+  // Those of the row that is pointed at, or of the best.
+  drawTerms() {
+    if (!this.terms || this.classList.contains("cl-waiting")) return;
+    const rows = this.all(".cl-label");
+    const row = this.pointed ?? this.find(".cl-best");
+    const i = rows.indexOf(row);
+    rows.forEach((each) => each.classList.toggle("cl-pointed", each === this.pointed));
+    const colours = palette(this);
+    bars(this.find(".cl-terms canvas"), this.terms[i], colours.joint, colours);
+    this.say(".cl-terms small", this.labels[i].trim() || "the empty label");
+    this.say(".cl-terms b", signed(sum(this.terms[i]), 2));
   }
 
   // From zero, all to the same scale.
@@ -116,6 +149,7 @@ class TextClassifier extends Touchable {
     this.all(".cl-bar").forEach((bar, i) => {
       const [from, to] = [0, products[i]].map(along).sort((a, b) => a - b);
       bar.style.setProperty("--zero", `${along(0)}%`);
+      bar.classList.toggle("cl-negative", products[i] < 0);
       Object.assign(bar.firstChild.style, { left: `${from}%`, width: `${to - from}%` });
     });
   }
