@@ -89,17 +89,17 @@ def walk_map(
     """
     foot = -10.5 if framed else -5
     figure, axes = style.blank(5.0, HIGH * (100 - foot) / 105, (0, 100), (foot, 100))
-    drawn = list(pictures) or [[None] * len(left), [None] * len(right), [None]]
-    sides = (25, IMAGE, left, drawn[0]), (75, TEXT, right, drawn[1])
-    for x, colour, stations, looks in sides:
-        for i, (station, look) in enumerate(zip(stations, looks, strict=True)):
+    for x, colour, stations, side in ((25, IMAGE, left, 0), (75, TEXT, right, 1)):
+        for i, station in enumerate(stations):
             y = 72 - 16 * i
             style.arrow(axes, (x, y + 10.5), (x, y + 5.5))
-            _station(axes, (x, y), 48, colour, *station, picture=look)
+            picture = pictures[side][i] if pictures else None
+            _station(axes, (x, y), 48, colour, picture, *station)
             if station[0] in framed:
                 _frame(axes, (x, y), 48, 10.4)
         style.arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-    _station(axes, (50, 6), 62, JOINT, meeting, [1, len(captions)], chapter, picture=drawn[2][0])
+    picture = pictures[2][0] if pictures else None
+    _station(axes, (50, 6), 62, JOINT, picture, meeting, [1, len(captions)], chapter)
     if meeting in framed:
         _frame(axes, (50, 6), 62, 10.4)
     axes.text(50, -2.6, ending, color=JOINT, **CENTRED)
@@ -124,7 +124,7 @@ def _frame(axes, centre, width, height) -> None:
     axes.add_patch(FancyBboxPatch(corner, width + 1, height + 1.4, boxstyle=rounded, **look))
 
 
-def _station(axes, centre, width, colour, label, shape, chapter="", picture=None) -> None:
+def _station(axes, centre, width, colour, picture, label, shape, chapter="") -> None:
     x, y = centre
     link = {"url": f"{chapter}.ipynb" if chapter else None}
     height = 10.4

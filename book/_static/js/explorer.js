@@ -532,6 +532,7 @@ class Explorer extends Touchable {
     this.showInside(!this.own.shut);
     this.takeShares(this.own.shares);
     this.find("[data-kind=tour]").focus({ preventScroll: true });
+    if (this.shut) this.comeTo(this.find(".ex-top")); // the place where the reader was is folded
   }
 }
 
