@@ -104,7 +104,8 @@ def strip() -> str:
         "</a></li>"
         for side, picture, label, chapter in stations
     )
-    return f'<ol class="walk-strip" aria-label="The walk, station by station">{items}</ol>'
+    walk = f'<ol class="walk-strip" aria-label="The walk, station by station">{items}</ol>'
+    return f'<figure class="walk-figure">{walk}</figure>'
 
 
 class WalkStrip(SphinxDirective):
