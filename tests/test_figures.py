@@ -97,7 +97,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch01.walk_map, PHOTO, PAIR, [("cut", [1, 2])] * 4, [("look", [3])] * 4, "meet", "end"),
     (ch01.odds_before_and_after, 1e-4, {"one": 0.5, "two": 1e-4}),
     (ch01.patch_grid, SQUARE, 14),
-    (ch01.mixed_tokens, torch.tensor([[1.0, 0], [1, 0], [0, 1]]), random(3, 2), [*"abc"]),
+    (ch01.mixed_tokens, torch.eye(3, 2), torch.eye(3), random(3, 2), [*"abc"]),
     (ch02.channel_histograms, {name: random(3, 8, 8) for name in "ab"}, ["x", "y"], [(0, 1)] * 2),
     (ch02.triangle_filter, [0, 0, 0, 80, 160, 240, 240, 240], 3, 2),
     (ch03.token_row, "a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], 16),

@@ -689,6 +689,53 @@ def test_it_fits_a_phone(phone):
     assert wide == []
 
 
+def test_in_a_chapter_the_stations_wait_behind_a_button_and_the_tour_opens_it(browser, url):
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page.goto(f"{url}/notebooks/01_start_here.html")
+    page.wait_for_selector(READY)
+    shown = "document.querySelector('.ex-walk').checkVisibility()"
+    button = page.locator("button.ex-inside")
+    height = page.evaluate(f"{EXPLORER}.offsetHeight")
+    assert not page.evaluate(shown) and height < 700 and "13 stations" in button.inner_text()
+    button.click()
+    assert page.evaluate(shown) and button.get_attribute("aria-expanded") == "true"
+    button.click()
+    page.get_by_role("button", name="Guided tour").click()
+    assert not page.evaluate(shown)
+    page.get_by_role("button", name="Next").click()
+    assert page.evaluate(shown) and page.locator("[data-id=patches] .ex-open").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.evaluate(shown) and page.evaluate(f"{EXPLORER}.offsetHeight") == height
+    page.wait_for_function("document.querySelector('.ex-top').getBoundingClientRect().top > 0")
+    page.close()
+
+
+def test_on_a_phone_the_first_step_shows_every_caption_and_the_sheet_begins_small(phone):
+    phone.get_by_role("button", name="Guided tour").click()
+    rows = phone.locator(".ex-all li")
+    assert phone.locator(".ex-all").is_visible() and rows.count() == 4
+    assert "98.0" in rows.first.inner_text() and "3.7" in rows.nth(2).inner_text()
+    phone.get_by_role("button", name="Next").click()
+    assert not phone.locator(".ex-all").is_visible()
+    phone.keyboard.press("Escape")
+    phone.locator(".ex-shares").get_by_text("softmax", exact=True).click()
+    open_station(phone, "probe")
+    phone.locator("[data-id=probe]").evaluate("e => e.scrollIntoView({ behavior: 'instant' })")
+    hand = phone.locator(".ex-at-hand")
+    phone.wait_for_function("!document.querySelector('.ex-dock').inert")
+    assert "softmax" in hand.locator("output").inner_text()
+    assert not hand.locator("canvas").is_visible()
+    hand.get_by_role("button").click()
+    assert hand.locator("canvas").is_visible()
+
+
+def test_the_walk_below_leads_to_chapters(page):
+    links = page.locator(".walk-strip a")
+    assert links.count() == 9
+    for link in links.all():
+        assert page.request.get(link.evaluate("a => a.href")).ok, link.inner_text()
+
+
 def test_links_of_the_stations_lead_to_chapters(page, url):
     for link in page.locator(".ex-open a").all():
         target = link.evaluate("a => a.href")

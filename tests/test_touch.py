@@ -113,6 +113,8 @@ def test_shape_explorer_carries_shapes_and_a_table():
 def test_explorer_brings_tinys_answer_to_its_first_scene():
     explorer = touch.Explorer()
     assert repr(explorer) == "Explorer(4 captions)"
+    compact = touch.Explorer(compact=True)._repr_html_()
+    assert compact == explorer._repr_html_().replace('"touchable"', '"touchable ex-compact"', 1)
     tag, data, inside = parts(explorer)
     assert tag == "explorer" and data["captions"] == [*explorer.captions]
     answer = data["answer"]

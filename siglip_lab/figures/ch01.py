@@ -1,7 +1,11 @@
 """The figures of the chapter "Start here"."""
 
+import math
+from collections.abc import Callable, Sequence
+
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
+from PIL import Image
 from torch import Tensor
 
 from siglip_lab.configs import SigLIPConfig
@@ -21,6 +25,8 @@ from siglip_lab.figures.svg import LIGHT, Drawing
 
 __all__ = ["siglip_walk", "walk_map", "odds_before_and_after", "patch_grid", "mixed_tokens"]
 
+HIGH = 5.1  # inches of the walk
+
 
 def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
     """Draw the walk of a photo and captions through a model, with the shape of every station."""
@@ -28,18 +34,28 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
     grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
     left = [
         ("resize, scale", [1, 3, vision.image_size, vision.image_size], "02_preprocessing"),
-        (f"{grid} × {grid} patches → tokens", tokens, "04_patchify"),
-        (f"{vision.depth} encoder layers", tokens, "05_encoder_layers"),
+        (f"{grid} × {grid} patches", tokens, "04_patchify"),
+        (f"{vision.depth} layers", tokens, "05_encoder_layers"),
         ("MAP head, normalise", [1, vision.width], "06_pooling_heads"),
     ]
+    words = [n, text.context_length, text.width]
     right = [
-        ("cut into pieces, pad", [n, text.context_length], "03_text"),
-        ("look up, add positions", [n, text.context_length, text.width], "03_text"),
-        (f"{text.depth} encoder layers", [n, text.context_length, text.width], "05_encoder_layers"),
+        ("cut into pieces, pad", words[:2], "03_text"),
+        ("look up tokens", words, "03_text"),
+        (f"{text.depth} layers", words, "05_encoder_layers"),
         ("last token, normalise", [n, config.embed_dim], "06_pooling_heads"),
     ]
+    side = grid * vision.patch_size
+    square = photo.resize((vision.image_size, vision.image_size))
+    patches = square.crop((0, 0, side, side)).resize((grid, grid), Image.Resampling.BOX)
+    pieces = max(len(caption.split()) for caption in captions)
+    pictures = [
+        [_photo(square.resize((96, 96))), _photo(patches), _layers, _arrows([52])],
+        [_places(pieces, text.context_length), _table, _layers, _arrows([16, 80][:n])],
+        [_angles],
+    ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
-    return walk_map(photo, captions, left, right, *end, "07_two_towers")
+    return walk_map(photo, captions, left, right, *end, "07_two_towers", pictures=pictures)
 
 
 @styled
@@ -53,6 +69,7 @@ def walk_map(
     chapter: str = "",
     framed: tuple[str, ...] = (),
     frame: str = "",
+    pictures: Sequence[Sequence[Callable]] = (),
 ) -> plt.Figure:
     """Draw the stations of the image side and of the text side, and where the two meet.
 
@@ -67,18 +84,22 @@ def walk_map(
         chapter: Where the meeting leads to.
         framed: Labels of the stations that get a frame.
         frame: What the frame means, in words below.
+        pictures: What draws a picture into each station of the left, of the right, and the meeting;
+            without, the stations have words only.
     """
     foot = -10.5 if framed else -5
-    figure, axes = style.blank(5.0, 5.1 * (100 - foot) / 105, (0, 100), (foot, 100))
-    for x, colour, stations in ((25, IMAGE, left), (75, TEXT, right)):
+    figure, axes = style.blank(5.0, HIGH * (100 - foot) / 105, (0, 100), (foot, 100))
+    for x, colour, stations, side in ((25, IMAGE, left, 0), (75, TEXT, right, 1)):
         for i, station in enumerate(stations):
             y = 72 - 16 * i
             style.arrow(axes, (x, y + 10.5), (x, y + 5.5))
-            _station(axes, (x, y), 48, colour, *station)
+            picture = pictures[side][i] if pictures else None
+            _station(axes, (x, y), 48, colour, picture, *station)
             if station[0] in framed:
                 _frame(axes, (x, y), 48, 10.4)
         style.arrow(axes, (x, 18.5), (50 + (x - 50) * 0.5, 11.5))
-    _station(axes, (50, 6), 62, JOINT, meeting, [1, len(captions)], chapter)
+    picture = pictures[2][0] if pictures else None
+    _station(axes, (50, 6), 62, JOINT, picture, meeting, [1, len(captions)], chapter)
     if meeting in framed:
         _frame(axes, (50, 6), 62, 10.4)
     axes.text(50, -2.6, ending, color=JOINT, **CENTRED)
@@ -103,12 +124,80 @@ def _frame(axes, centre, width, height) -> None:
     axes.add_patch(FancyBboxPatch(corner, width + 1, height + 1.4, boxstyle=rounded, **look))
 
 
-def _station(axes, centre, width, colour, label, shape, chapter="") -> None:
+def _station(axes, centre, width, colour, picture, label, shape, chapter="") -> None:
     x, y = centre
     link = {"url": f"{chapter}.ipynb" if chapter and chapter[0] != "#" else chapter or None}
-    style.box(axes, centre, width, 10.4, colour, bright=True, **link)
+    height = 10.4
+    style.box(axes, centre, width, height, colour, bright=True, **link)
+    if picture:
+        side = height - 1.6
+        left, across = x - width / 2 + 0.9, side * HIGH / 105 * 100 / 5  # as wide as it is high
+        inset = axes.inset_axes((left, y - side / 2, across, side), transform=axes.transData)
+        inset.set(xlim=(0, 1), ylim=(0, 1))
+        inset.axis("off")
+        picture(inset)
+        x = (left + across + x + width / 2) / 2
     axes.text(x, y + 2.3, label, color="white", **CENTRED, **link)
     axes.text(x, y - 2.5, str(shape), color="white", family="monospace", **CENTRED, **link)
+
+
+# What stands in the stations: a square from 0 to 1, white on the station's colour.
+_LINE = {"color": "white", "linewidth": 1}
+
+
+def _photo(picture) -> Callable:
+    def draw(axes):
+        axes.imshow(picture, extent=(0, 1, 0, 1), aspect="auto")
+
+    return draw
+
+
+def _layers(axes) -> None:
+    """Every token looks at every token."""
+    places = (0.1, 0.37, 0.63, 0.9)
+    for start in places:
+        for end in places:
+            axes.plot([start, end], [0.9, 0.1], color="white", linewidth=0.6)
+    axes.plot(places * 2, [0.9] * 4 + [0.1] * 4, "o", color="white", markersize=4)
+
+
+def _arrows(angles: list[int]) -> Callable:
+    def draw(axes):
+        for angle in angles:
+            turn = math.radians(angle)
+            tip = 0.06 + 0.9 * math.cos(turn), 0.06 + 0.9 * math.sin(turn)
+            look = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", tip, (0.06, 0.06), arrowprops=look | _LINE | {"linewidth": 1.4})
+
+    return draw
+
+
+def _places(pieces: int, length: int) -> Callable:
+    """A row of ids, in lines of eight; the first are pieces, the rest padding."""
+
+    def draw(axes):
+        for i in range(length):
+            row, column = divmod(i, 8)
+            place = plt.Rectangle((column / 8 + 0.01, 0.885 - row / 8), 0.1, 0.1, linewidth=0)
+            axes.add_patch(place).set(facecolor="white", alpha=1 if i < pieces else 0.35)
+
+    return draw
+
+
+def _table(axes) -> None:
+    """A row of a table is looked up."""
+    for i in range(6):
+        place = plt.Rectangle((0.05, 0.84 - i / 6), 0.9, 0.1, linewidth=0, facecolor="white")
+        axes.add_patch(place).set_alpha(1 if i == 2 else 0.35)
+
+
+def _angles(axes) -> None:
+    """The photo's arrow between those of two captions."""
+    for angle in (16, 52, 80):
+        _arrows([angle])(axes)
+    turn = [math.radians(angle) for angle in range(16, 53, 4)]
+    x, y = ([0.06 + 0.5 * f(each) for each in turn] for f in (math.cos, math.sin))
+    axes.plot(x, y, **_LINE)
 
 
 @styled
@@ -133,7 +222,8 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
     axes.set_yticks(range(len(posteriors)), list(posteriors))
     axes.tick_params(axis="y", length=0, colors=INK)
     axes.minorticks_off()
-    axes.set_xticks([prior, 1], [f"1 to {1 / prior:,.0f}", "1 to 1"])
+    marks = [odds for odds in (1e-3, 1 / 30) if odds > 3 * prior]
+    axes.set_xticks([prior, *marks, 1], [f"1 to {1 / odds:,.0f}" for odds in (prior, *marks, 1)])
     axes.set_xlabel("odds")
     return figure
 
@@ -160,23 +250,29 @@ def patch_grid(picture, patch_size: int) -> plt.Figure:
 
 
 @styled
-def mixed_tokens(before: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
-    """Draw tokens of two numbers, `[n, 2]`, as arrows: grey before attention, blue after it.
+def mixed_tokens(before: Tensor, weights: Tensor, after: Tensor, names: list[str]) -> plt.Figure:
+    """Draw what tokens of two numbers gather from each other; a line is as thick as its weight.
 
-    Tokens that are equal share an arrow; `names` says whose it is.
+    Args:
+        before: `[n, 2]`, on the left, in grey.
+        weights: `[n, n]`, how much each token, a row, listens to each.
+        after: `[n, 2]`, on the right, in blue.
+        names: Of the tokens.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 4.3))
-    for tokens, colour, title, up in ((before, NEUTRAL, "before", 2), (after, IMAGE, "after", 9)):
-        shared: dict[tuple, list[str]] = {}
-        for name, token in zip(names, tokens.tolist(), strict=True):
-            shared.setdefault(tuple(round(x, 6) for x in token), []).append(name)
-        for tip, owners in shared.items():
-            look = {"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", tip, (0, 0), arrowprops=look | {"linewidth": 2, "mutation_scale": 16})
-            words = f"{' and '.join(owners)},\n{title}"
-            axes.annotate(words, tip, (7, up), textcoords="offset points", color=colour)
-    axes.set(xlim=(-0.03, 1.6), ylim=(-0.03, 1.15), aspect="equal")
-    axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="first number", ylabel="second number")
-    axes.spines[:].set_visible(False)  # two of the tokens lie on the axes
-    axes.grid(linewidth=0.6)
+    n = len(names)
+    figure, axes = style.blank(WIDTH, 0.62 * n + 0.55, (0, 100), (n - 0.5, -1))
+    axes.text(33, -0.75, "before", color=NEUTRAL, **CENTRED)
+    axes.text(70, -0.75, "after", color=IMAGE, **CENTRED)
+    for i in range(n):
+        for j in range(n):
+            weight = weights[i, j].item()
+            axes.plot([33, 70], [j, i], color=IMAGE, alpha=0.55, linewidth=16 * weight, zorder=1)
+    look = {"linestyle": "none", "marker": "o", "markersize": 13}
+    axes.plot([33] * n, range(n), color=NEUTRAL, **look)
+    axes.plot([70] * n, range(n), color=IMAGE, **look)
+    for i, (name, start, end) in enumerate(
+        zip(names, before.tolist(), after.tolist(), strict=True)
+    ):
+        axes.text(29, i, f"{name} ({start[0]:.0f}, {start[1]:.0f})", ha="right", va="center")
+        axes.text(74, i, f"({end[0]:.2f}, {end[1]:.2f})", color=IMAGE, va="center")
     return figure

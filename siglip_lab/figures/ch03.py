@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from torch import Tensor
 
 from siglip_lab.figures import style
-from siglip_lab.figures.style import CENTRED, JOINT, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
+from siglip_lab.figures.style import CENTRED, MISTAKE, NEUTRAL, TEXT, WIDTH, styled
 
 __all__ = ["token_row", "cuts", "cosine_map", "accuracy_columns"]
 
@@ -42,8 +42,8 @@ def token_row(text: str, pieces: list[str], ids: list[int], length: int) -> plt.
     axes.text(0, -6, f"{length} positions", va="center", color=NEUTRAL)
     if len(pieces) < length:
         axes.text((len(pieces) + length) / 2, -6, "padding, id 1", color=NEUTRAL, **CENTRED)
-    axes.text(length, -6, "read here", ha="right", va="center", color=JOINT)
-    last = plt.Rectangle((length - 1, 5.5), 1, 17, linewidth=2, facecolor="none", edgecolor=JOINT)
+    axes.text(length, -6, "read here", ha="right", va="center", color=TEXT)
+    last = plt.Rectangle((length - 1, 5.5), 1, 17, linewidth=2, facecolor="none", edgecolor=TEXT)
     axes.add_patch(last)
     return figure
 

@@ -596,6 +596,7 @@ class Explorer(Touchable):
 
     Args:
         captions: What is asked first.
+        compact: Whether the stations wait behind a button.
 
     What tiny says of them comes with the page, computed in float64 from weights in half precision,
     as the page's own file has them; so the page shows it before it fetches that file.
@@ -607,8 +608,10 @@ class Explorer(Touchable):
     def __init__(
         self,
         captions: Sequence[str] = ("2 red circles", "2 circles", "3 red circles", "2 blue squares"),
+        compact: bool = False,
     ):
         self.captions = list(captions)
+        self.compact = compact
         scene = random_scene(1, Combination(2, "red", "circle"))
         # What a link to the scene can say: thousandths of the canvas, whole degrees.
         self.scene = replace(
@@ -629,6 +632,10 @@ class Explorer(Touchable):
 
     def __repr__(self) -> str:
         return f"Explorer({len(self.captions)} captions)"
+
+    def _repr_html_(self) -> str:
+        compact = 'class="touchable ex-compact"' if self.compact else 'class="touchable"'
+        return super()._repr_html_().replace('class="touchable"', compact, 1)
 
     def _keep(self, name: str, module, inputs, output):
         if isinstance(output, Tensor):

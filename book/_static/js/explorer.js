@@ -1,6 +1,6 @@
 // The small trained model "tiny" in the reader's hands: draw, ask in words, look inside. The first
 // view comes with the page; the model is fetched when the reader first does something that it must
-// answer.
+// answer. The compact one of a chapter keeps its stations behind a button.
 
 import { Drawing } from "./drawing.js";
 import { palette } from "./heat.js";
@@ -13,7 +13,11 @@ import { Touchable, define, escapeHTML, percent, radios, still, sum } from "./to
 const MOST = 8; // captions
 const HIDDEN = 0.4; // of the captions must be seen, or they are out of sight
 const QUIET = 700; // milliseconds without a change, before the answers are read aloud
+const NARROW = 640; // pixels of the figure: a phone's
 const SIDES = { image: "The drawing", text: "The caption", joint: "Where they meet" };
+const TURN = `
+  <svg class="ex-turn" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+    <path d="m4 6 4 4 4-4" fill="none" stroke="currentColor" stroke-width="2"/></svg>`;
 const NOTES = [
   "Sigmoid: each caption is a question of its own. All may be true, or none.",
   "Softmax: the captions share 100 %. Two true ones must split, and one always wins.",
@@ -36,6 +40,7 @@ class Explorer extends Touchable {
     // What the answer is about; while the model computes, that is what the figure shows.
     Object.assign(this, { captions: [...captions], answered: [...captions], shown: scene });
     Object.assign(this, { chosen: 0, shares: 0, patch: 21, place: 1, number: 0, open: new Set() });
+    this.compact = this.classList.contains("ex-compact");
     this.chapters = `${document.documentElement.dataset.content_root ?? "./"}notebooks/`;
 
     this.innerHTML = `
@@ -58,8 +63,12 @@ class Explorer extends Touchable {
             Copy link to this scene</button></div>
         </div>
       </div>
+      ${this.compact ? `
+      <button type="button" class="ex-title ex-inside" data-kind="inside" data-i="0">
+        <b>3</b> Look inside <span>${STATIONS.length} stations from pixels to p, each with the
+        model's real numbers.</span>${TURN}</button>` : `
       <p class="ex-title ex-inside"><b>3</b> Look inside
-        <span>Press a station: it opens to the model's real numbers.</span></p>
+        <span>Press a station: it opens to the model's real numbers.</span></p>`}
       <div class="ex-walk">
         ${Object.entries(SIDES).map(([side, name]) => `
           <div class="ex-side ex-${side}"><p class="ex-side-name c-${side}">${name}<span></span></p>
@@ -74,7 +83,9 @@ class Explorer extends Touchable {
           <div><input type="text" maxlength="120" spellcheck="false" autocomplete="off"
             aria-label="The caption that is followed"><output></output>
             <div class="ex-bar"><i></i></div></div>
+          <button type="button" data-kind="small" data-i="0">${TURN}</button>
         </div>
+        <ol class="ex-all"></ol>
         <div class="ex-tour" role="group" aria-label="Guided tour" tabindex="-1" hidden></div>
       </div></div>`;
     this.drawing = new Drawing(this.find(".ex-drawing"), scene, () => this.change(), {
@@ -88,6 +99,8 @@ class Explorer extends Touchable {
     this.listen();
     this.readAloud();
     this.readLink();
+    this.showInside(!this.compact);
+    this.showSmall(this.clientWidth < NARROW); // there it would cover what is open
   }
 
   // ---- what the reader does ---------------------------------------------------------------------
@@ -96,6 +109,8 @@ class Explorer extends Touchable {
     this.onPress("add", () => this.add());
     this.onPress("remove", (i) => this.remove(i));
     this.onPress("link", () => this.copyLink());
+    this.onPress("inside", () => this.showInside(this.shut));
+    this.onPress("small", () => this.showSmall(!this.small));
     this.onPress("tour", () => this.go(0));
     this.onPress("step", (step) => this.go(step));
     this.onPress("end", () => this.endTour());
@@ -143,7 +158,27 @@ class Explorer extends Touchable {
 
   dock() {
     const has = (name) => this.classList.contains(name);
-    this.find(".ex-dock").inert = !(has("ex-touring") || (has("ex-away") && this.open.size));
+    const follows = this.open.size > 0 && !this.shut;
+    this.find(".ex-dock").inert = !(has("ex-touring") || (has("ex-away") && follows));
+    this.classList.toggle("ex-opened", follows);
+  }
+
+  // The stations of a compact figure.
+  showInside(shown) {
+    this.shut = !shown;
+    this.classList.toggle("ex-shut", this.shut);
+    this.find("button.ex-inside")?.setAttribute("aria-expanded", String(shown));
+    this.dock();
+    this.drawStations();
+  }
+
+  // The sheet at hand, or only its answer.
+  showSmall(small) {
+    this.small = small;
+    this.classList.toggle("ex-small", small);
+    const button = this.find("[data-kind=small]");
+    button.setAttribute("aria-expanded", String(!small));
+    button.setAttribute("aria-label", small ? "Show the drawing and the caption" : "Make it small");
   }
 
   fields() {
@@ -196,7 +231,6 @@ class Explorer extends Touchable {
   toggle(id, open = !this.open.has(id)) {
     if (open) this.open.add(id);
     else this.open.delete(id);
-    this.classList.toggle("ex-opened", this.open.size > 0);
     this.dock();
     const item = this.find(`[data-id="${id}"]`);
     const body = item.querySelector(".ex-open");
@@ -326,6 +360,11 @@ class Explorer extends Touchable {
       item.querySelector("[type=radio]").checked = i === this.chosen;
     });
     show(this.find(".ex-at-hand"), this.chosen);
+    if (this.shares) this.find(".ex-at-hand output").prepend("softmax ");
+    const all = this.captions.map((text, i) => `
+      <li>${escapeHTML(text)} <b>${text.trim() && scores[i] !== undefined ? percent(scores[i]) : "…"}</b>
+      </li>`);
+    this.find(".ex-all").innerHTML = all.join("");
     const field = this.find(".ex-at-hand input");
     if (field.value !== this.captions[this.chosen]) field.value = this.captions[this.chosen];
     this.say(".ex-note", NOTES[this.shares]);
@@ -343,8 +382,7 @@ class Explorer extends Touchable {
             <canvas class="ex-thumb" aria-hidden="true"></canvas>
             <span class="ex-name">${name}<code title="${means}">${shape}</code></span>
             <span class="ex-now"></span>
-            <svg class="ex-turn" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
-              <path d="m4 6 4 4 4-4" fill="none" stroke="currentColor" stroke-width="2"/></svg>
+            ${TURN}
           </button>
           <div class="ex-open" role="group" aria-label="${name}" hidden>
             <p>${words} <a href="${this.chapters}${chapter[0]}.html">${chapter[1]}</a></p>
@@ -365,7 +403,7 @@ class Explorer extends Touchable {
   }
 
   drawStations() {
-    if (!this.stations || !this.clientWidth) return;
+    if (!this.stations || !this.clientWidth || this.shut) return;
     const { theme } = document.documentElement.dataset;
     if (theme !== this.theme || !this.colours) this.colours = palette(this);
     this.theme = theme;
@@ -440,6 +478,7 @@ class Explorer extends Touchable {
     if (this.tour.hidden) {
       const { captions, given, drawing } = this;
       this.own = { captions, given, scene: drawing.scene, open: [...this.open], shares: this.shares };
+      this.own.shut = this.shut;
       this.takeShares(0);
     }
     this.drawing.like(this.first.scene);
@@ -447,6 +486,7 @@ class Explorer extends Touchable {
     this.give(this.first.captions);
     this.tour.hidden = false;
     this.classList.add("ex-touring");
+    this.classList.toggle("ex-asking", show === ".ex-top"); // of all captions
     this.dock();
     const last = step === TOUR.length - 1;
     this.tour.innerHTML = `
@@ -465,6 +505,7 @@ class Explorer extends Touchable {
   }
 
   showStations(open) {
+    if (open.length) this.showInside(true);
     for (const id of [...this.open]) if (!open.includes(id)) this.toggle(id, false);
     for (const id of open) this.toggle(id, true);
   }
@@ -488,8 +529,10 @@ class Explorer extends Touchable {
     this.give(this.own.captions);
     this.given = this.own.given;
     this.showStations(this.own.open);
+    this.showInside(!this.own.shut);
     this.takeShares(this.own.shares);
     this.find("[data-kind=tour]").focus({ preventScroll: true });
+    if (this.shut) this.comeTo(this.find(".ex-top")); // the place where the reader was is folded
   }
 }
 

@@ -5,7 +5,7 @@ export const TOUR = [
   {
     title: "Every caption gets its own answer",
     words: "The model looks at the drawing and at each caption, and says how likely they belong "
-      + "together. (Each step begins with this drawing again.)",
+      + "together. (Each step begins with this drawing; yours comes back in the end.)",
     task: "Drag a circle: “2 red circles” stays high, but for the edge. Then press bare paper: a "
       + "third circle comes, “2 red circles” falls, and “3 red circles” rises.",
     open: [],
