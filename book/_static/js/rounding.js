@@ -15,7 +15,7 @@ class Rounding extends Touchable {
       <svg role="img" aria-label="Four weights and the steps to which they are rounded"></svg>
       <div class="sliders">
         ${slider("fifth", "the fifth weight", 0, 8, 0.05, 0.4)}
-        ${slider("bits", "bits", 2, 8, 1, 8)}
+        ${slider("bits", "bits", 2, 8, 1, 5)}
       </div>
       <p class="ro-readout" aria-live="polite"></p>`;
     this.plot = new Plot(this.find("svg"), { left: 20, right: 20, top: 8, bottom: 44 });
