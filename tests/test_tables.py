@@ -1,5 +1,6 @@
 """Tables of numbers over bars and shades, and the question before a text answers it."""
 
+import re
 import xml.etree.ElementTree as xml
 
 import pytest
@@ -31,6 +32,12 @@ def test_a_bar_is_as_long_as_its_number():
             f"0 var(--y,100%)/calc({end}*(100% - var(--w,0px))) var(--h,4px)"
             in looks(bars({"a": value}, full=30))[0][1][1]
         )
+
+
+def test_each_column_may_have_a_full_bar_of_its_own():
+    (row,) = looks(bars({"a": [5.0, 5.0, 5.0]}, full=(10, None, 50)))
+    ends = [re.search(r"calc\(([\d.]+)", look)[1] for _, look in row[1:]]
+    assert ends == ["0.50", "1.00", "0.10"]
 
 
 def test_words_zeros_and_what_is_not_finite_have_no_bar():

@@ -21,7 +21,7 @@ def kinds(found: Mapping[str, tuple[float, float, float]]) -> plt.Figure:
     drawn: list[float] = []
     for name, (size, pictures, texts) in found.items():
         drawn.append(size)
-        size *= 1.12 ** (drawn.count(size) - 1)  # equal ones stand side by side
+        size *= 1.28 ** (drawn.count(size) - 1)  # equal ones stand side by side
         axes.plot([size, size], [pictures, texts], color=INK, linewidth=0.8, zorder=1)
         axes.plot(size, pictures, "o", color=IMAGE)
         axes.plot(size, texts, "s", color=TEXT)
@@ -31,7 +31,7 @@ def kinds(found: Mapping[str, tuple[float, float, float]]) -> plt.Figure:
     axes.plot([], [], "o", color=IMAGE, label="pictures ask")
     axes.plot([], [], "s", color=TEXT, label="texts ask")
     axes.set(xscale="log", xlim=(10, 2000), ylim=(0, 1.15), xlabel="bytes a vector")
-    axes.set_xticks([16, 42, 128, 512], ["16", "42", "128", "512"])
+    axes.set_xticks([16, 42, 128, 512, 784], ["16", "42", "128", "512", "784"])
     axes.minorticks_off()
     axes.set_yticks(*PERCENT)
     axes.set_ylabel("recall@10, ordered")

@@ -90,7 +90,7 @@ def bars(
     rows: Mapping[str, Any],
     heads: Sequence[str] = (),
     form: str | Sequence[str] = ",",
-    full: float | None = None,
+    full: float | Sequence[float | None] | None = None,
     colours: str | Sequence[str] = NEUTRAL,
     marked: str | None = None,
 ) -> Table:
@@ -100,7 +100,8 @@ def bars(
         rows: Name to a number or a word, or to a list of them, one for each column.
         heads: One for each column; default: none.
         form: How numbers are written, `",.2f"`, `".1%"`; one for all columns, or one for each.
-        full: The number whose bar fills its cell; default: the largest of its column.
+        full: The number whose bar fills its cell, one for all columns or one for each; default:
+            the largest of its column.
         colours: One of the palette for all columns, or one for each.
         marked: The name of a row that the page shows in bold.
 
@@ -122,7 +123,9 @@ def bars(
     for name, row in zip(rows, cells, strict=True):
         if len(row) != width:
             raise ValueError(f"row {name!r} has {len(row)} cells, the first one {width}")
-    most = [full or max(abs(_size(c)) for c in column) or 1 for column in zip(*cells, strict=True)]
+    fills = full if isinstance(full, Sequence) else [full] * width
+    largest = [max(abs(_size(c)) for c in column) for column in zip(*cells, strict=True)]
+    most = [fill or most or 1 for fill, most in zip(fills, largest, strict=True)]
     sizes = [[_size(c) / m for c, m in zip(row, most, strict=True)] for row in cells]
     forms = [form] * width if isinstance(form, str) else form
     colours = [colours] * width if isinstance(colours, str) else colours
