@@ -507,6 +507,19 @@ def test_the_tour_has_seven_steps_that_open_what_they_speak_of(page):
     assert page.locator(".ex-tour").is_hidden()
 
 
+def test_enter_and_the_arrows_lead_through_the_tour(page):
+    page.get_by_role("button", name="Guided tour").focus()
+    for key, step in [
+        ("Enter", 1), ("ArrowLeft", 1), ("Enter", 2), ("ArrowRight", 3), ("ArrowLeft", 2),
+        *(("ArrowRight", step) for step in [3, 4, 5, 6, 7, 7]),
+    ]:  # fmt: skip
+        page.keyboard.press(key)
+        assert page.locator(".ex-tour-title").inner_text().startswith(f"{step}/7")
+        assert page.evaluate("document.activeElement.matches('.ex-next')")
+    page.keyboard.press("Enter")
+    assert page.locator(".ex-tour").is_hidden()
+
+
 @pytest.mark.parametrize("screen", ["page", "phone"])
 def test_next_stays_under_the_finger(screen, request):
     screen = request.getfixturevalue(screen)
