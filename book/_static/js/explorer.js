@@ -246,6 +246,7 @@ class Explorer extends Touchable {
       station.body = body.querySelector(".ex-body");
       station.render();
     }
+    this.placeRows();
     this.look();
   }
 
@@ -395,6 +396,25 @@ class Explorer extends Touchable {
           </div>
         </li>`).join("");
     }
+    this.placeRows();
+  }
+
+  // Where both sides have room, they share their rows, and an open station takes a whole one.
+  placeRows() {
+    const left = ["image", "text"].map((side) => [...this.find(`.ex-${side} > ol`).children]);
+    const next = [2, 2]; // below the names of the sides
+    const isOpen = ([item]) => item?.classList.contains("ex-is-open") ?? false;
+    while (left[0].length + left[1].length) {
+      const first = next[0] === next[1] ? Number(isOpen(left[1]) && !isOpen(left[0]))
+        : Number(next[1] < next[0]);
+      const side = left[first].length ? first : 1 - first;
+      const open = isOpen(left[side]);
+      const row = open ? Math.max(...next) : next[side];
+      left[side].shift().style.setProperty("--row", row);
+      if (open) next.fill(row + 1);
+      else next[side] = row + 1;
+    }
+    this.find(".ex-walk").style.setProperty("--end", Math.max(...next));
   }
 
   piecesOf() {
