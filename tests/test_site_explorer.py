@@ -578,6 +578,23 @@ def test_a_station_opens_where_the_reader_is(page):
             assert page.evaluate("scrollY") == 760, name
 
 
+def test_an_open_station_has_the_width_of_both_sides_and_all_keep_their_order(page):
+    for name in ("attention", "last-token"):
+        open_station(page, name)
+    walk = page.locator(".ex-walk").bounding_box()
+    for side in ("image", "text"):
+        ids = page.locator(f".ex-{side} > ol > li").evaluate_all(
+            "all => all.map(e => e.dataset.id)"
+        )
+        boxes = {name: page.locator(f'[data-id="{name}"]').bounding_box() for name in ids}
+        ends = [walk["y"]]
+        for name, box in boxes.items():
+            is_open = name in ("attention", "last-token")
+            assert (box["width"] == walk["width"]) == is_open and box["y"] >= ends[-1]
+            ends.append(box["y"] + box["height"])
+        assert page.locator(".ex-joint").bounding_box()["y"] >= ends[-1]
+
+
 def test_what_was_dragged_is_let_go_of_and_what_was_pressed_is_held(page):
     drag(page, (0.6, 0.5), (0.3, 0.7))
     assert page.evaluate(f"{EXPLORER}.drawing.taken") is None
