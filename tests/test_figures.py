@@ -173,6 +173,7 @@ EXAMPLES = [  # one call at least of every function that draws
     *[(style.minimap, step) for step in ("preprocess", "towers", "loss")],
     (style.image_grid, [PHOTO, SQUARE, PHOTO.convert("L")], list("abc"), 2),
     (style.probability_bars, [PHOTO, SQUARE], PAIR, random(2, 2)),
+    (style.probability_bars, [PHOTO], PAIR, torch.tensor([[0.9, 0.8]]), None, [["cat"]]),
     (style.share_bars, {"fine": 0.5, "good": 1.0, "wrong": 0.125}, ("fine", "good")),
     (style.line_chart, range(3), {name: range(3) for name in "abcd"}, "x", "y"),
     (style.probability_curves, {"one": (100.0, -10.0), "two": (9, -9)}, (0, 0.25), {"cats": 0.1}),
@@ -373,6 +374,7 @@ def words(drawing) -> list[str]:
             lambda: style.probability_bars([PHOTO], PAIR, torch.tensor([[0.25, 1.0]])),
             {"25.0%", "100.0%", "cat"},
         ),
+        (lambda: ch01.patch_grid(SQUARE, 14, row=1), {"1 of 4 tokens", "12 pixels left over"}),
         (lambda: style.share_bars({"fine": 0.5, "wrong": 0.125}, "fine"), {"50.0%", "12.5%"}),
         (
             lambda: style.line_chart(range(3), {name: range(3) for name in "abcd"}, "x", "y"),
@@ -389,6 +391,14 @@ def words(drawing) -> list[str]:
 )
 def test_the_numbers_that_are_given_are_written(figure, expected):
     assert expected <= set(words(figure()))
+
+
+def test_a_bar_on_the_wrong_side_of_one_half_is_red_and_a_long_one_says_so():
+    values, true = torch.tensor([[0.9, 0.8], [0.9, 0.1]]), [["cat"], ["cat", "dog"]]
+    drawing = style.probability_bars([PHOTO, SQUARE], PAIR, values, true=true)
+    bars = re.findall(r'fill="var\(--(joint|mistake|neutral)[^"]*\)" d="M[^"]*Z"', drawing.svg)
+    assert bars == ["joint", "mistake", "joint", "mistake"]
+    assert words(drawing).count("wrong") == 1
 
 
 def pixels(image) -> np.ndarray:

@@ -507,6 +507,19 @@ def test_the_tour_has_seven_steps_that_open_what_they_speak_of(page):
     assert page.locator(".ex-tour").is_hidden()
 
 
+def test_enter_and_the_arrows_lead_through_the_tour(page):
+    page.get_by_role("button", name="Guided tour").focus()
+    for key, step in [
+        ("Enter", 1), ("ArrowLeft", 1), ("Enter", 2), ("ArrowRight", 3), ("ArrowLeft", 2),
+        *(("ArrowRight", step) for step in [3, 4, 5, 6, 7, 7]),
+    ]:  # fmt: skip
+        page.keyboard.press(key)
+        assert page.locator(".ex-tour-title").inner_text().startswith(f"{step}/7")
+        assert page.evaluate("document.activeElement.matches('.ex-next')")
+    page.keyboard.press("Enter")
+    assert page.locator(".ex-tour").is_hidden()
+
+
 @pytest.mark.parametrize("screen", ["page", "phone"])
 def test_next_stays_under_the_finger(screen, request):
     screen = request.getfixturevalue(screen)
@@ -563,6 +576,23 @@ def test_a_station_opens_where_the_reader_is(page):
         for _ in range(2):  # opened and closed
             page.locator(f'[data-id="{name}"] .ex-card').dispatch_event("click")
             assert page.evaluate("scrollY") == 760, name
+
+
+def test_an_open_station_has_the_width_of_both_sides_and_all_keep_their_order(page):
+    for name in ("attention", "last-token"):
+        open_station(page, name)
+    walk = page.locator(".ex-walk").bounding_box()
+    for side in ("image", "text"):
+        ids = page.locator(f".ex-{side} > ol > li").evaluate_all(
+            "all => all.map(e => e.dataset.id)"
+        )
+        boxes = {name: page.locator(f'[data-id="{name}"]').bounding_box() for name in ids}
+        ends = [walk["y"]]
+        for name, box in boxes.items():
+            is_open = name in ("attention", "last-token")
+            assert (box["width"] == walk["width"]) == is_open and box["y"] >= ends[-1]
+            ends.append(box["y"] + box["height"])
+        assert page.locator(".ex-joint").bounding_box()["y"] >= ends[-1]
 
 
 def test_what_was_dragged_is_let_go_of_and_what_was_pressed_is_held(page):

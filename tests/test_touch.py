@@ -63,6 +63,16 @@ def test_causal_mask_carries_its_captions_and_draws_the_first():
     assert "“&lt;b&gt; cat”" in inside and inside.count(">cat</text>") == 3 and "</w>" not in inside
 
 
+def test_mixed_tokens_carry_their_weights_and_draw_all_lines():
+    weights = torch.tensor([[0.75, 0.25], [1 / 3, 2 / 3]])
+    shown = touch.MixedTokens(torch.eye(2), weights, weights, ["<a>", "b"])
+    assert repr(shown) == "MixedTokens(<a>, b)"
+    tag, data, inside = parts(shown)
+    assert (tag, data["names"]) == ("mixed-tokens", ["<a>", "b"])
+    assert data["before"] == [[1, 0], [0, 1]] and data["weights"][1] == [0.3333, 0.6667]
+    assert "&lt;a&gt; 0.75 0.25; b 0.33 0.67." in inside and "(0.33, 0.67)" in inside
+
+
 def test_attention_map_writes_weights_and_a_picture():
     picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
     weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)

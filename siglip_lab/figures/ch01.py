@@ -229,23 +229,41 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
 
 
 @styled
-def patch_grid(picture, patch_size: int) -> plt.Figure:
-    """Draw the grid of patches on a square PIL image; the margin that no patch covers is red."""
-    width, height = picture.size
-    right, bottom = (side - side % patch_size for side in (width, height))
-    figure, axes = plt.subplots(figsize=(4.2, 4.2))
-    axes.imshow(picture, extent=(0, width, height, 0))
-    axes.vlines(range(0, right + 1, patch_size), 0, bottom, color=LIGHT, linewidth=0.5)
-    axes.hlines(range(0, bottom + 1, patch_size), 0, right, color=LIGHT, linewidth=0.5)
-    for corner, sides in (
-        ((right, 0), (width - right, height)),
-        ((0, bottom), (right, height - bottom)),
-    ):
+def patch_grid(picture, patch_size: int, row: int = 0, column: int = 0) -> plt.Figure:
+    """Draw the grid of patches on a square PIL image, with one patch enlarged beside it.
+
+    Args:
+        picture: A square PIL image; the margin that no patch covers is red.
+        patch_size: Side of a patch in pixels.
+        row: Row of the enlarged patch, from 0.
+        column: Column of the enlarged patch, from 0.
+    """
+    p, side = patch_size, picture.size[0]
+    n = side // p
+    end = n * p  # of the grid
+    limits = (-0.01 * side, 1.63 * side), (1.01 * side, -0.01 * side)
+    figure, axes = style.blank(WIDTH, WIDTH * 1.02 / 1.64, *limits)
+    axes.imshow(picture, extent=(0, side, side, 0), aspect="auto")
+    axes.vlines(range(0, end + 1, p), 0, end, color=LIGHT, linewidth=0.5)
+    axes.hlines(range(0, end + 1, p), 0, end, color=LIGHT, linewidth=0.5)
+    for corner, sides in (((end, 0), (side - end, side)), ((0, end), (end, side - end))):
         axes.add_patch(plt.Rectangle(corner, *sides, color=MISTAKE, alpha=0.85, linewidth=0))
-    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[0, right], yticks=[0, bottom])
-    axes.set(xlabel="pixels", ylabel="pixels")
-    axes.set_title(f"left over: {width - right}", loc="right", color=MISTAKE)
-    axes.spines[:].set_visible(False)
+    left, top, size = 1.16 * side, 0.13 * side, 0.32 * side
+    x, y = column * p, row * p
+    for start, stop in ((y, top), (y + p, top + size)):
+        axes.plot([x + p, left], [start, stop], color=IMAGE, linewidth=1)
+    patch, extent = picture.crop((x, y, x + p, y + p)), (left, left + size, top + size, top)
+    axes.imshow(patch, extent=extent, aspect="auto")
+    for corner, length in (((x, y), p), ((left, top), size)):
+        square = plt.Rectangle(corner, length, length, fill=False, edgecolor=IMAGE, linewidth=2)
+        axes.add_patch(square)
+    middle = left + size / 2
+    axes.text(middle, top - 0.06 * side, f"{p} × {p} pixels", **CENTRED)
+    style.arrow(axes, (middle, top + 1.04 * size), (middle, 0.625 * side))
+    style.box(axes, (middle, 0.68 * side), 0.48 * side, 0.11 * side, IMAGE, bright=True)
+    axes.text(middle, 0.68 * side, f"1 of {n * n} tokens", color="white", **CENTRED)
+    words = f"{side - end} pixels left over"
+    axes.text(1.04 * side, 0.96 * side, words, color=MISTAKE, va="center")
     return figure
 
 

@@ -170,7 +170,11 @@ def image_grid(pictures, titles: list[str], columns: int | None = None) -> plt.F
 
 @styled
 def probability_bars(
-    pictures, labels: list[str], values: Tensor, good: str | None = None
+    pictures,
+    labels: list[str],
+    values: Tensor,
+    good: str | None = None,
+    true: list[list[str]] | None = None,
 ) -> plt.Figure:
     """Draw each PIL image beside a bar for each label's probability.
 
@@ -179,14 +183,19 @@ def probability_bars(
         labels: Words beside the bars.
         values: Probabilities `[n_img, n_labels]`.
         good: The label whose bar is grey while all others are red; default: all are green.
+        true: The labels that are true of each picture: their bars are green, those of the others
+            grey; on the wrong side of one half, a bar is red and says so.
     """
     height = (0.27 * len(labels) + 0.4) * len(pictures) + 0.2
     look = {"figsize": (WIDTH, height), "width_ratios": [1, 1.6]}
     colours = [JOINT if good is None else _verdict(label == good) for label in labels]
     figure, grid = plt.subplots(len(pictures), 2, squeeze=False, **look)
-    for (left, right), picture, row in zip(grid, pictures, values.tolist(), strict=True):
+    for i, ((left, right), picture) in enumerate(zip(grid, pictures, strict=True)):
+        row = values[i].tolist()
         left.imshow(picture)
         left.axis("off")
+        if true is not None:
+            colours = _right_or_wrong(right, labels, row, true[i])
         _bars(right, labels, row, colours, gap=0.015)
         right.set_xlim(0, 1.18)
     grid[-1, 1].set_xlabel("probability")
@@ -225,6 +234,18 @@ def key(figure, shown, axes, ticks, **look) -> None:
     picture = {"cmap": shown.get_cmap(), "aspect": "auto", "vmin": low, "vmax": high}
     bar.ax.imshow(shades.T[::-1] if upright else shades, extent=extent, **picture)
     bar.outline.set(edgecolor=FRAME, linewidth=0.6)
+
+
+def _right_or_wrong(axes, labels, row, true) -> list[str]:
+    """The colours of bars whose truth is known; beside one half, a line, and words in what errs."""
+    colours = []
+    axes.axvline(0.5, color=NEUTRAL, linewidth=0.6, linestyle="--", zorder=0)
+    for y, (label, share) in enumerate(zip(labels, row, strict=True)):
+        wrong = (share > 0.5) != (label in true)
+        colours.append(MISTAKE if wrong else JOINT if label in true else NEUTRAL)
+        if wrong and share > 0.5:
+            axes.text(share / 2, y, "wrong", color="white", **CENTRED)
+    return colours
 
 
 def _verdict(good: bool) -> str:

@@ -25,6 +25,7 @@ from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
+from siglip_lab.figures.ch01 import mixed_tokens
 from siglip_lab.figures.ch13 import causal_mask
 from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL
 from siglip_lab.inference import embed_images, embed_texts
@@ -43,6 +44,7 @@ __all__ = [
     "TextCleaner",
     "MergeSteps",
     "CausalMask",
+    "MixedTokens",
     "TextClassifier",
     "AttentionMap",
     "WhereMap",
@@ -111,6 +113,13 @@ class Guess:
             for answer, said in self.answers.items()
         )
         return f'<div class="guess"><p><b>Guess.</b> {escape(self.question)}</p>{shown}</div>'
+
+
+def _still(drawing, what: str) -> str:
+    """A drawing without scripts, and what it shows in words."""
+    name = f'class="drawn" role="img" aria-label="{escape(what)}"'
+    svg = drawing.svg.replace('class="drawn"', name, 1)
+    return f'<div class="drawn-frame">{svg}</div>'
 
 
 def _table(rows: dict, heading: str = "") -> str:
@@ -207,9 +216,37 @@ class CausalMask(Touchable):
             "itself and what comes before. With no mask: everything, the padding too. "
             "The row of the end is framed in green."
         )
-        name = f'class="drawn" role="img" aria-label="{escape(what)}"'
-        svg = drawing.svg.replace('class="drawn"', name, 1)
-        return f'<div class="drawn-frame">{svg}</div>'
+        return _still(drawing, what)
+
+
+class MixedTokens(Touchable):
+    """What tokens of two numbers gather from each other: choose one, and its lines stay lit.
+
+    Args:
+        before: `[n, 2]`.
+        weights: `[n, n]`, how much each token, a row, listens to each.
+        after: `[n, 2]`.
+        names: Of the tokens.
+    """
+
+    tag = "mixed-tokens"
+
+    def __init__(self, before: Tensor, weights: Tensor, after: Tensor, names: list[str]):
+        self.before, self.weights, self.after, self.names = before, weights, after, names
+
+    def __repr__(self) -> str:
+        return f"MixedTokens({', '.join(self.names)})"
+
+    def data(self) -> dict:
+        parts = {"before": self.before, "weights": self.weights, "after": self.after}
+        numbers = {name: part.double().numpy().round(4).tolist() for name, part in parts.items()}
+        return {"names": self.names} | numbers
+
+    def fallback(self) -> str:
+        rows = zip(self.names, self.weights.tolist(), strict=True)
+        listens = (f"{name} {' '.join(f'{weight:.2f}' for weight in row)}" for name, row in rows)
+        what = f"Lines as thick as what each token listens to all: {'; '.join(listens)}."
+        return _still(mixed_tokens(self.before, self.weights, self.after, self.names), what)
 
 
 class TextClassifier(Touchable):

@@ -86,7 +86,7 @@ class Explorer extends Touchable {
           <button type="button" data-kind="small" data-i="0">${TURN}</button>
         </div>
         <ol class="ex-all"></ol>
-        <div class="ex-tour" role="group" aria-label="Guided tour" tabindex="-1" hidden></div>
+        <div class="ex-tour" role="group" aria-label="Guided tour" hidden></div>
       </div></div>`;
     this.drawing = new Drawing(this.find(".ex-drawing"), scene, () => this.change(), {
       shuffled: (drawn) => this.shuffled(drawn),
@@ -128,7 +128,11 @@ class Explorer extends Touchable {
       }
       this.change();
     });
-    this.tour.addEventListener("keydown", ({ key }) => key === "Escape" && this.endTour());
+    this.tour.addEventListener("keydown", ({ key }) => {
+      const way = { ArrowRight: ".ex-next[data-kind=step]", ArrowLeft: ".ex-back" }[key];
+      if (way) this.find(way)?.click();
+      else if (key === "Escape") this.endTour();
+    });
     this.addEventListener("change", ({ target }) => {
       const choice = target.closest("[data-choice]");
       if (choice) {
@@ -242,6 +246,7 @@ class Explorer extends Touchable {
       station.body = body.querySelector(".ex-body");
       station.render();
     }
+    this.placeRows();
     this.look();
   }
 
@@ -391,6 +396,25 @@ class Explorer extends Touchable {
           </div>
         </li>`).join("");
     }
+    this.placeRows();
+  }
+
+  // Where both sides have room, they share their rows, and an open station takes a whole one.
+  placeRows() {
+    const left = ["image", "text"].map((side) => [...this.find(`.ex-${side} > ol`).children]);
+    const next = [2, 2]; // below the names of the sides
+    const isOpen = ([item]) => item?.classList.contains("ex-is-open") ?? false;
+    while (left[0].length + left[1].length) {
+      const first = next[0] === next[1] ? Number(isOpen(left[1]) && !isOpen(left[0]))
+        : Number(next[1] < next[0]);
+      const side = left[first].length ? first : 1 - first;
+      const open = isOpen(left[side]);
+      const row = open ? Math.max(...next) : next[side];
+      left[side].shift().style.setProperty("--row", row);
+      if (open) next.fill(row + 1);
+      else next[side] = row + 1;
+    }
+    this.find(".ex-walk").style.setProperty("--end", Math.max(...next));
   }
 
   piecesOf() {
@@ -489,18 +513,19 @@ class Explorer extends Touchable {
     this.classList.toggle("ex-asking", show === ".ex-top"); // of all captions
     this.dock();
     const last = step === TOUR.length - 1;
+    const said = ["title", "words", "task"].map((part) => `${this.key}-${part}`);
     this.tour.innerHTML = `
-      <p class="ex-tour-title"><b>${step + 1}/${TOUR.length}</b> ${title}</p>
-      <p>${words}</p><p class="ex-task"><b>Try:</b> ${task}</p>
+      <p class="ex-tour-title" id="${said[0]}"><b>${step + 1}/${TOUR.length}</b> ${title}</p>
+      <p id="${said[1]}">${words}</p><p class="ex-task" id="${said[2]}"><b>Try:</b> ${task}</p>
       <div class="ex-row">
-        <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}>
-          Back</button>
+        <button type="button" data-kind="step" data-i="${step - 1}" ${step ? "" : "disabled"}
+          class="ex-back">Back</button>
         <button type="button" data-kind="${last ? "done" : "step"}" data-i="${step + 1}"
-          class="ex-next">${last ? "Done" : "Next"}</button>
+          class="ex-next" aria-describedby="${said.join(" ")}">${last ? "Done" : "Next"}</button>
         <button type="button" data-kind="end" data-i="0" aria-label="Close the tour">×</button>
       </div>`;
     this.showStations(open);
-    this.tour.focus({ preventScroll: true });
+    this.find(".ex-next").focus({ preventScroll: true }); // Enter and the arrows go on
     this.comeTo(this.find(show.startsWith(".") ? show : `[data-id="${show}"]`));
   }
 
