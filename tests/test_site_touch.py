@@ -70,7 +70,7 @@ def together(browser, url, elements):
 
 def use(element):
     """Press its last free button, move its first slider, or choose another radio button."""
-    button = element.locator("button:enabled:visible:not([aria-pressed=true])")
+    button = element.locator("button:enabled:visible:not([aria-pressed=true]):not([inert] *)")
     slider = element.locator("input[type=range]")
     if button.count():
         button.last.click()
