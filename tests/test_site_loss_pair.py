@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from siglip_lab.figures import ch08
 from siglip_lab.losses import clip_loss, sigmoid_loss
 
 pytestmark = [pytest.mark.site, pytest.mark.browser]
@@ -152,6 +153,14 @@ def test_it_fits_a_phone_and_nothing_jumps(phone):
     height = outside["height"]
     move(phone, "b", -10)
     assert phone.locator("siglip-loss-pair").bounding_box()["height"] == height
+
+
+def test_photos_are_drawn_as_in_the_figures(page):
+    """The same outlines, three in each table."""
+    found = page.locator("siglip-loss-pair th path").evaluate_all(
+        "all => all.map((e) => e.getAttribute('d'))"
+    )
+    assert found == 3 * [ch08._DRAWINGS[name] for name in ("cat", "dog", "boat")]
 
 
 def test_readers_without_scripts_are_told_what_moves(without_scripts):

@@ -16,10 +16,14 @@ END = "document.querySelector('.sw-count').innerText === 'step 100 of 100'"
 
 
 def press(page, name):
+    """Opens what is behind "more", if need be."""
+    if name in ("Start over", "One step"):
+        page.locator(".sw-run details").evaluate("e => (e.open = true)")
     page.locator("siglip-small-world").get_by_role("button", name=name, exact=True).click()
 
 
 def choose(page, kind, i):
+    page.locator(".sw-run details").evaluate("e => (e.open = true)")
     page.locator(f"siglip-small-world [data-kind={kind}]").nth(i).click()
 
 
@@ -66,12 +70,26 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def test_before_training_nothing_is_learned(page):
-    best, yes_own, yes_others, t, b, own, others, _ = numbers(page)
+def test_it_trains_once_by_itself_when_it_is_seen(page):
+    page.wait_for_function(END, timeout=60_000)
+    assert numbers(page)[0] > 0.95 and "have parted" in page.locator(".sw-readout").inner_text()
+    press(page, "Start over")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_timeout(200)
+    page.locator(".sw-pairs").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    assert page.locator(".sw-count").inner_text() == "step 0 of 100"
+
+
+def test_where_no_motion_is_wanted_it_waits(calm):
+    calm.locator(".sw-pairs").scroll_into_view_if_needed()
+    calm.wait_for_timeout(500)
+    assert calm.locator(".sw-count").inner_text() == "step 0 of 100"
+    best, yes_own, yes_others, t, b, own, others, _ = numbers(calm)
     assert best < 0.02 and yes_own == yes_others == 0 and (t, b) == (10, -10)
     assert abs(own - others) < 0.05
-    assert "Nothing is learned yet" in page.locator(".sw-readout").inner_text()
-    pressed = page.locator("siglip-small-world [aria-pressed=true]").all_inner_texts()
+    assert "Nothing is learned yet" in calm.locator(".sw-readout").inner_text()
+    pressed = calm.locator("siglip-small-world [aria-pressed=true]").all_text_contents()
     assert pressed == ["sigmoid", "\u221210", "0"]
 
 
@@ -122,6 +140,7 @@ def test_a_seed_gives_the_same_run_and_another_seed_another(calm):
 
 
 def test_training_is_seen_and_can_be_paused(page):
+    press(page, "Start over")
     press(page, "Train")
     page.wait_for_function("document.querySelector('.sw-count').innerText.startsWith('step 3 ')")
     assert page.locator(".sw-readout").inner_text() == "Training …"
@@ -188,6 +207,8 @@ def test_by_keyboard(calm):
     calm.keyboard.press("Enter")
     calm.wait_for_function(END, timeout=60_000)
     calm.keyboard.press("Tab")
+    calm.keyboard.press("Space")  # more
+    calm.keyboard.press("Tab")
     calm.keyboard.press("Space")  # start over
     assert calm.locator(".sw-count").inner_text() == "step 0 of 100"
 
@@ -199,6 +220,7 @@ def test_the_page_stays_awake(page):
       const count = document.querySelector(".sw-count");
       setInterval(() => seen.add(count.textContent), 1);
     }""")
+    press(page, "Start over")
     press(page, "Train")
     page.wait_for_function(END, timeout=60_000)
     assert page.evaluate("seen.size") >= 50

@@ -49,7 +49,8 @@ def elements(site):
 
 @pytest.fixture
 def together(browser, url, elements):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    # Without motion, or the small world would train by itself while others are pressed.
+    page = browser.new_page(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     page.wrong = []
     page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(m.text))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -70,6 +71,7 @@ def together(browser, url, elements):
 
 def use(element):
     """Press its last free button, move its first slider, or choose another radio button."""
+    element.locator("details").evaluate_all("all => all.forEach((e) => (e.open = true))")
     button = element.locator("button:enabled:visible:not([aria-pressed=true]):not([inert] *)")
     slider = element.locator("input[type=range]")
     if button.count():

@@ -72,6 +72,9 @@ def in_front(figures):
 
 def uses(element):
     """Whatever its controls can do, one after the other; says what it did."""
+    for i in range(element.locator("summary:visible").count()):
+        element.locator("summary").nth(i).click()
+        yield f"summary {i}"
     buttons = element.locator("button:not(.drawing button, [aria-expanded])")  # these open more
     for i in range(buttons.count()):
         button = buttons.nth(i)

@@ -280,3 +280,12 @@ def test_position_map_carries_cosines_of_tables_on_one_grid():
     for wrong in ({"a": table, "b": table[:1]}, {"a": table[:3]}):
         with pytest.raises(ValueError, match="one square number"):
             touch.PositionMap(wrong)
+
+
+def test_first_loss_carries_sizes_and_starts_and_draws_both():
+    element = touch.FirstLoss([9, 100], {0.0: (69.3, 0.5, 49.5), -4.0: (5.8, 0.98, 1.78)})
+    tag, data, inside = parts(element)
+    assert (tag, data) == ("first-loss", {"sizes": [9, 100], "starts": [0.0, -4.0]})
+    assert repr(element).splitlines()[1].split() == ["b", "=", "0", "69.30", "0.50", "49.50"]
+    assert "<td" in inside and "69.30</td>" in inside and "b = −4: 5.8" in inside
+    assert 'class="drawn" role="img" aria-label="Two curves' in inside

@@ -1,7 +1,11 @@
 """The figures of the chapter "The losses of CLIP and SigLIP"."""
 
+import re
+
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from torch import Tensor
 
 from siglip_lab.figures import style
@@ -17,6 +21,16 @@ __all__ = [
     "start_clouds",
     "score_clouds",
 ]
+
+# What stands beside the names, in a square of 24, y down; as in book/_static/js/loss-pair.js.
+_DRAWINGS = {
+    "cat": "M4 3L9 7Q12 6 15 7L20 3L20.5 13Q20 21 12 21Q4 21 3.5 13ZM8.5 11L8.5 13M15.5 11L15.5 13"
+    "M11 15.5L13 15.5L12 17ZM1 14L6 15.5M1 19L6 17.5M23 14L18 15.5M23 19L18 17.5",
+    "dog": "M7 5Q12 3 17 5L18 14Q17 21 12 21Q7 21 6 14ZM7 5Q1 5 2 14Q5 16 6.3 11M17 5Q23 5 22 14"
+    "Q19 16 17.7 11M9.5 10L9.5 12M14.5 10L14.5 12M10.5 15L13.5 15L12 17ZM12 17L12 18.5",
+    "boat": "M2 16L22 16L18 21L6 21ZM12 16L12 2M12 3L20 13L12 13M12 5L5 13L12 13",
+}
+_CODES = {"M": [Path.MOVETO], "L": [Path.LINETO], "Q": [Path.CURVE3] * 2, "Z": [Path.CLOSEPOLY]}
 
 
 @styled
@@ -100,13 +114,29 @@ def _pair_panels(images, texts, titles):
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlim=(-0.5, len(texts) - 0.5), ylim=(len(images) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(texts)), texts)
-        axes.set_yticks(range(len(images)), images if axes is panels[0] else [""] * len(images))
+        axes.set_yticks(range(len(images)), [""] * len(images))
         axes.tick_params(length=0)
         axes.tick_params(axis="x", colors=TEXT)
-        axes.tick_params(axis="y", colors=IMAGE)
         axes.set_title(title, pad=8)
+    for i, name in enumerate(images):
+        drawing = _drawing(name, (-0.97, i - 0.2))
+        if drawing is not None:
+            look = {"fill": False, "edgecolor": IMAGE, "linewidth": 1.2, "clip_on": False}
+            panels[0].add_patch(PathPatch(drawing, **look))
+        place = (-0.97, i + (0 if drawing is None else 0.27))
+        panels[0].text(*place, name, color=IMAGE, **CENTRED)
     figure.tight_layout(w_pad=1.5)
     return figure, panels
+
+
+def _drawing(name, centre):
+    """The outlines of what is called so, half a cell high; None if there is no drawing of it."""
+    vertices, codes = [], []
+    for code, numbers in re.findall(r"([MLQZ])([-\d. ]*)", _DRAWINGS.get(name, "")):
+        points = [float(number) for number in numbers.split()] or [0, 0]
+        vertices += np.array(points).reshape(-1, 2).tolist()
+        codes += _CODES[code]
+    return Path(np.array(vertices) / 48 - 0.25 + centre, codes) if codes else None
 
 
 @styled
@@ -242,24 +272,28 @@ def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
 
     Args:
         logits: Title to logits `[n, n]`, own pairs on the diagonal.
-        free: The title where a constant is free: an arrow says that the clouds may slide.
+        free: The title where a constant is free: arrows over both clouds say that they may slide.
     """
-    figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 3.6), sharex=True)
+    look = {"sharex": True, "height_ratios": [1.35 if title == free else 1 for title in logits]}
+    figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 3.9), **look)
     for axes, (title, scores) in zip(panels, logits.items(), strict=True):
         own, others = _clouds(axes, scores, length=1.2)
         cuts = np.sort(np.concatenate([own, others]))
         cuts = (cuts[1:] + cuts[:-1]) / 2
         cut = cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])]
-        axes.axvline(0, color=style.INK, linewidth=1.2, label="logit 0")
-        axes.axvline(cut, color=JOINT, linewidth=1.6, linestyle="--", label="best threshold")
+        top = 2.2 if title == free else 1.5
+        up = 2 / (top + 0.5)  # the lines end below the arrows
+        axes.axvline(0, 0, up, color=style.INK, linewidth=1.2, label="logit 0")
+        axes.axvline(cut, 0, up, color=JOINT, linewidth=1.6, linestyle="--", label="best threshold")
         axes.set_title(title, loc="left")
-        axes.set_ylim(-0.5, 1.5)
+        axes.set_ylim(-0.5, top)
         _name_clouds(axes)
         if title == free:
             across = axes.get_yaxis_transform()  # 0 is the left edge, 1 the right one
-            look = {"arrowstyle": "<|-|>", "color": NEUTRAL}
-            axes.annotate("", (0.1, 0.84), (0.42, 0.84), across, across, arrowprops=look)
-            axes.text(0.26, 1.2, "free to slide", color=NEUTRAL, transform=across, **CENTRED)
+            look = {"arrowstyle": "-|>", "color": NEUTRAL}
+            for start, end in (0.34, 0.04), (0.66, 0.96):
+                axes.annotate("", (end, 1.82), (start, 1.82), across, across, arrowprops=look)
+            axes.text(0.5, 1.82, "both free to slide", color=NEUTRAL, transform=across, **CENTRED)
     panels[0].legend(loc="center right")
     panels[-1].set_xlabel("logit")
     return figure

@@ -26,8 +26,10 @@ from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
 from siglip_lab.figures.ch01 import mixed_tokens
+from siglip_lab.figures.ch08 import first_losses
 from siglip_lab.figures.ch13 import causal_mask
-from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL
+from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL, minus
+from siglip_lab.figures.tables import bars
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.losses import sigmoid_loss
 from siglip_lab.model import SigLIP
@@ -58,6 +60,7 @@ __all__ = [
     "NaFlexGrid",
     "CheckpointChooser",
     "DigitPad",
+    "FirstLoss",
 ]
 
 
@@ -1054,3 +1057,37 @@ def _in_bytes(tensor: Tensor, span: tuple[float, float] | None = None) -> dict:
         "step": round(step, 9),
         "bytes": text,
     }
+
+
+class FirstLoss(Touchable):
+    """The sigmoid loss at cosine 0 against the bias, with a handle; a photo's pull and push.
+
+    Args:
+        sizes: Numbers n of pairs in a batch; the last one's numbers are shown without scripts.
+        starts: A bias to the loss, the pull on the own pair and the push on all others.
+    """
+
+    tag = "first-loss"
+
+    def __init__(self, sizes: list[int], starts: dict[float, tuple[float, float, float]]):
+        self.sizes, self.starts = sizes, starts
+        heads = ["loss", "own pulled by", "all others pushed by"]
+        named = {minus(f"b = {b:.0f}"): row for b, row in starts.items()}
+        self.table = bars(named, heads, ",.2f", max(loss for loss, *_ in starts.values()))
+
+    def __repr__(self) -> str:
+        return repr(self.table)
+
+    def data(self) -> dict:
+        return {"sizes": self.sizes, "starts": list(self.starts)}
+
+    def fallback(self) -> str:
+        """The curves, and the numbers of both starts."""
+        drawing = first_losses(self.sizes, sorted(self.starts))
+        what = (
+            "Two curves of the first loss against the bias. Each falls slowly from the left to its "
+            "lowest point and rises steeply to the right of it."
+        )
+        name = f'class="drawn" role="img" aria-label="{what}"'
+        svg = drawing.svg.replace('class="drawn"', name, 1)
+        return f'<div class="drawn-frame">{svg}</div>{self.table._repr_html_()}'

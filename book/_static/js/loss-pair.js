@@ -4,6 +4,13 @@
 import { Touchable, buttons, define, fixed, range, sigmoid, signed, slider, sum } from "./touch.js";
 
 const NAMES = ["cat", "dog", "boat"];
+const DRAWINGS = [ // of a cat, a dog and a boat, in a square of 24
+  "M4 3L9 7Q12 6 15 7L20 3L20.5 13Q20 21 12 21Q4 21 3.5 13ZM8.5 11L8.5 13M15.5 11L15.5 13M11 " +
+    "15.5L13 15.5L12 17ZM1 14L6 15.5M1 19L6 17.5M23 14L18 15.5M23 19L18 17.5",
+  "M7 5Q12 3 17 5L18 14Q17 21 12 21Q7 21 6 14ZM7 5Q1 5 2 14Q5 16 6.3 11M17 5Q23 5 22 14Q19 16" +
+    " 17.7 11M9.5 10L9.5 12M14.5 10L14.5 12M10.5 15L13.5 15L12 17ZM12 17L12 18.5",
+  "M2 16L22 16L18 21L6 21ZM12 16L12 2M12 3L20 13L12 13M12 5L5 13L12 13",
+];
 const START = [0.7, 0.5, 0.2, 0.4, 0.6, 0.2, 0.1, 0.3, 0.5]; // rows: photos; columns: captions
 const NONE = START.map(() => 0);
 const PRESETS = [ // t, b, the cosines, and what is to be seen
@@ -70,12 +77,13 @@ class LossPair extends Touchable {
     this.cosines = [...START];
     this.pair = 3; // the dog's photo with "cat"
     const head = NAMES.map((name) => `<th scope="col">“${name}”</th>`).join("");
+    const drawing = (i) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${DRAWINGS[i]}" /></svg>`;
     const table = (kind, title, cell) =>
       `<div class="lp-${kind}"><p class="lp-title">${title}</p><table>
         <thead><tr><td></td>${head}</tr></thead>
         <tbody>${NAMES.map(
           (name, i) =>
-            `<tr><th scope="row">${name}</th>${NAMES.map((_, j) => cell(N * i + j)).join("")}</tr>`,
+            `<tr><th scope="row">${drawing(i)}${name}</th>${NAMES.map((_, j) => cell(N * i + j)).join("")}</tr>`,
         ).join("")}</tbody></table></div>`;
     const radio = (k) => {
       const words = `photo of a ${NAMES[photo(k)]}, caption ${NAMES[caption(k)]}`;

@@ -41,7 +41,7 @@ const short = (value) => fixed(Math.round(100 * value) / 100 + 0, 2); // + 0: no
 const label = (x, y, anchor, words) =>
   `<text x="${x}" y="${y}" text-anchor="${anchor}">${words}</text>`;
 // Several lines have names, in a row of their own below the title; one has its title close above it.
-const chart = (kind, title, ticks, lines, several = lines.length > 1, top = several ? -16 : 12) => `
+const chart = (kind, title, ticks, lines, several = lines.length > 1, top = several ? -22 : 12) => `
   <svg class="sw-chart" viewBox="0 ${top} 220 ${142 - top}" role="img"
        aria-label="${title} against the step">
     ${several ? `<text x="4" y="${13 + top}">${title}</text>` : ""}
@@ -57,7 +57,7 @@ const chart = (kind, title, ticks, lines, several = lines.length > 1, top = seve
           ${label(START - 5, Number(y) + 5, "end", word)}`;
       })
       .join("")}
-    ${label(END, LOW + 22, "end", `step ${STEPS}`)}
+    <text class="sw-end" x="${END}" y="${LOW + 22}" text-anchor="end">step ${STEPS}</text>
     ${lines.map((line) => `<path class="sw-ghost sw-ghost-${line}" />`).join("")}
     ${lines.map((line) => `<path class="sw-line sw-${line}" />`).join("")}
   </svg>`;
@@ -78,9 +78,11 @@ class SmallWorld extends Touchable {
         ${choices("loss")}${choices("bias")}
         <div class="pills sw-run">
           <button type="button" class="sw-train" data-kind="train" data-i="0"></button>
-          ${buttons("again", ["Start over"])}${buttons("step", ["One step"])}
+          <details><summary>more</summary>
+            <div class="pills">${buttons("again", ["Start over"])}${buttons("step", ["One step"])}
+              ${choices("seed")}</div>
+          </details>
         </div>
-        ${choices("seed")}
       </div>
       <div class="sw-drawings">
         <span class="sw-count"></span>
@@ -135,6 +137,22 @@ class SmallWorld extends Touchable {
       this.draw();
     });
     this.begin();
+    this.showOnce();
+  }
+
+  // It trains by itself when it is first seen, unless the reader is faster or wants no motion.
+  showOnce() {
+    if (still()) return;
+    const watch = new IntersectionObserver(
+      (entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        watch.disconnect();
+        this.run();
+      },
+      { threshold: 0.3 },
+    );
+    watch.observe(this.find(".sw-pairs"));
+    this.addEventListener("click", () => watch.disconnect(), { once: true });
   }
 
   // Every choice begins anew at step 0, and only "Train" and "One step" go on from there. The last
