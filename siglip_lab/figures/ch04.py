@@ -120,16 +120,16 @@ def four_orders(numbers: dict[str, Tensor], channels: dict[str, Tensor]) -> plt.
         numbers: Name of an order to the patch in it, `[n]`, from 0 to 1.
         channels: The same names to the channel that each number comes from, 0 to 2, `[n]`.
     """
-    row = 0.44  # inches
-    height = 0.45 + row * len(numbers)
+    row = 0.52  # inches
+    height = 0.42 + row * len(numbers)
     figure, axes = style.blank(WIDTH, height, (0, 1), (height, 0))
     axes.vlines([1 / 3, 2 / 3], 0.22, height, color=NEUTRAL, linewidth=0.9, linestyle=":")
     for i, colour in enumerate(("red", "green", "blue")):
         axes.text((i + 0.5) / 3, 0.12, f"weights for {colour}", **CENTRED)
     _reds_greens_blues(axes, torch.ones(3), torch.arange(3), 0.22, 0.3)
     for k, (name, values) in enumerate(numbers.items()):
-        axes.text(0, 0.5 + row * k, name, ha="left", va="center")
-        _reds_greens_blues(axes, values, channels[name], 0.6 + row * k, 0.8 + row * k)
+        axes.text(0, 0.545 + row * k, name, ha="left", va="center")
+        _reds_greens_blues(axes, values, channels[name], 0.66 + row * k, 0.88 + row * k)
     axes.set(xlim=(0, 1), ylim=(height, 0))
     return figure
 
