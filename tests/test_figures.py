@@ -106,6 +106,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
     (ch04.four_patches, torch.arange(16.0).view(4, 4), torch.arange(16.0).view(4, 4)),
+    (ch04.four_orders, {"a": random(6)}, {"a": torch.arange(6) // 2}),
     (ch04.two_squares, random(3, 3, 6, 6), [*"abc"]),
     (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]}),
     (ch05.two_additions, 1152, 4304),
@@ -445,6 +446,14 @@ def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
     ((colour, shares),) = tints(drawing)
     assert "--image" in colour
     np.testing.assert_allclose(shares[0], np.arange(7) / 6, atol=0.01)
+
+
+def test_four_orders_shows_each_number_in_the_colour_of_its_channel():
+    numbers, channels = torch.tensor([0.2, 1.0, 0.0, 0.6]), torch.tensor([2, 0, 1, 0])
+    drawing = ch04.four_orders({"mixed": numbers}, {"mixed": channels})
+    weights, strip = [pixels(image)[0] for image in elements(drawing, "image")]
+    assert np.array_equal(weights, 255 * np.eye(3))
+    assert strip.tolist() == [[0, 0, 51], [255, 0, 0], [0, 0, 0], [153, 0, 0]]
 
 
 def test_cosine_map_shows_cosines():

@@ -3,6 +3,7 @@
 from textwrap import fill
 
 import numpy as np
+import torch
 from matplotlib import pyplot as plt
 from torch import Tensor
 
@@ -12,17 +13,15 @@ from siglip_lab.figures.style import (
     FRAME,
     IMAGE,
     INK,
-    JOINT,
     MISTAKE,
     NEUTRAL,
-    TEXT,
     WIDTH,
     styled,
 )
 
-__all__ = ["patch_to_token", "four_patches", "two_squares", "said_numbers"]
+__all__ = ["patch_to_token", "four_patches", "four_orders", "two_squares", "said_numbers"]
 
-TINTS = IMAGE, TEXT, JOINT, NEUTRAL  # of four patches
+TINTS = IMAGE + "78", NEUTRAL + "28", IMAGE + "30", NEUTRAL + "70"  # of four patches
 
 
 @styled
@@ -104,13 +103,41 @@ def four_patches(image: Tensor, patches: Tensor) -> plt.Figure:
         axes.set(title=title, xlim=(0, width), ylim=(height, 0), aspect="equal")
         axes.axis("off")
         for (y, x), value in np.ndenumerate(numbers.numpy()):
-            look = {"facecolor": TINTS[owner[value]] + "55", "edgecolor": FRAME}
+            look = {"facecolor": TINTS[owner[value]], "edgecolor": FRAME}
             axes.add_patch(plt.Rectangle((x, y), 1, 1, linewidth=0.8, **look))
             axes.text(x + 0.5, y + 0.5, f"{value:.0f}", **CENTRED)
     look = {"arrowstyle": "-|>", "color": NEUTRAL}
     ends = {"xycoords": "figure fraction", "textcoords": "figure fraction"}
     panels[0].annotate("", (0.545, 0.455), (0.455, 0.455), arrowprops=look, **ends)
     return figure
+
+
+@styled
+def four_orders(numbers: dict[str, Tensor], channels: dict[str, Tensor]) -> plt.Figure:
+    """Draw the numbers of one patch in several orders, below the weights that they meet.
+
+    Args:
+        numbers: Name of an order to the patch in it, `[n]`, from 0 to 1.
+        channels: The same names to the channel that each number comes from, 0 to 2, `[n]`.
+    """
+    row = 0.52  # inches
+    height = 0.42 + row * len(numbers)
+    figure, axes = style.blank(WIDTH, height, (0, 1), (height, 0))
+    axes.vlines([1 / 3, 2 / 3], 0.22, height, color=NEUTRAL, linewidth=0.9, linestyle=":")
+    for i, colour in enumerate(("red", "green", "blue")):
+        axes.text((i + 0.5) / 3, 0.12, f"weights for {colour}", **CENTRED)
+    _reds_greens_blues(axes, torch.ones(3), torch.arange(3), 0.22, 0.3)
+    for k, (name, values) in enumerate(numbers.items()):
+        axes.text(0, 0.545 + row * k, name, ha="left", va="center")
+        _reds_greens_blues(axes, values, channels[name], 0.66 + row * k, 0.88 + row * k)
+    axes.set(xlim=(0, 1), ylim=(height, 0))
+    return figure
+
+
+def _reds_greens_blues(axes, values, channels, top, bottom) -> None:
+    """Numbers `[n]` in one strip, each in the colour of its channel."""
+    strip = values[None, :, None] * (channels[None, :, None] == torch.arange(3))
+    axes.imshow(strip.numpy(), extent=(0, 1, bottom, top), aspect="auto", zorder=2)
 
 
 @styled

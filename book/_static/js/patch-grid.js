@@ -51,8 +51,8 @@ class PatchGrid extends Touchable {
       </div>
       <canvas class="pg-row" role="img" aria-label="The patch’s numbers as a row: all its
         red, all its green, all its blue, each from the first row of pixels to the last"></canvas>
-      <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Below it, the
-        patch as the model takes it: its red, its green, its blue, row by row.</p>`;
+      <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Rows and
+        columns count from 0. The strip is the patch as the model takes it: red, green, blue.</p>`;
     [this.view, this.lens, this.line] = this.all("canvas");
     this.drawing = new Drawing(this.find(".pg-own"), randomScene(FIRST), () => this.draw());
     this.onPress("own", (i) => {

@@ -34,8 +34,8 @@ class PositionMap extends Touchable {
         </thead><tbody>
           ${PAIRS.map(([name]) => `<tr><th scope="row">${name}</th>${"<td></td>".repeat(this.titles.length)}</tr>`).join("")}
         </tbody></table>
-        <p class="po-help" id="${this.key}">Point at a square, or focus the maps and use the arrow keys.
-          Mean cosines of the position at the dot; in brackets, those of all ${side ** 2}.</p>`,
+        <p class="po-help" id="${this.key}">Point at a square, or focus the maps and use the arrow keys. Rows
+          and columns count from 0. Mean cosines of the position at the dot; in brackets, of all ${side ** 2}.</p>`,
     );
     this.svg.setAttribute("tabindex", "0");
     this.svg.setAttribute("aria-describedby", this.key);
