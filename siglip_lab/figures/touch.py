@@ -25,7 +25,7 @@ from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import SigLIPConfig, TextConfig, VisionConfig
 from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
-from siglip_lab.figures.ch13 import causal_mask
+from siglip_lab.figures.ch13 import causal_mask, two_softmaxes
 from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL
 from siglip_lab.inference import embed_images, embed_texts
 from siglip_lab.losses import sigmoid_loss
@@ -43,6 +43,7 @@ __all__ = [
     "TextCleaner",
     "MergeSteps",
     "CausalMask",
+    "TwoSoftmaxes",
     "TextClassifier",
     "AttentionMap",
     "WhereMap",
@@ -207,9 +208,43 @@ class CausalMask(Touchable):
             "itself and what comes before. With no mask: everything, the padding too. "
             "The row of the end is framed in green."
         )
-        name = f'class="drawn" role="img" aria-label="{escape(what)}"'
-        svg = drawing.svg.replace('class="drawn"', name, 1)
-        return f'<div class="drawn-frame">{svg}</div>'
+        return _named(drawing.svg, what)
+
+
+def _named(svg: str, what: str) -> str:
+    """A drawing with words for those who cannot see it."""
+    name = f'class="drawn" role="img" aria-label="{escape(what)}"'
+    svg = svg.replace('class="drawn"', name, 1)
+    return f'<div class="drawn-frame">{svg}</div>'
+
+
+class TwoSoftmaxes(Touchable):
+    """CLIP's loss over a batch: point at an image or a text, and see what its pair costs.
+
+    Args:
+        logits: Images to texts, `[n, n]`; pair i belongs together.
+    """
+
+    tag = "two-softmaxes"
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits.detach().cpu()
+
+    def __repr__(self) -> str:
+        return f"TwoSoftmaxes({len(self.logits)} pairs)"
+
+    def data(self) -> dict:
+        return {"logits": [_rounded(row, 3) for row in self.logits]}
+
+    def fallback(self) -> str:
+        """Both grids of shares, and the two losses."""
+        n = len(self.logits)
+        what = (
+            f"Two grids of {n} by {n} shares, images down, texts along the bottom. Left, each row "
+            "is framed: which text? Right, each column: which image? The diagonal, in green, is "
+            "read; the two losses are below."
+        )
+        return _named(two_softmaxes(self.logits).svg, what)
 
 
 class TextClassifier(Touchable):
