@@ -81,11 +81,9 @@ class TwoSoftmaxes extends Touchable {
       cost.lastChild.style.setProperty("--part", costs[i] / largest);
       cost.classList.toggle("ts-chosen", i === chosen);
     });
-    const span = `${chosen + 2} / span 1`;
-    Object.assign(this.find(".ts-lit").style, {
-      gridRow: side ? "2 / -1" : span,
-      gridColumn: side ? span : `2 / span ${n}`,
-    });
+    const [one, all] = [`${chosen + 2} / span 1`, `2 / span ${n}`];
+    const [gridRow, gridColumn] = side ? [all, one] : [one, all];
+    Object.assign(this.find(".ts-lit").style, { gridRow, gridColumn });
     this.all(".ts-loss span").forEach((each, i) => each.classList.toggle("ts-chosen", i === side));
     this.say(".ts-readout", this.said());
   }
