@@ -306,7 +306,7 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch13.written_classifier(*WRITTEN),
-            {"4 prompts for “x”", "a", "c", "… 1 more", "y", "× drawing", "0.75", "−0.25"},
+            {"4 prompts for “x”", "a", "c", "… 1 more", "y", "× drawing", "0.81", "−0.19"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),
