@@ -78,6 +78,7 @@ def cell(lines, *outputs, tag=""):
         ),  # but not what it drew
         ([words(220), cell(300, nodes.figure(), tag="tag_hide-cell")], 1),
         ([words(220), cell(0, words(2200), nodes.literal_block("", "1\n" * 99))], 1),  # printed
+        ([words(220), nodes.container("", words(2200), design_component="dropdown")], 1),
         ([words(3)], 1),
     ],
 )

@@ -138,9 +138,12 @@ def test_a_row_shows_what_its_product_is_the_sum_of(figure):
         )
         drawn.add(figure.locator(".cl-terms canvas").evaluate("e => e.toDataURL()"))
 
+    who = figure.locator(".cl-terms span span")
     check(0)  # the answer's
+    assert who.inner_text() == "the winner"
     rows.nth(5).hover()
     check(5)
+    assert who.inner_text() == "pointed at"
     rows.nth(1).locator("input").focus()
     check(1)
     figure.page.mouse.move(0, 0)

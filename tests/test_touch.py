@@ -73,6 +73,16 @@ def test_mixed_tokens_carry_their_weights_and_draw_all_lines():
     assert "&lt;a&gt; 0.75 0.25; b 0.33 0.67." in inside and "(0.33, 0.67)" in inside
 
 
+def test_two_softmaxes_carry_logits_and_draw_both():
+    logits = torch.tensor([[2.0, 0.12345], [0.0, -1.0]], requires_grad=True)
+    shown = touch.TwoSoftmaxes(logits)
+    assert repr(shown) == "TwoSoftmaxes(2 pairs)"
+    tag, data, inside = parts(shown)
+    assert (tag, data["logits"]) == ("two-softmaxes", [[2.0, 0.123], [0.0, -1.0]])
+    assert 'class="drawn" role="img" aria-label="Two grids of 2 by 2 shares' in inside
+    assert inside.count(">loss ") == 2
+
+
 def test_attention_map_writes_weights_and_a_picture():
     picture = Image.new("RGB", (20, 20), "red")  # patches of 6: 3 x 3, two pixels left over
     weights = torch.rand(2, 4, 9, 9, dtype=torch.float64).softmax(dim=-1)

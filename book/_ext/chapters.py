@@ -32,7 +32,7 @@ PROSE = (nodes.paragraph, nodes.title, nodes.caption, nodes.term, nodes.rubric)
 
 def _inside(node: nodes.Node, classes: set[str]) -> bool:
     while node := node.parent:
-        if classes & set(node.get("classes", ())):
+        if classes & {*node.get("classes", ()), node.get("design_component")}:
             return True
     return False
 
@@ -194,7 +194,7 @@ def _line_over_the_title(app: Sphinx, page: Chapter, pathto) -> str:
     return (
         f'<div class="chapter-line" data-here="{page.key}">{pictogram(page.key)}<p>'
         f'Chapter {page.number} of {len(numbered)} <span class="part">· {escape(page.part)}'
-        f'</span> · <span class="minutes">{page.minutes} minutes</span></p>'
+        f'</span> <span class="minutes">· {page.minutes} minutes</span></p>'
         f'<p class="ways-to-run d-print-none">{" ".join(ways)}</p></div>\n'
     )
 

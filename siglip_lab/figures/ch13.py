@@ -59,10 +59,10 @@ def clip_walk(config: CLIPConfig, photo, captions: list[str]) -> Drawing:
     return walk_map(photo, captions, left, right, *meeting, framed, "different in SigLIP")
 
 
-_SECTIONS = {  # name -> left edge, width, height of the middle, colour
+_SECTIONS = {  # in the page's order: name -> left edge, width, height of the middle, colour
+    "ids": (0, 24, 25, TEXT),
     "numbers": (0, 24, 75, IMAGE),
     "image tower": (26, 33, 75, IMAGE),
-    "ids": (0, 24, 25, TEXT),
     "text tower": (26, 33, 25, TEXT),
     "cosines": (61, 22, 50, JOINT),
     "loss": (85, 27, 75, JOINT),
@@ -75,19 +75,20 @@ def page_map(lit: str) -> plt.Figure:
     """Draw the chapter's sections in small: the walk, and the two uses of what it ends with.
 
     Args:
-        lit: The section that is drawn bright: numbers, image tower, ids, text tower, cosines,
-            loss or classifier.
+        lit: The section that is drawn bright, and whose place and name are written: ids, numbers,
+            image tower, text tower, cosines, loss or classifier.
 
     Raises:
         ValueError: If there is no such section.
     """
     if lit not in _SECTIONS:
         raise ValueError(f"no section {lit!r}; the sections are {', '.join(_SECTIONS)}")
-    figure, axes = blank(WIDTH * 113 / 132, 0.84, (-0.5, 112.5), (0, 100))
+    figure, axes = blank(WIDTH, 0.42, (-1, 474), (0, 100))
     for name, (left, width, y, colour) in _SECTIONS.items():
-        centre = (left + width / 2, y)
-        box(axes, centre, width, 43, colour, bright=name == lit)
-        axes.text(*centre, name, color="white" if name == lit else INK, **CENTRED)
+        box(axes, (left + width / 2, y), width, 38, colour, bright=name == lit)
+    place, colour = [*_SECTIONS].index(lit) + 1, _SECTIONS[lit][-1]
+    words = {"color": colour, "weight": "bold", "va": "center"}
+    axes.text(124, 50, f"{place} of {len(_SECTIONS)}: {lit}", **words)
     return figure
 
 
@@ -143,30 +144,36 @@ def causal_mask(tokens: list[str], end: int) -> plt.Figure:
 
 @styled
 def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
-    """Draw how the ViT and the ResNet of CLIP turn many vectors into one; green is what is read."""
-    figure, axes = blank(WIDTH, 4.1, (0, 100), (0, 100))
+    """Draw how the ViT and the ResNet of CLIP turn many vectors into one: a line from each token
+    that asks to each one that it asks; green is what is read."""
+    figure, axes = blank(WIDTH, 3.9, (0, 100), (0, 100))
     assert isinstance(vit.vision, VisionConfig)
     depth, patches = vit.vision.depth, vit.vision.num_patches
     wide, out = _ends(vit)
     side = resnet.vision.image_size // 32
     channels, other = _ends(resnet)
     for x, title in ((24, "ViT: a class token"), (76, "ResNet: attention pooling")):
-        axes.text(x, 96, title, weight="bold", color=IMAGE, **CENTRED)
-    _tokens(axes, 24, 82, f"{patches} patches and a class token", bright=True)
-    style.arrow(axes, (24, 71), (24, 65))
-    box(axes, (24, 57), 46, 15, IMAGE, bright=False)
-    axes.text(24, 57, f"{depth} layers\nall {patches + 1} tokens ask", **CENTRED)
-    style.arrow(axes, (24, 49), (24, 43))
-    _tokens(axes, 24, 38, f"{patches + 1} tokens of {wide}", bright=False)
-    style.arrow(axes, (24, 27.5), (24, 17))
-    _map(axes, 76, 82, side, f"a map of {side} × {side}, and its mean")
-    style.arrow(axes, (76, 71), (76, 65))
-    box(axes, (76, 57), 46, 15, IMAGE, bright=False)
-    axes.text(76, 57, "1 layer\nonly the mean asks", **CENTRED)
-    style.arrow(axes, (76, 49), (76, 43))
-    _tokens(axes, 76, 38, f"1 vector of {channels}", bright=False, count=1)
-    style.arrow(axes, (76, 27.5), (76, 17))
+        axes.text(x, 96.5, title, weight="bold", color=IMAGE, **CENTRED)
+    for x, words in (
+        (24, f"{patches} patches and a class token"),
+        (76, f"a map of {side} × {side}, and its mean"),
+    ):
+        axes.text(x, 87, words, **CENTRED)
+        _tokens(axes, x, 79, bright=True)
+    _questions(axes, 24, askers=_TOKENS)
+    _questions(axes, 76, askers=1)
+    _tokens(axes, 24, 46, bright=False)
+    _square(axes, 76 + _across(0), 46, JOINT, True)
+    for x, words in (
+        (
+            24,
+            f"all {patches + 1} tokens ask all,\nin {depth} layers: {patches + 1} tokens of {wide}",
+        ),
+        (76, f"only the mean asks,\nin 1 layer: 1 vector of {channels}"),
+    ):
+        axes.text(x, 34, words, **CENTRED)
     for x, read, size in ((24, "class token", out), (76, "vector", other)):
+        style.arrow(axes, (x, 26.5), (x, 17))
         box(axes, (x, 8.5), 46, 15, JOINT, bright=True)
         axes.text(x, 8.5, f"{read} × matrix\n[1, {size}]", color="white", **CENTRED)
     return figure
@@ -250,51 +257,53 @@ def written_classifier(
     """Draw how prompts become a row of a classifier, and how its rows score a picture.
 
     Args:
-        prompts: Texts of the first class to their vectors; the first three are shown.
+        prompts: Texts of the first class to their vectors; the first three are shown, as strips.
         classes: Name to row of the classifier; the first row is the prompts' normalised mean.
         picture: A PIL image.
         image: Its vector; the scores are its products with the rows.
     """
-    figure, axes = blank(WIDTH, 4, (0, 100), (13.5, 100))
-    most = max(float(vector[:4].abs().max()) for vector in (*prompts.values(), *classes.values()))
+    figure, axes = blank(WIDTH, 4.5, (-0.5, 403), (0, 324))
     first, *_ = classes
     left, right = {"va": "center"}, {"va": "center", "ha": "right"}
-    axes.text(0, 96, f"{len(prompts)} prompts for “{first}”", weight="bold", color=TEXT, **left)
-    for y, (words, vector) in zip((88, 80, 72), prompts.items(), strict=False):
+
+    def head(y, words, colour, **place):
+        axes.text(0, y, words, weight="bold", color=colour, **left | place)
+
+    head(315, f"{len(prompts)} prompts for “{first}”", TEXT)
+    for y, (words, vector) in zip((298, 264, 230), prompts.items(), strict=False):
         axes.text(0, y, words, **left)
-        _numbers(axes, y, vector, TEXT, most)
-    axes.text(0, 65, f"… {len(prompts) - 3} more", **left)
-    style.arrow(axes, (_LEFT + 5.75, 67.5), (_LEFT + 5.75, 51.5))
-    axes.text(_LEFT + 9, 60, "mean, scaled to length 1", **left)
-    axes.text(0, 55, "a row for each class", weight="bold", color=TEXT, **left)
-    axes.text(99, 55, "scores", weight="bold", color=JOINT, **right)
-    axes.text(0, 20, "drawing", weight="bold", color=IMAGE, **left)
-    axes.imshow(picture, extent=(18, 25, 15.8, 24.2), aspect="auto")
-    axes.set(xlim=(-0.5, 100), ylim=(13.5, 100))
-    axes.text(_LEFT - 5, 20, "×", **CENTRED)
-    _numbers(axes, 20, image, IMAGE, float(image[:4].abs().max()))
+        _strip(axes, y - 15, vector, TEXT)
+    style.arrow(axes, (150, 204), (150, 180))
+    axes.text(0, 192, f"… {len(prompts) - 3} more", **left)
+    axes.text(162, 192, "mean, scaled to length 1", **left)
     scores = {name: float(row @ image) for name, row in classes.items()}
     best = max(scores, key=scores.__getitem__)
-    for y, (name, row) in zip((47, 39, 31), classes.items(), strict=True):
+    head(170, "a row for each class", TEXT)
+    axes.text(402, 170, "scores", weight="bold", color=JOINT, **right)
+    for y, (name, row) in zip((153, 119, 85), classes.items(), strict=True):
         axes.text(0, y, name, **left)
-        _numbers(axes, y, row, TEXT, most)
+        _strip(axes, y - 15, row, TEXT)
         look = {"weight": "bold", "color": JOINT} if name == best else {}
-        axes.text(99, y, minus(f"{scores[name]:.2f}"), **look, **right)
+        axes.text(402, y - 15, minus(f"{scores[name]:.2f}"), **look, **right)
+    head(34, "× drawing", IMAGE)
+    axes.imshow(picture, extent=(68, 100, 24, 54), aspect="auto")
+    axes.set(xlim=(-0.5, 403), ylim=(0, 324))
+    _strip(axes, 12, image, IMAGE)
     return figure
 
 
-_LEFT = 36  # edge of the numbers in `written_classifier`
-
-
-def _numbers(axes, y, vector, colour, most) -> None:
-    """The first four numbers of a vector in tinted cells, negative ones grey, and an ellipsis."""
-    for i, value in enumerate(vector[:4].tolist()):
-        shade = round(0x77 * abs(value) / most)
-        face = f"{colour if value > 0 else NEUTRAL}{shade:02x}"
-        look = {"facecolor": face, "edgecolor": FRAME, "linewidth": 0.8}
-        axes.add_patch(plt.Rectangle((_LEFT + 11.5 * i, y - 3.6), 11.5, 7.2, **look))
-        axes.text(_LEFT + 11.5 * i + 5.75, y, minus(f"{value:.2f}"), **CENTRED)
-    axes.text(_LEFT + 48.5, y, "…", **CENTRED)
+def _strip(axes, y, vector, colour) -> None:
+    """A vector as a strip of tints, the largest of its numbers the strongest; negative is grey."""
+    limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
+    shades = vector.abs() / vector.abs().max()
+    strip = np.empty((1, len(vector), 4), dtype=np.uint8)
+    for i, (value, shade) in enumerate(zip(vector.tolist(), shades.tolist(), strict=True)):
+        rgb = to_rgb(colour if value > 0 else NEUTRAL)
+        strip[0, i] = [round(255 * c) for c in (*rgb, round(31 * shade) / 31)]
+    axes.imshow(strip, extent=(0, 350, y - 7, y + 7), aspect="auto")
+    axes.set(**limits)
+    look = {"fill": False, "edgecolor": FRAME, "linewidth": 0.8}
+    axes.add_patch(plt.Rectangle((0, y - 7), 350, 14, **look))
 
 
 def _block(axes, left, front, depth, colour, face=None) -> None:
@@ -344,26 +353,33 @@ def _square(axes, x, y, colour, bright) -> None:
     axes.add_patch(plt.Rectangle((x - 1.7, y - 2.3), 3.4, 4.6, **look))
 
 
-def _tokens(axes, centre, y, words, bright, count=8) -> None:
-    """A row of tokens, the first of them green, with words below."""
-    for i in range(count):
-        first = i == 0
-        x = centre + 4.4 * (i - (count - 1) / 2)
-        if i == count - 2:
-            axes.text(x, y, "…", color=INK, **CENTRED)
+_TOKENS = 8  # that are drawn, the dots among them
+
+
+def _across(i: int) -> float:
+    """Where token i is, from the middle of its row."""
+    return 5.6 * (i - (_TOKENS - 1) / 2)
+
+
+def _tokens(axes, centre, y, bright) -> None:
+    """A row of tokens, the first of them green."""
+    for i in range(_TOKENS):
+        if i == _TOKENS - 2:
+            axes.text(centre + _across(i), y, "…", color=INK, **CENTRED)
         else:
-            _square(axes, x, y, JOINT if first else IMAGE, bright or first)
-    axes.text(centre, y - 6.8, words, **CENTRED)
+            colour = IMAGE if i else JOINT
+            _square(axes, centre + _across(i), y, colour, bright or not i)
 
 
-def _map(axes, centre, y, side, words) -> None:
-    """A map of squares with its mean beside it, and words below."""
-    step = 13 / side
-    for i in range(side):
-        for j in range(side):
-            corner = (centre - 14 + 0.78 * step * j, y + 9.6 - step * (i + 1))
-            look = {"facecolor": IMAGE, "edgecolor": "white", "linewidth": 0.6}
-            axes.add_patch(plt.Rectangle(corner, 0.78 * step, step, **look))
-    style.arrow(axes, (centre - 2.5, y + 3), (centre + 7, y + 3))
-    _square(axes, centre + 10, y + 3, JOINT, True)
-    axes.text(centre, y - 6.8, words, **CENTRED)
+def _questions(axes, centre, askers) -> None:
+    """Lines from the first tokens of the lower row to all of the upper row."""
+    for i in reversed(range(askers)):  # those of the first lie on top
+        for j in range(_TOKENS):
+            if _TOKENS - 2 in (i, j):
+                continue
+            look = (
+                {"color": IMAGE + "66", "linewidth": 0.7}
+                if i
+                else {"color": JOINT, "linewidth": 1.3}
+            )
+            axes.plot([centre + _across(i), centre + _across(j)], [49.5, 75.5], **look)

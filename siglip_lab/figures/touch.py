@@ -27,7 +27,7 @@ from siglip_lab.counting import count_flops, count_parameters
 from siglip_lab.emoji.data import ARTISTS, TILES, load
 from siglip_lab.figures.ch01 import mixed_tokens
 from siglip_lab.figures.ch08 import first_losses
-from siglip_lab.figures.ch13 import causal_mask
+from siglip_lab.figures.ch13 import causal_mask, two_softmaxes
 from siglip_lab.figures.style import IMAGE, MISTAKE, NEUTRAL, minus
 from siglip_lab.figures.tables import bars
 from siglip_lab.inference import embed_images, embed_texts
@@ -47,6 +47,7 @@ __all__ = [
     "MergeSteps",
     "CausalMask",
     "MixedTokens",
+    "TwoSoftmaxes",
     "TextClassifier",
     "AttentionMap",
     "WhereMap",
@@ -250,6 +251,35 @@ class MixedTokens(Touchable):
         listens = (f"{name} {' '.join(f'{weight:.2f}' for weight in row)}" for name, row in rows)
         what = f"Lines as thick as what each token listens to all: {'; '.join(listens)}."
         return _still(mixed_tokens(self.before, self.weights, self.after, self.names), what)
+
+
+class TwoSoftmaxes(Touchable):
+    """CLIP's loss over a batch: point at an image or a text, and see what its pair costs.
+
+    Args:
+        logits: Images to texts, `[n, n]`; pair i belongs together.
+    """
+
+    tag = "two-softmaxes"
+
+    def __init__(self, logits: Tensor):
+        self.logits = logits.detach().cpu()
+
+    def __repr__(self) -> str:
+        return f"TwoSoftmaxes({len(self.logits)} pairs)"
+
+    def data(self) -> dict:
+        return {"logits": [_rounded(row, 3) for row in self.logits]}
+
+    def fallback(self) -> str:
+        """Both grids of shares, and the two losses."""
+        n = len(self.logits)
+        what = (
+            f"Two grids of {n} by {n} shares, images down, texts along the bottom. Left, each row "
+            "is framed: which text? Right, each column: which image? The diagonal, in green, is "
+            "read; the two losses are below."
+        )
+        return _still(two_softmaxes(self.logits), what)
 
 
 class TextClassifier(Touchable):

@@ -34,7 +34,7 @@ class TextClassifier extends Touchable {
       <div class="cl-head">
         <canvas class="cl-drawing" width="${2 * SIDE}" height="${2 * SIDE}" role="img"
           aria-label="Drawing"></canvas>
-        <div class="cl-told"><p aria-live="polite"><span>The largest product:</span>
+        <div class="cl-told"><p aria-live="polite"><span>The winner:</span>
             <b class="cl-answer"></b></p>
           <p class="cl-prompt"></p>
           <button type="button" data-kind="next" data-i="0">Another drawing</button></div>
@@ -46,8 +46,8 @@ class TextClassifier extends Touchable {
         aria-label="Label ${i + 1}" value="${escapeHTML(label)}" autocomplete="off"
         autocapitalize="off" spellcheck="false">${strip}
         <span class="cl-bar" aria-hidden="true"><i></i></span><output></output></div>`).join("")}
-      <div class="cl-row cl-terms" aria-hidden="true"><span>${image.length} products
-          <small></small></span><canvas></canvas><span>sum</span><b></b></div>
+      <div class="cl-row cl-terms" aria-hidden="true"><span><span></span>
+          <small></small></span><canvas></canvas><span>sum of ${image.length}</span><b></b></div>
       <p class="cl-help">${FETCHED}</p>`;
     this.listen();
     this.onResize(this.find(".cl-terms canvas"));
@@ -138,6 +138,7 @@ class TextClassifier extends Touchable {
     rows.forEach((each) => each.classList.toggle("cl-pointed", each === this.pointed));
     const colours = palette(this);
     bars(this.find(".cl-terms canvas"), this.terms[i], colours.joint, colours);
+    this.say(".cl-terms span span", row.matches(".cl-best") ? "the winner" : "pointed at");
     this.say(".cl-terms small", this.labels[i].trim() || "the empty label");
     this.say(".cl-terms b", signed(sum(this.terms[i]), 2));
   }
