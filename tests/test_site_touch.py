@@ -54,10 +54,9 @@ def together(browser, url, elements):
     page.wrong = []
     page.on("console", lambda m: m.type in ("error", "warning") and page.wrong.append(m.text))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    sheets = ["custom", "drawing", *elements]
     html = "<!doctype html><html data-content_root='../' data-theme='light'>"
     html += "<body class='bd-article'>"
-    html += "".join(f"<link rel='stylesheet' href='../_static/css/{name}.css'>" for name in sheets)
+    html += "<link rel='stylesheet' href='../_static/site.css'>"
     html += "".join(script for _, script in elements.values())
     html += 2 * "".join(element for element, _ in elements.values())
     answer = {"body": html, "content_type": "text/html;charset=utf-8"}
