@@ -341,7 +341,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} is a TorchScript archive: beside the weights it holds code, which loading "
             "would run. If you trust it, keep its weights alone, once: "
             'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"). '
-            "OpenAI's load as they are: clip.CLIP.from_pretrained(PATH, run_code_in_file=True)"
+            "OpenAI's own, as they are: clip.CLIP.from_pretrained(PATH, run_code_in_file=True)"
         )
     if records := _records(path):
         with zipfile.ZipFile(path) as archive:  # which must find the same, not compressed
