@@ -341,7 +341,8 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} is a TorchScript archive: beside the weights it holds code, which loading "
             "would run. If you trust it, keep its weights alone, once: "
             'torch.save(torch.jit.load(PATH, map_location="cpu").state_dict(), "weights.pt"). '
-            "OpenAI's own, as they are: clip.CLIP.from_pretrained(PATH, run_code_in_file=True)"
+            "Or load OpenAI's file directly, code and all: "
+            "clip.CLIP.from_pretrained(PATH, run_code_in_file=True)"
         )
     if records := _records(path):
         with zipfile.ZipFile(path) as archive:  # which must find the same, not compressed
