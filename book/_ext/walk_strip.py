@@ -22,13 +22,14 @@ CAPTIONS = "a photo of a cat", "a photo of a dog"
 PHOTO, TEXTS = 52, (16, 80)  # degrees of the arrows, as in the first chapter's map
 
 
-def _picture(picture: Image.Image, look: str = "") -> str:
+def _picture(picture: Image.Image, alt: str, look: str) -> str:
     file = BytesIO()
     picture.save(file, "WEBP", quality=75, method=6)
     data = base64.b64encode(file.getvalue()).decode()
     width, height = picture.size
     return (
-        f'<img src="data:image/webp;base64,{data}" alt="" width="{width}" height="{height}"{look}>'
+        f'<img class="{look}" src="data:image/webp;base64,{data}" alt="{alt}" '
+        f'width="{width}" height="{height}">'
     )
 
 
@@ -86,11 +87,16 @@ def strip() -> str:
     stations = [
         (
             "image",
-            _picture(small, ' class="photo"'),
+            _picture(small, "The photo of the cat:", "photo"),
             f"{photo.width} × {photo.height} pixels",
             "02_preprocessing",
         ),
-        ("image", _picture(patches, ' class="patches"'), f"{grid} × {grid} patches", "04_patchify"),
+        (
+            "image",
+            _picture(patches, "The mean colours of its patches:", "patches"),
+            f"{grid} × {grid} patches",
+            "04_patchify",
+        ),
         ("image", _layers(), f"{vision.depth} layers", "05_encoder_layers"),
         ("image", _arrows([PHOTO]), f"{vision.width} numbers", "06_pooling_heads"),
         ("text", words, f"{n} captions", "03_text"),

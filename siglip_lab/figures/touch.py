@@ -1118,6 +1118,4 @@ class FirstLoss(Touchable):
             "Two curves of the first loss against the bias. Each falls slowly from the left to its "
             "lowest point and rises steeply to the right of it."
         )
-        name = f'class="drawn" role="img" aria-label="{what}"'
-        svg = drawing.svg.replace('class="drawn"', name, 1)
-        return f'<div class="drawn-frame">{svg}</div>{self.table._repr_html_()}'
+        return _still(drawing, what) + self.table._repr_html_()
