@@ -168,6 +168,7 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch26.maps_in_a_row, [[SQUARE, SQUARE]], ["a", "b"]),
     (ch27.described, [SQUARE, SQUARE], ["one red star", "two red stars"], [True, False]),
     (ch28.kinds, {"a": (16, 0.9, 0.2), "b": (128, 1, 1)}),
+    (ch28.probed_cells, torch.rand(20, 2), torch.rand(3, 2), torch.tensor([0.5, 0.5]), 1),
     (ch23.kept_and_squashed, [SQUARE, SQUARE.resize((80, 20))], ["1 : 1", "4 : 1"]),
     (ch23.budgets, [16, 36], {"a": [0.2, 0.9], "b": [0.5, 0.6]}, {"flat": 0.4}),
     (ch23.padding, {64: style.IMAGE}, 4),

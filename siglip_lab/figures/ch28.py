@@ -2,11 +2,42 @@
 
 from collections.abc import Mapping
 
+import torch
 from matplotlib import pyplot as plt
+from torch import Tensor
 
-from siglip_lab.figures.style import IMAGE, INK, PERCENT, TEXT, WIDTH, styled
+from siglip_lab.figures.style import IMAGE, INK, JOINT, NEUTRAL, PERCENT, TEXT, WIDTH, styled
 
-__all__ = ["kinds"]
+__all__ = ["kinds", "probed_cells"]
+
+
+@styled
+def probed_cells(points: Tensor, centres: Tensor, question: Tensor, probes: int) -> plt.Figure:
+    """Draw points of a plane in their cells: what a question reads, and which of its best it loses.
+
+    Args:
+        points: `[n, 2]`; each lies in the cell of its nearest centre, and a line leads there.
+        centres: `[c, 2]`.
+        question: `[2]`; its ten nearest points are marked.
+        probes: How many cells are read, those with the centres nearest to the question.
+    """
+    cell = torch.cdist(points, centres).argmin(1)
+    near = torch.cdist(question[None], centres)[0].topk(probes, largest=False).indices
+    read = torch.isin(cell, near)
+    best = torch.cdist(question[None], points)[0].topk(10, largest=False).indices
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.6))
+    for inside, colour, words in (~read, NEUTRAL, "not read"), (read, IMAGE, "read"):
+        spokes = torch.stack([points, centres[cell], torch.full_like(points, torch.nan)], 1)[inside]
+        axes.plot(*spokes.flatten(0, 1).T.numpy(), color=colour, linewidth=0.6, alpha=0.5)
+        axes.plot(*points[inside].T.numpy(), ".", color=colour, markersize=4, label=words)
+    look = {"color": JOINT, "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.8}
+    for kept, marker, words in (read[best], "o", "best, found"), (~read[best], "s", "best, lost"):
+        axes.plot(*points[best[kept]].T.numpy(), marker, label=words, **look)
+    axes.plot(*question.numpy(), "*", color=TEXT, markersize=11, label="question")
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    axes.spines[:].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
 
 
 @styled
