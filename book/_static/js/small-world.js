@@ -238,8 +238,12 @@ class SmallWorld extends Touchable {
     });
     for (const curve of this.all(".sw-curve, .sw-halo"))
       curve.setAttribute("d", `M${points.join("L")}`);
-    const half = clamp(-now.b / now.t, -1, 1);
-    this.find(".sw-word").style.visibility = half < 1 ? "visible" : "hidden";
+    // A softmax compares; it has no curve, and nothing above it is a yes.
+    const compares = CHOICES.loss[this.chosen.loss][1] === "softmax";
+    const half = compares ? 1 : clamp(-now.b / now.t, -1, 1);
+    this.find(".sw-pairs").classList.toggle("sw-compares", compares);
+    this.say(".sw-word", compares ? "a softmax compares: no curve, no yes" : "yes");
+    this.find(".sw-word").style.visibility = half < 1 || compares ? "visible" : "hidden";
     this.find(".sw-yes").setAttribute("x", across(half));
     this.find(".sw-yes").setAttribute("width", RIGHT - across(half));
 
@@ -263,8 +267,8 @@ class SmallWorld extends Touchable {
     ]);
     this.sayAll(".sw-numbers b", [
       percent(now.best),
-      percent(now.yesToOwn, 0),
-      `${now.yesToOthers.toFixed(1)} of ${PAIRS - 1}`,
+      compares ? "–" : percent(now.yesToOwn, 0),
+      compares ? "–" : `${now.yesToOthers.toFixed(1)} of ${PAIRS - 1}`,
       `${now.t.toFixed(1)}, ${fixed(now.b, 1)}`,
     ]);
     this.say(".sw-readout", this.words(steps));
