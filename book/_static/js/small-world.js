@@ -102,6 +102,7 @@ class SmallWorld extends Touchable {
           <path class="sw-dots sw-others" /><path class="sw-dots sw-own" />
           <path class="sw-halo" /><path class="sw-curve" />
           <text class="sw-word" x="${RIGHT - 6}" y="${TOP - 8}" text-anchor="end">yes</text>
+          <text class="sw-none" x="${across(0)}" y="${height(0.5) + 5}" text-anchor="middle">a softmax compares: no curve, no yes</text>
           <text class="sw-name sw-own" x="${LEFT + 6}" y="${OWN - 8}">own pairs</text>
           <text class="sw-name sw-others" x="${LEFT + 6}" y="${OTHERS - 8}">other pairs</text>
         </svg>
@@ -242,8 +243,7 @@ class SmallWorld extends Touchable {
     const compares = CHOICES.loss[this.chosen.loss][1] === "softmax";
     const half = compares ? 1 : clamp(-now.b / now.t, -1, 1);
     this.find(".sw-pairs").classList.toggle("sw-compares", compares);
-    this.say(".sw-word", compares ? "a softmax compares: no curve, no yes" : "yes");
-    this.find(".sw-word").style.visibility = half < 1 || compares ? "visible" : "hidden";
+    this.find(".sw-word").style.visibility = half < 1 ? "visible" : "hidden";
     this.find(".sw-yes").setAttribute("x", across(half));
     this.find(".sw-yes").setAttribute("width", RIGHT - across(half));
 
