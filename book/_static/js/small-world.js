@@ -188,17 +188,21 @@ class SmallWorld extends Touchable {
     if (this.training.steps >= STEPS) this.running = false;
   }
 
-  // A step at a time, so that the page stays awake; where motion is not wanted, only its end shows.
+  // A step in one frame, a look at where it leads in the next, so that the page stays awake; where
+  // motion is not wanted, only its end shows.
   run() {
     const training = this.training;
     let last = -Infinity;
     const next = (now) => {
-      if (!this.running || !this.isConnected || this.training !== training) return;
-      const pause = still() ? 0 : training.steps < 8 ? SLOW : FAST;
-      if (now - last >= pause) {
-        this.step();
-        last = now;
+      if (!this.isConnected || this.training !== training) return;
+      if (training.steps === this.seen.length) { // not yet looked at: the start was, too
+        this.look();
+        if (training.steps >= STEPS) this.running = false;
         if (!still() || !this.running) this.draw();
+      } else if (!this.running) return;
+      else if (now - last >= (still() ? 0 : training.steps < 8 ? SLOW : FAST)) {
+        training.step();
+        last = now;
       }
       requestAnimationFrame(next);
     };
