@@ -185,7 +185,6 @@ class SmallWorld extends Touchable {
   step() {
     this.training.step();
     this.look();
-    if (this.training.steps >= STEPS) this.running = false;
   }
 
   // A step in one frame, a look at where it leads in the next, so that the page stays awake; where
