@@ -76,7 +76,9 @@ def peers(name: str, model: sl.SigLIP) -> dict[str, Callable[[Inputs], Tensor]]:
     return found
 
 
-def rows(name: str, ways: list[str], batches: list[int], runs: int | None) -> list[dict]:
+def rows(
+    name: str, ways: list[str], batches: list[int], runs: int | None, memory: bool
+) -> list[dict]:
     """Every way and every peer of one model, at each batch size."""
     model, processor = random_pair(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +100,8 @@ def rows(name: str, ways: list[str], batches: list[int], runs: int | None) -> li
                 "median_ms": {way: round(1000 * seconds, 3) for way, seconds in clock.items()},
                 "times_transformers": times,
             }  # fmt: skip
-            row["working_gb"] = {way: working_gb(name, way, batch) for way in ready}
+            if memory:
+                row["working_gb"] = {way: working_gb(name, way, batch) for way in ready}
             row["weights_gb"] = {way: round(each.bytes / 1e9, 4) for way, each in ready.items()}
             result.append(row)
     return result
@@ -161,6 +164,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="images at once")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--runs", type=int, help="runs of each; else 5 to 15, as long as they take")
+    parser.add_argument(
+        "--memory", action=argparse.BooleanOptionalAction, default=True,
+        help="whether to measure each way's memory, in processes of their own",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS / "inference.json")
     args = parser.parse_args(arguments)
     define_torchvisions_operators()  # before transformers looks for torchvision
@@ -170,7 +177,11 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     ways = check_ways(args.ways, torch.device("cpu"))
-    timed = [row for name in tqdm(args.models) for row in rows(name, ways, args.batches, args.runs)]
+    timed = [
+        row
+        for name in tqdm(args.models)
+        for row in rows(name, ways, args.batches, args.runs, args.memory)
+    ]
     installed = [
         p for p in ("open_clip_torch", "timm") if any("open_clip" in r["median_ms"] for r in timed)
     ]
