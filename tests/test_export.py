@@ -116,7 +116,7 @@ def test_the_folder_is_laid_out_as_transformers_js_reads_it(exported):
     manifest = json.loads((exported / "export.json").read_text())
     assert {path.name for path in exported.iterdir()} == {
         "config.json", "export.json", "onnx", "preprocessor_config.json", "spiece.model",
-        "tokenizer_config.json",
+        "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     expected = [f"onnx/{file}{end}.onnx" for file in SIDES.values() for end in SUFFIXES.values()]
     assert list(manifest["files"]) == expected
@@ -261,7 +261,7 @@ def test_a_folder_with_something_in_it_is_refused(small, tmp_path, capsys):
 def test_what_is_missing_is_named(small, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(graphs, "find_spec", lambda name: name == "onnx")
     with pytest.raises(
-        ImportError, match=r"needs onnxruntime, onnxscript: pip install 'siglip-lab"
+        ImportError, match=r"needs onnxruntime, onnxscript, tokenizers: pip install 'siglip-lab"
     ):
         export_onnx(*small, tmp_path / "out")
     assert main(["export", "no/model", str(tmp_path / "out")]) == 1

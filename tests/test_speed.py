@@ -166,7 +166,7 @@ def test_what_the_command_refuses(capsys, monkeypatch):
         assert message in capsys.readouterr().err
     monkeypatch.setattr(every_way, "find_spec", lambda name: None)
     assert main(["bench", "no/model", "--device", "cpu", "--way", "onnx-int8"]) == 1
-    assert "onnx-int8 needs onnx, onnxruntime, onnxscript" in capsys.readouterr().err
+    assert "onnx-int8 needs onnx, onnxruntime, onnxscript, tokenizers" in capsys.readouterr().err
 
 
 def test_what_runs_on_the_cpu_only():

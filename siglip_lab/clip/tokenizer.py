@@ -36,7 +36,7 @@ OPENAI_MERGES = 48_894  # the file has more; CLIP took the first
 KNOWN_WORDS = 2**15  # whose pieces are kept, some 15 MB; then all are forgotten
 KNOWN_LENGTH = 32  # letters of the longest that is kept
 
-_WORDS = (
+WORDS = (
     re.escape(START) + "|" + re.escape(END) + "|"
     r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 )
@@ -105,7 +105,7 @@ class Tokenizer(siglip.Tokenizer):
         ASCII as themselves, others as stand-ins ("é" is "Ã©").
         """
         check_text(text, "the text")
-        words = _import("regex").findall(_WORDS, clean(text))
+        words = _import("regex").findall(WORDS, clean(text))
         return [START, *(piece for word in words for piece in self._join(word)), END]
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:

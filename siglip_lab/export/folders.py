@@ -17,6 +17,7 @@ import torch
 
 from siglip_lab.checks import CheckpointError, shown
 from siglip_lab.export.checking import CAPTIONS, measure, open_session, sample
+from siglip_lab.export.fast_tokenizer import write_fast_tokenizer
 from siglip_lab.export.towers import FILES, PACKAGES, check_extra
 from siglip_lab.export.variants import SIZES, SUFFIXES, write_variants
 from siglip_lab.inference import embed_texts
@@ -130,6 +131,7 @@ def _check_room(out: Path, model: TwoTowers, dtypes: list[str]) -> None:
 def _write(folder: Path, model: TwoTowers, processor: Processor, dtypes: list[str]) -> dict:
     """Write and measure everything."""
     processor.save_pretrained(folder)
+    write_fast_tokenizer(processor.tokenizer, folder, CAPTIONS)
     graphs = folder / "onnx"  # where transformers.js looks
     graphs.mkdir()
     entries: dict[str, Any] = {}

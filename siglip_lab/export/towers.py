@@ -31,7 +31,7 @@ __all__ = [
     "to_graph",
 ]
 
-PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+PACKAGES = ("onnx", "onnxruntime", "onnxscript", "tokenizers")
 FILES = {"image": "vision_model", "text": "text_model"}
 _OPEN = {"batch_size": 0, "num_patches": 1, "sequence_length": 1}  # dimensions of any size
 
