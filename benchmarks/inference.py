@@ -148,10 +148,13 @@ def answers(ways: list[str]) -> dict[str, dict]:
             vectors = way.image(images), way.text(texts)
             expected = expected or vectors
             cosine, change = errors(model, expected, vectors)
+            yes, now = (model.logits(*each) > 0 for each in (expected, vectors))
             found[way.name] = {
                 "accuracy": test.accuracy(*vectors),
                 "smallest_cosine": round(cosine, 6),
                 "largest_change_of_a_probability": round(change, 6),
+                "yes": int(now.sum()),  # above one half
+                "changed_sides": int((yes != now).sum()),
             }
     return found
 
