@@ -138,7 +138,9 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.clip_walk, clip.get_config("ViT-L/14"), PHOTO, ["a", "b", "c"]),
     (ch13.page_map, "ids"),
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
+    (ch13.image_tower, clip.get_config("ViT-B/16"), SQUARE, random(768), random(512)),
     (ch13.middle_square, PHOTO, 24),
+    (ch13.shares_step_by_step, random(128), {"a cat": random(128), "a dog": -random(128)}, 0.5),
     (ch13.two_softmaxes, random(3, 3)),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
     (ch13.shrinking_maps, SQUARE, {"stage 1": MAP}, 16),
@@ -309,7 +311,32 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch13.written_classifier(*WRITTEN),
-            {"4 prompts for “x”", "a", "c", "… 1 more", "y", "× drawing", "0.81", "−0.19"},
+            {
+                "4 prompts for “x”",
+                "a",
+                "c",
+                "… 1 more; mean, scaled to length 1",
+                "y",
+                "× drawing",
+                "= products, number by number",
+                "sum",
+                "0.81",
+                "−0.19",
+            },
+        ),
+        (
+            lambda: ch13.shares_step_by_step(
+                torch.eye(1, 64)[0], {"a": torch.eye(1, 64)[0], "b": -torch.eye(1, 64)[0]}, 0.5
+            ),
+            {"× 0.50", "1.0000", "−1.0000", "−0.50", "1.65", "0.61", "a\n73%", "b\n27%"}
+            | {"divided by their sum, 2.26: the shares"},
+        ),
+        (
+            lambda: ch13.image_tower(
+                clip.get_config("ViT-B/32"), SQUARE, torch.ones(768), torch.ones(512)
+            ),
+            {"49 patches of 32 × 32", "12 layers:", "norm: 768 numbers", "512 numbers"}
+            | {"projection: × a matrix [768, 512]"},
         ),
         (
             lambda: ch02.triangle_filter([0, 0, 0, 80, 160, 240, 240, 240], centre=3, reach=2),

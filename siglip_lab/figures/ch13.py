@@ -27,8 +27,8 @@ from siglip_lab.figures.style import (
 from siglip_lab.figures.svg import Drawing
 
 __all__ = [
-    "causal_mask", "clip_walk", "middle_square", "page_map", "shrinking_maps", "two_softmaxes",
-    "two_ways_to_pool", "written_classifier",
+    "causal_mask", "clip_walk", "image_tower", "middle_square", "page_map", "shares_step_by_step",
+    "shrinking_maps", "two_softmaxes", "two_ways_to_pool", "written_classifier",
 ]  # fmt: skip
 
 
@@ -112,6 +112,115 @@ def middle_square(photo, size: int) -> plt.Figure:
     axes.add_patch(plt.Rectangle((left, 0), size, size, **look))
     axes.text(left + size / 2, size + 17, f"{size} × {size}", color=JOINT, weight="bold", **CENTRED)
     axes.text(width / 2, -17, f"resized to {width} × {size}", **CENTRED)
+    return figure
+
+
+@styled
+def image_tower(config: CLIPConfig, picture, token: Tensor, vector: Tensor) -> plt.Figure:
+    """Draw the ViT of a CLIP: patches and class token, layers, the vector of the class token.
+
+    Args:
+        config: Of the CLIP.
+        picture: The square PIL image that the tower sees.
+        token: What the layers make of the class token, `[width]`; shown as a strip.
+        vector: What the projection makes of that, `[embed_dim]`; shown as a shorter strip.
+    """
+    vision = config.vision
+    assert isinstance(vision, VisionConfig)
+    side, size = vision.image_size // vision.patch_size, vision.patch_size
+    figure, axes = blank(WIDTH, 4.2, (0, 403), (0, 302))
+    _painted(axes, picture, (0, 96, 188, 284))
+    for k in range(1, side):
+        place = 96 * k / side
+        axes.plot([place, place], [188, 284], color="white", linewidth=1.6)
+        axes.plot([0, 96], [188 + place, 188 + place], color="white", linewidth=1.6)
+    style.arrow(axes, (98, 262), (119, 262))
+    axes.text(132, 291, "class token", color=JOINT, weight="bold", ha="left", **_MIDDLE)
+    axes.text(402, 291, f"{vision.num_patches} patches of {size} × {size}",
+              color=IMAGE, weight="bold", ha="right", **_MIDDLE)  # fmt: skip
+    look = {"fill": False, "linewidth": 1.2}
+    wide = picture.width / side
+    for i in range(_PATCHES + 1):
+        left = 132 + 30 * i
+        middle = left + 12
+        if i == _PATCHES - 2:
+            axes.text(middle, 262, "…", **CENTRED)
+            axes.text(middle, 104, "…", **CENTRED)
+            continue
+        corner = {"edgecolor": IMAGE if i else JOINT, **look}
+        if i:
+            early = i < _PATCHES - 2  # the first of the first row, the last of the last
+            column, row = (i - 1, 0) if early else (i - 1 - _PATCHES + side, side - 1)
+            frame = (column * wide, row * wide, (column + 1) * wide, (row + 1) * wide)
+            piece = picture.crop(tuple(map(round, frame)))
+            _painted(axes, piece, (left, left + 24, 250, 274))
+            axes.add_patch(plt.Rectangle((left, 92), 24, 24, alpha=0.35, **corner))
+        else:
+            for foot in (250, 92):
+                axes.add_patch(plt.Rectangle((left, foot), 24, 24, facecolor=JOINT))
+        axes.add_patch(plt.Rectangle((left, 250), 24, 24, **corner))
+    axes.text(267, 236, "each plus its position, then a norm", **CENTRED)
+    for k in range(vision.depth):
+        low = 128 + 96 * k / vision.depth
+        high = 96 / vision.depth - 2
+        axes.add_patch(plt.Rectangle((132, low), 270, high, facecolor=IMAGE + "55"))
+    axes.plot([144, 144], [224, 119], color=JOINT, linewidth=2.4)
+    axes.text(48, 164, f"{vision.depth} layers:", weight="bold", color=IMAGE, **CENTRED)
+    axes.text(48, 140, "all tokens\nask all", **CENTRED)
+    axes.text(48, 104, "one is read", color=JOINT, weight="bold", **CENTRED)
+    style.arrow(axes, (144, 91), (144, 71))
+    axes.text(156, 80, f"norm: {len(token)} numbers", va="center")
+    unit = 402 / len(token)
+    _strip(axes, 61, token, IMAGE, (0, 402))
+    style.arrow(axes, (144, 51), (144, 23))
+    axes.text(156, 36, f"projection: × a matrix [{len(token)}, {len(vector)}]", va="center")
+    _strip(axes, 13, vector, IMAGE, (0, unit * len(vector)))
+    axes.text(unit * len(vector) + 8, 13, f"{len(vector)} numbers", va="center")
+    return figure
+
+
+_PATCHES = 8  # that are drawn, the dots among them
+_MIDDLE = {"va": "center"}
+
+
+@styled
+def shares_step_by_step(image: Tensor, texts: dict[str, Tensor], t: float) -> plt.Figure:
+    """Draw products of vectors of length 1, what they add up to, and the shares of a softmax.
+
+    Args:
+        image: `[D]`, with D a multiple of 64.
+        texts: Label to its vector, `[D]`.
+        t: The logit scale, not its log.
+    """
+    n, ends = len(texts), (78, 238)
+    cosines = {name: float(text @ image) for name, text in texts.items()}
+    powers = {name: float(np.exp(t * cosine)) for name, cosine in cosines.items()}
+    products = {name: (text * image).view(64, -1).sum(dim=1) for name, text in texts.items()}
+    most = max(float(each.abs().max()) for each in products.values())
+    high = 54 * n + 128
+    figure, axes = blank(WIDTH, high / 72, (0, 403), (0, high))
+    axes.text(0, high - 26, "the photo", color=IMAGE, weight="bold", **_MIDDLE)
+    _strip(axes, high - 26, image, IMAGE, ends)
+    columns = {"cosine": 300, f"× {t:.2f}": 360, "exp": 402}
+    for name, x in columns.items():
+        axes.text(x, high - 26, name, color=JOINT, weight="bold", ha="right", **_MIDDLE)
+    for i, (name, text) in enumerate(texts.items()):
+        y = high - 60 - 54 * i
+        axes.text(0, y, name, color=TEXT, weight="bold", **_MIDDLE)
+        _strip(axes, y, text, TEXT, ends)
+        _products(axes, y - 23, products[name], most, ends)
+        numbers = f"{cosines[name]:.4f}", f"{t * cosines[name]:.2f}", f"{powers[name]:.2f}"
+        for x, number in zip(columns.values(), numbers, strict=True):
+            axes.text(x, y - 23, minus(number), ha="right", **_MIDDLE)
+    whole = sum(powers.values())
+    axes.text(0, 62, f"divided by their sum, {whole:.2f}: the shares", **_MIDDLE)
+    start = 0.0
+    for name, power in powers.items():
+        wide = 403 * power / whole
+        axes.add_patch(plt.Rectangle((start + 1, 8), wide - 2, 40, facecolor=JOINT))
+        words = f"{name}\n{power / whole:.0%}"
+        axes.text(start + wide / 2, 28, words, color="white", **CENTRED)
+        start += wide
     return figure
 
 
@@ -262,48 +371,73 @@ def written_classifier(
         picture: A PIL image.
         image: Its vector; the scores are its products with the rows.
     """
-    figure, axes = blank(WIDTH, 4.5, (-0.5, 403), (0, 324))
+    figure, axes = blank(WIDTH, 5.2, (0, 403), (0, 374))
     first, *_ = classes
-    left, right = {"va": "center"}, {"va": "center", "ha": "right"}
-
-    def head(y, words, colour, **place):
-        axes.text(0, y, words, weight="bold", color=colour, **left | place)
-
-    head(315, f"{len(prompts)} prompts for “{first}”", TEXT)
-    for y, (words, vector) in zip((298, 264, 230), prompts.items(), strict=False):
-        axes.text(0, y, words, **left)
-        _strip(axes, y - 15, vector, TEXT)
-    style.arrow(axes, (150, 204), (150, 180))
-    axes.text(0, 192, f"… {len(prompts) - 3} more", **left)
-    axes.text(162, 192, "mean, scaled to length 1", **left)
+    left, _ = _BESIDE
     scores = {name: float(row @ image) for name, row in classes.items()}
     best = max(scores, key=scores.__getitem__)
-    head(170, "a row for each class", TEXT)
-    axes.text(402, 170, "scores", weight="bold", color=JOINT, **right)
-    for y, (name, row) in zip((153, 119, 85), classes.items(), strict=True):
-        axes.text(0, y, name, **left)
-        _strip(axes, y - 15, row, TEXT)
+    products = {name: row * image for name, row in classes.items()}
+    most = max(float(each.abs().max()) for each in products.values())
+
+    def head(x, y, words, colour, **look):
+        axes.text(x, y, words, weight="bold", color=colour, **_MIDDLE | look)
+
+    head(left, 366, f"{len(prompts)} prompts for “{first}”", TEXT)
+    for y, (words, vector) in zip((347, 311, 275), prompts.items(), strict=False):
+        axes.text(left, y, words, **_MIDDLE)
+        _strip(axes, y - 17, vector, TEXT, _BESIDE)
+    style.arrow(axes, (left + 12, 248), (left + 12, 222))
+    axes.text(left + 24, 236, f"… {len(prompts) - 3} more; mean, scaled to length 1", **_MIDDLE)
+    for y, (name, row) in zip((212, 191, 170), classes.items(), strict=True):
+        axes.text(0, y, name, color=TEXT, **_MIDDLE)
+        _strip(axes, y, row, TEXT, _BESIDE)
+    head(0, 133, "× drawing", IMAGE)
+    _painted(axes, picture, (354, 386, 117, 149))
+    _strip(axes, 133, image, IMAGE, _BESIDE)
+    head(left, 104, "= products, number by number", JOINT)
+    head(402, 104, "sum", JOINT, ha="right")
+    for y, (name, each) in zip((80, 48, 16), products.items(), strict=True):
         look = {"weight": "bold", "color": JOINT} if name == best else {}
-        axes.text(402, y - 15, minus(f"{scores[name]:.2f}"), **look, **right)
-    head(34, "× drawing", IMAGE)
-    axes.imshow(picture, extent=(68, 100, 24, 54), aspect="auto")
-    axes.set(xlim=(-0.5, 403), ylim=(0, 324))
-    _strip(axes, 12, image, IMAGE)
+        axes.text(0, y, name, **look, **_MIDDLE)
+        _products(axes, y, each, most, _BESIDE)
+        axes.text(402, y, minus(f"{scores[name]:.2f}"), ha="right", **look, **_MIDDLE)
     return figure
 
 
-def _strip(axes, y, vector, colour) -> None:
+_BESIDE = (92, 346)  # where strips begin and end that have words to their left
+
+
+def _strip(axes, y, vector, colour, ends) -> None:
     """A vector as a strip of tints, the largest of its numbers the strongest; negative is grey."""
-    limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
     shades = vector.abs() / vector.abs().max()
     strip = np.empty((1, len(vector), 4), dtype=np.uint8)
     for i, (value, shade) in enumerate(zip(vector.tolist(), shades.tolist(), strict=True)):
         rgb = to_rgb(colour if value > 0 else NEUTRAL)
         strip[0, i] = [round(255 * c) for c in (*rgb, round(31 * shade) / 31)]
-    axes.imshow(strip, extent=(0, 350, y - 7, y + 7), aspect="auto")
-    axes.set(**limits)
+    _painted(axes, strip, (*ends, y - 7, y + 7))
     look = {"fill": False, "edgecolor": FRAME, "linewidth": 0.8}
-    axes.add_patch(plt.Rectangle((0, y - 7), 350, 14, **look))
+    axes.add_patch(plt.Rectangle((ends[0], y - 7), ends[1] - ends[0], 14, **look))
+
+
+def _products(axes, y, products, most, ends) -> None:
+    """Bars up from a line, green, or down from it, grey; the longest is `most`."""
+    start, wide = ends[0], (ends[1] - ends[0]) / len(products)
+    for colour, sign in ((JOINT, 1), (NEUTRAL, -1)):
+        heights = (sign * products).clamp(min=0) * sign * 14 / most
+        corners = [(ends[0], y)]
+        for i, height in enumerate(heights.tolist()):
+            for x in (start + wide * (i + 0.1), start + wide * (i + 0.9)):
+                corners += [(x, y), (x, y + height)] if x < start + wide * (i + 0.5) else []
+                corners += [(x, y + height), (x, y)] if x > start + wide * (i + 0.5) else []
+        axes.add_patch(plt.Polygon(corners, facecolor=colour, linewidth=0))
+    axes.plot(ends, [y, y], color=NEUTRAL, linewidth=0.6)
+
+
+def _painted(axes, picture, extent) -> None:
+    """A picture in its place; the drawing keeps its limits."""
+    limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
+    axes.imshow(picture, extent=extent, aspect="auto")
+    axes.set(**limits)
 
 
 def _block(axes, left, front, depth, colour, face=None) -> None:
@@ -320,9 +454,7 @@ def _block(axes, left, front, depth, colour, face=None) -> None:
         line = [(left + x, high + y), (right + x, high + y), (right + x, y)]
         axes.add_patch(plt.Polygon(line, closed=False, fill=False, edgecolor=colour + "77"))
     if face is not None:
-        limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
-        axes.imshow(face, extent=(left, right, 0, high), aspect="auto")
-        axes.set(**limits)
+        _painted(axes, face, (left, right, 0, high))
     inside = "none" if face is not None else colour
     axes.add_patch(plt.Rectangle((left, 0), front, high, facecolor=inside, **look))
 

@@ -16,9 +16,7 @@ class MergeSteps extends Touchable {
       <div class="pills" role="group" aria-label="Words">${buttons("word", this.names)}</div>
       <div class="sliders">${slider("step", "merges done", 0, 0, 1)}</div>
       <ol class="ms-pieces" tabindex="0" aria-label="Pieces"></ol>
-      <p class="ms-readout" aria-live="polite"></p>
-      <p class="ms-help">Between two pieces: the place of the pair in the list of 48,894 merges, or a
-        dash where it is not in it. Green: the earliest, which is joined next.</p>`;
+      <p class="ms-readout" aria-live="polite"></p>`;
     this.slider = this.input("step");
     this.slider.addEventListener("input", () => this.draw());
     this.field = this.find("[type=text]");
