@@ -117,6 +117,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch07.tower_outputs, SO400M.vision),
     (ch08.asked_pairs, PAIR, PAIR, {"a caption": [[0, 1], [0, 1]], "none": [[0, 0], [0, 0]]}),
     (ch08.pair_answers, PAIR, PAIR, *random(3, 2, 2)),
+    (ch08.six_questions, PAIR, PAIR, *random(2, 2, 2)),
+    (ch08.force_curves, 4 * random(3, 3), random(3, 3), {(0, 1): "one", (2, 2): "two"}),
     (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
     (ch08.scale_losses, torch.logspace(0, 2, 9), random(9), 0.9),
     (ch08.first_losses, [128, 16_384], [-10, 0]),
@@ -375,6 +377,18 @@ def words(drawing) -> list[str]:
                 PAIR, PAIR, *torch.tensor([[[0.875, 0.12], [0.01, 0.5]]] * 3)
             ),
             {"CLIP: each row", "CLIP: each column", "SigLIP: each cell", "88", "12", "1", "50"},
+        ),
+        (
+            lambda: ch08.six_questions(
+                PAIR, PAIR, *torch.tensor([[[0.875, 0.12], [0.5, 0.5]]] * 2)
+            ),
+            {"a photo asked", "88%", "0.13", "dog", "mean of the six costs: CLIP's loss, 0.413"},
+        ),
+        (
+            lambda: ch08.force_curves(
+                torch.zeros(2, 2), torch.tensor([[-0.5, 0.5], [0.5, -0.5]]), {(0, 1): "cat, “dog”"}
+            ),
+            {"cat, “dog” +0.50", "logit", "force"},
         ),
         (
             lambda: ch08.pair_gradients(

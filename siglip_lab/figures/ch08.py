@@ -13,7 +13,9 @@ from siglip_lab.figures.style import CENTRED, FRAME, IMAGE, JOINT, NEUTRAL, TEXT
 
 __all__ = [
     "asked_pairs",
+    "six_questions",
     "pair_answers",
+    "force_curves",
     "pair_gradients",
     "scale_losses",
     "first_losses",
@@ -54,6 +56,46 @@ def asked_pairs(images: list[str], texts: list[str], asked: dict[str, list]) -> 
 
 
 @styled
+def six_questions(images: list[str], texts: list[str], rows: Tensor, columns: Tensor) -> plt.Figure:
+    """Draw each question's shares as one bar, the right answer first, and what the question costs.
+
+    Args:
+        images: Names of the n images, each asked for its text.
+        texts: Names of the n texts, each asked for its image.
+        rows: Each image's shares `[n, n]`, own on the diagonal.
+        columns: Each text's shares in its column `[n, n]`.
+    """
+    asked = {"a photo asked": (images, texts, rows), "a caption asked": (texts, images, columns.T)}
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 2.2))
+    for axes, colour, (title, (names, answers, shares)) in zip(
+        panels, (IMAGE, TEXT), asked.items(), strict=True
+    ):
+        for i, row in enumerate(shares.tolist()):
+            start = 0.0
+            for j in sorted(range(len(row)), key=lambda j: (j != i, -row[j])):
+                face = JOINT if i == j else NEUTRAL
+                look = {"facecolor": face, "alpha": 1 if i == j else 0.3, "linewidth": 0}
+                axes.add_patch(plt.Rectangle((start, i - 0.3), max(row[j] - 0.01, 0), 0.6, **look))
+                if i == j:
+                    words = f"{row[j]:.0%}"
+                    axes.text(row[j] / 2, i, words, color="white", **CENTRED)
+                elif row[j] > 0.2:  # there is room
+                    axes.text(start + row[j] / 2, i, answers[j], **CENTRED)
+                start += row[j]
+            axes.text(1.06, i, f"{-np.log(row[i]):.2f}", va="center")
+        axes.text(1.06, -0.72, "cost", va="center", color=NEUTRAL)
+        axes.set_title(title, loc="left", color=colour, pad=4)
+        axes.set(xlim=(0, 1.3), ylim=(len(names) - 0.5, -1.0), xticks=[])
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0, colors=colour)
+        axes.spines[:].set_visible(False)
+    own = np.concatenate([rows.diagonal().numpy(), columns.diagonal().numpy()])
+    figure.supxlabel(f"mean of the six costs: CLIP's loss, {-np.log(own).mean():.3f}")
+    figure.tight_layout(w_pad=2)
+    return figure
+
+
+@styled
 def pair_answers(
     images: list[str], texts: list[str], rows: Tensor, columns: Tensor, cells: Tensor
 ) -> plt.Figure:
@@ -85,6 +127,39 @@ def pair_answers(
                 look = {"fill": False, "edgecolor": colour, "linewidth": 1.6}
                 axes.add_patch(plt.Rectangle((j - 0.45, i - 0.45), **size, **look))
         axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def force_curves(logits: Tensor, forces: Tensor, named: dict[tuple[int, int], str]) -> plt.Figure:
+    """Draw SigLIP's forces against the logit: pairs as dots on the two curves they lie on.
+
+    Args:
+        logits: `[n, n]`, own pairs on the diagonal.
+        forces: The forces on them `[n, n]`.
+        named: Row and column to the words beside that pair's dot.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
+    x = np.linspace(-6, 6, 200)
+    axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+    for truth, colour, line in (0, NEUTRAL, "--"), (1, JOINT, "-"):
+        axes.plot(x, style.sigmoid(x) - truth, line, color=colour)
+        axes.fill_between(x, style.sigmoid(x) - truth, 0, color=colour, alpha=0.1, linewidth=0)
+    for (i, j), force in np.ndenumerate(forces.numpy()):
+        at, colour = (logits[i, j].item(), force), JOINT if i == j else NEUTRAL
+        axes.plot(*at, "o", color=colour, clip_on=False, zorder=3)
+        if (i, j) in named:
+            aside = ("left", "top", (7, -5)) if i == j else ("right", "bottom", (-7, 5))
+            words = f"{named[i, j]} {style.minus(f'{force:+.2f}')}"
+            look = dict(zip(("ha", "va", "xytext"), aside, strict=True)) | {"color": colour}
+            axes.annotate(words, at, textcoords="offset points", **look)
+    right = {"ha": "right", "va": "center"}
+    axes.text(5.8, 0.28, "others: pushed apart\nforce σ(logit)", color=NEUTRAL, **right)
+    left = {"ha": "left", "va": "center", "color": JOINT}
+    axes.text(-5.8, -0.28, "own: pulled together\nforce σ(logit) − 1", **left)
+    axes.set(xlabel="logit", ylabel="force", xlim=(-6, 6), ylim=(-1.05, 1.05))
+    axes.set_xticks([-5, 0, 5], ["−5", "0", "5"])
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
     return figure
 
 
@@ -210,11 +285,19 @@ def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
     figure, panels = plt.subplots(1, len(histories), figsize=(WIDTH, 2.8), sharey=True)
     for axes, (title, history) in zip(panels, histories.items(), strict=True):
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
-        axes.plot(history[:, 0].numpy(), color=JOINT, label="own")
-        axes.plot(history[:, 1].numpy(), "--", color=NEUTRAL, label="others")
+        for k, line, colour in (0, "-", JOINT), (1, "--", NEUTRAL):
+            axes.plot(history[:, k].numpy(), line, color=colour)
+        own, others = history[-1, :2].tolist()
+        below = own > 0.5  # there its curve falls
+        for name, colour, at, up in (
+            ("own", JOINT, own, -7 if below else 7),
+            ("others", NEUTRAL, max(others, -0.68), -7),
+        ):
+            look = {"ha": "right", "va": "top" if up < 0 else "bottom", "color": colour}
+            place = (len(history) - 1, at)
+            axes.annotate(name, place, (0, up), textcoords="offset points", **look)
         axes.set(title=title, xlabel="step", ylim=(-1, 1))
     panels[0].set_ylabel("mean cosine")
-    panels[0].legend(loc="center right", bbox_to_anchor=(1, 0.68))
     return figure
 
 

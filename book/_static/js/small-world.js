@@ -7,11 +7,11 @@ import {
 } from "./touch.js";
 
 const CHOICES = {
-  loss: [["sigmoid", "sigmoid"], ["softmax", "softmax"], ["only the diagonal", "diagonal"]],
+  loss: [["sigmoid", "sigmoid"], ["softmax", "softmax"], ["diagonal", "diagonal"]],
   bias: [["−10", -10], ["0", 0]],
   seed: [["0", 0], ["1", 1], ["2", 2]],
 };
-const WORDS = { loss: "loss", bias: "b starts at", seed: "seed" };
+const WORDS = { loss: "loss", bias: "b from", seed: "seed" };
 const NUMBERS = [ // names, and what they mean
   ["best is own", "own caption ranks first"],
   ["yes to own", "own pairs with p > ½"],
