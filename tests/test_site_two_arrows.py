@@ -68,9 +68,16 @@ def chosen(page, kind="preset"):
     return page.locator(f"[data-kind={kind}][aria-pressed=true]").all_inner_texts()
 
 
-def test_it_begins_where_both_ways_are_open(page):
-    assert said(page) == pytest.approx((40.0, 0.766, 10, -10, -2.34, 0.088))
-    assert chosen(page) == ["start of training"]
+def test_it_begins_with_a_trained_model_where_the_curve_turns(page):
+    assert said(page) == pytest.approx((83.0, 0.122, 118.2, -12.66, 1.76, 0.853))
+    assert chosen(page) == [LARGE] and chosen(page, "view") == ["close-up"]
+    check(page)
+
+
+def test_a_preset_keeps_the_angle_and_the_dot_in_sight(page):
+    page.get_by_role("button", name="start of training").click()
+    assert said(page)[:4] == pytest.approx((83.0, 0.122, 10, -10))
+    assert chosen(page, "view") == ["all cosines"]
     assert "Even at 0° p is only 50.0" in page.locator(".ta-words").inner_text()
     check(page)
 
@@ -104,7 +111,7 @@ def test_presets_are_those_of_the_published_models(page, name, t, b, half, climb
 
 
 def test_the_dot_can_be_dragged_and_turns_the_text_arrow(page):
-    page.get_by_role("button", name=LARGE).click()
+    page.get_by_role("button", name="all cosines").click()
     axes, dot = page.locator(".ta-axes").bounding_box(), page.locator(".ta-dot circle").last
     drag(page, dot, axes["x"] + 0.75 * axes["width"], axes["y"])  # of cosines from −1 to 1
     cosine, _ = check(page)
@@ -123,12 +130,12 @@ def test_by_keyboard(page):
     page.locator(".ta-arrow.ta-text").focus()
     for _ in range(3):
         page.keyboard.press("ArrowDown")  # away from the image arrow
-    assert said(page)[0] == pytest.approx(53.13 - 10, abs=0.1)
+    assert said(page)[0] == pytest.approx(53.13 + 33, abs=0.1)
     page.keyboard.press("Shift+ArrowRight")
-    assert said(page)[0] == pytest.approx(53.13 - 20, abs=0.1)
+    assert said(page)[0] == pytest.approx(53.13 + 23, abs=0.1)
     page.locator(".ta-arrow.ta-image").focus()
     page.keyboard.press("Shift+ArrowUp")
-    assert said(page)[0] == pytest.approx(63 - 20, abs=0.1)
+    assert said(page)[0] == pytest.approx(63 + 23, abs=0.1)
     page.locator(".ta-dot").focus()
     before = said(page)[1]
     page.keyboard.press("ArrowLeft")
@@ -150,7 +157,7 @@ def test_by_finger(phone):
     for down in (20, 40, 60, 80):
         touch("touchMove", {"x": x, "y": y + down})
     touch("touchEnd")
-    phone.wait_for_function("parseFloat(document.querySelector('.ta-of').innerText.slice(4)) > 60")
+    phone.wait_for_function("parseFloat(document.querySelector('.ta-of').innerText.slice(4)) > 100")
     assert phone.locator(".ta-circle").bounding_box()["y"] == top
 
 

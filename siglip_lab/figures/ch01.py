@@ -12,6 +12,7 @@ from siglip_lab.configs import SigLIPConfig
 from siglip_lab.figures import style
 from siglip_lab.figures.style import (
     CENTRED,
+    FRAME,
     IMAGE,
     INK,
     JOINT,
@@ -23,7 +24,17 @@ from siglip_lab.figures.style import (
 )
 from siglip_lab.figures.svg import LIGHT, Drawing
 
-__all__ = ["siglip_walk", "walk_map", "odds_before_and_after", "patch_grid", "mixed_tokens"]
+__all__ = [
+    "siglip_walk",
+    "walk_map",
+    "odds_before_and_after",
+    "patch_grid",
+    "mixed_tokens",
+    "arrows_on_circles",
+    "probe_gathers",
+    "two_streams",
+    "answers_side_by_side",
+]
 
 HIGH = 5.1  # inches of the walk
 
@@ -293,4 +304,132 @@ def mixed_tokens(before: Tensor, weights: Tensor, after: Tensor, names: list[str
     ):
         axes.text(29, i, f"{name} ({start[0]:.0f}, {start[1]:.0f})", ha="right", va="center")
         axes.text(74, i, f"({end[0]:.2f}, {end[1]:.2f})", color=IMAGE, va="center")
+    return figure
+
+
+@styled
+def arrows_on_circles(photo: Tensor, captions: Tensor, names: list[str]) -> plt.Figure:
+    """Draw a photo's arrow with each caption's on a circle of its own, and their cosine in green.
+
+    Args:
+        photo: `[2]`, of length 1.
+        captions: `[n, 2]`, of length 1.
+        names: What the arrows are called, the photo first.
+    """
+    figure, axes = style.blank(WIDTH, 2.3, (-1.9, 4.8), (-1.42, 1.33))
+    turn = [math.radians(angle) for angle in range(0, 361, 3)]
+    for i, (caption, name) in enumerate(zip(captions.tolist(), names[1:], strict=True)):
+        x, (px, py), (cx, cy) = 3 * i, photo.tolist(), caption
+        cosine = px * cx + py * cy
+        axes.plot([x + math.cos(a) for a in turn], [math.sin(a) for a in turn], color=FRAME)
+        foot = x + cosine * px, cosine * py
+        axes.plot([x, foot[0]], [0, foot[1]], color=JOINT, linewidth=7, solid_capstyle="butt")
+        axes.plot([x + cx, foot[0]], [cy, foot[1]], color=JOINT, linewidth=1.2, linestyle=":")
+        for tip, colour in (((x + px, py), IMAGE), ((x + cx, cy), TEXT)):
+            look = {"arrowstyle": "-|>", "mutation_scale": 13, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", tip, (x, 0), arrowprops=look | {"color": colour, "linewidth": 2})
+        axes.text(x + px, 1.05, names[0], color=IMAGE, ha="center", va="bottom")
+        axes.text(x + cx + 0.09, cy, name, color=TEXT, va="center")
+        words = style.minus(f"cosine {cosine + 0.0:.2f}")
+        axes.text(x, -1.24, words, color=JOINT, weight="bold", **CENTRED)
+    return figure
+
+
+@styled
+def probe_gathers(picture, patch_size: int, weights: Tensor, vector: Tensor) -> plt.Figure:
+    """Draw what the probe takes from each patch; a line is as thick as its weight.
+
+    Args:
+        picture: A square PIL image, as the model receives it.
+        patch_size: Side of a patch in pixels.
+        weights: Shares `[patches]`, the patches row by row.
+        vector: What comes out, `[D]`.
+    """
+    n = picture.width // patch_size
+    side, high = 168, 190  # points
+    figure, axes = style.blank(WIDTH, high / 72, (0, 72 * WIDTH), (high, 0))
+    cell, top, probe = side / n, 20, (277, 20 + side / 2)
+    square = picture.crop((0, 0, n * patch_size, n * patch_size))
+    axes.imshow(square, extent=(0, side, top + side, top), aspect="auto")
+    edges = [cell * i for i in range(n + 1)]
+    axes.vlines(edges, top, top + side, color=LIGHT, linewidth=0.7)
+    axes.hlines([top + edge for edge in edges], 0, side, color=LIGHT, linewidth=0.7)
+    for i, weight in enumerate(weights.tolist()):
+        x, y = cell * (i % n + 0.5), top + cell * (i // n + 0.5)
+        look = {"color": IMAGE, "solid_capstyle": "round"}
+        axes.plot([x, probe[0]], [y, probe[1]], alpha=0.6, linewidth=80 * weight, **look)
+        axes.plot(x, y, "o", color=IMAGE, markersize=2 + 100 * weight)
+    axes.plot(*probe, "o", color=IMAGE, markersize=46)
+    axes.text(*probe, "probe", color="white", **CENTRED)
+    style.arrow(axes, (probe[0] + 27, probe[1]), (350, probe[1]))
+    axes.text((probe[0] + 375) / 2 + 0.5, probe[1] - 12, "MLP", color=IMAGE, **CENTRED)
+    most = vector.abs().max().item()
+    tints = {"cmap": style.tints(NEUTRAL, IMAGE), "vmin": -most, "vmax": most}
+    where = (356, 376, top + side, top)
+    axes.imshow(vector[:, None].numpy(), extent=where, aspect="auto", **tints)
+    frame = plt.Rectangle((356, top), 20, side, fill=False, edgecolor=IMAGE, linewidth=1.2)
+    axes.add_patch(frame)
+    axes.text(side / 2, 8, f"{n * n} tokens", color=IMAGE, **CENTRED)
+    axes.text(366, 8, f"{len(vector)} numbers", color=IMAGE, **CENTRED)
+    axes.set(xlim=(0, 72 * WIDTH), ylim=(high, 0))
+    return figure
+
+
+@styled
+def two_streams(image: dict[str, Tensor], text: dict[str, Tensor]) -> plt.Figure:
+    """Draw both sides as streams that are as wide as their tensors have numbers.
+
+    Args:
+        image: Name of a stop of the image side to its tensor, from the top down.
+        text: The same for the text side, of as many stops.
+    """
+    step, bar, widest = 60, 6, 190  # points
+    high = step * len(image) - 10
+    middle, most = 36 * WIDTH, max(t.numel() for t in [*image.values(), *text.values()])
+    figure, axes = style.blank(WIDTH, high / 72, (0, 2 * middle), (high, 0))
+    for x, colour, stops in ((middle / 2, IMAGE, image), (1.5 * middle, TEXT, text)):
+        above = 0.0
+        for i, (name, tensor) in enumerate(stops.items()):
+            half = max(widest * tensor.numel() / most, 2) / 2
+            y = step * i + 40
+            if i:
+                corners = [(x - above, y - step + bar), (x + above, y - step + bar)]
+                corners += [(x + half, y), (x - half, y)]
+                axes.add_patch(plt.Polygon(corners, color=colour, alpha=0.16, linewidth=0))
+            axes.add_patch(plt.Rectangle((x - half, y), 2 * half, bar, color=colour, linewidth=0))
+            axes.text(x, y - 29, f"{name}: {tensor.numel():,}", color=colour, **CENTRED)
+            axes.text(x, y - 12, str(list(tensor.shape)), family="monospace", **CENTRED)
+            above = half
+    return figure
+
+
+@styled
+def answers_side_by_side(
+    picture, labels: list[str], answers: dict[str, Tensor], true: tuple[str, ...] = ()
+) -> plt.Figure:
+    """Draw two ways to answer as bars beside each other, and what each adds up to.
+
+    Args:
+        picture: The PIL image that is asked about.
+        labels: What is asked.
+        answers: Name of a way to a probability for each label, `[n]`.
+        true: Labels that are true; the bar of another is red where it is longer than one half.
+    """
+    high = 32 * len(labels) + 46
+    figure, axes = style.blank(WIDTH, high / 72, (0, 72 * WIDTH), (high, 0))
+    tall = 76 * picture.height / picture.width
+    middle = 26 + 16 * len(labels)
+    axes.imshow(picture, extent=(0, 76, middle + tall / 2, middle - tall / 2), aspect="auto")
+    for i, label in enumerate(labels):
+        axes.text(168, 42 + 32 * i, label, color=TEXT, ha="right", va="center")
+    for left, (name, row) in zip((178, 292), answers.items(), strict=True):
+        axes.text(left, 10, name, weight="bold", va="center")
+        axes.plot([left, left], [26, high - 22], color=NEUTRAL, linewidth=0.8)
+        for i, (label, p) in enumerate(zip(labels, row.tolist(), strict=True)):
+            colour = MISTAKE if p > 0.5 and label not in true else JOINT
+            bar = plt.Rectangle((left, 33 + 32 * i), 66 * p, 18, color=colour, linewidth=0)
+            axes.add_patch(bar)
+            axes.text(left + 66 * p + 4, 42 + 32 * i, f"{p:.1%}", va="center")
+        axes.text(left, high - 9, f"sum {row.sum():.1%}", color=NEUTRAL, va="center")
+    axes.set(xlim=(0, 72 * WIDTH), ylim=(high, 0))
     return figure

@@ -19,21 +19,21 @@ def two_additions(width: int, mlp_dim: int) -> plt.Figure:
     figure, axes = style.blank(WIDTH, 1.9, (0, 100), (-16, 56))
     style.arrow(axes, (0, 0), (100, 0))
     branches = [
-        ("attention", f"{width} → {width}", "from all tokens", 4),
-        ("MLP", f"{width} → {mlp_dim} → {width}", "each token alone", 51),
+        ("attention", f"{width} → {width}", "from all tokens", 2),
+        ("MLP", f"{width} → {mlp_dim} → {width}", "each token alone", 53),
     ]
     for name, numbers, who, left in branches:
         axes.plot([left, left, left + 1], [0, 30, 30], color=NEUTRAL)
-        axes.plot([left + 17, left + 19], [30, 30], color=NEUTRAL)
-        axes.plot([left + 35, left + 38], [30, 30], color=NEUTRAL)
-        style.arrow(axes, (left + 38, 30), (left + 38, 3))
-        style.box(axes, (left + 9, 30), 16, 16, NEUTRAL, bright=False)
-        style.box(axes, (left + 27, 30), 16, 16, NEUTRAL, bright=True)
-        axes.text(left + 9, 30, "LayerNorm", color=INK, **CENTRED)
-        axes.text(left + 27, 30, name, color="white", **CENTRED)
-        axes.text(left + 19, 48, who, color=INK, **CENTRED)
-        axes.text(left + 19, 13, numbers, color=INK, **CENTRED)
-        axes.plot(left + 38, 0, "o", color=NEUTRAL, markersize=13)
-        axes.text(left + 38, 0, "+", color="white", **CENTRED)
+        axes.plot([left + 20, left + 22], [30, 30], color=NEUTRAL)
+        axes.plot([left + 41, left + 43], [30, 30], color=NEUTRAL)
+        style.arrow(axes, (left + 43, 30), (left + 43, 3))
+        style.box(axes, (left + 10.5, 30), 19, 16, NEUTRAL, bright=False)
+        style.box(axes, (left + 31.5, 30), 19, 16, NEUTRAL, bright=True)
+        axes.text(left + 10.5, 30, "LayerNorm", color=INK, **CENTRED)
+        axes.text(left + 31.5, 30, name, color="white", **CENTRED)
+        axes.text(left + 21.5, 48, who, color=INK, **CENTRED)
+        axes.text(left + 21.5, 13, numbers, color=INK, **CENTRED)
+        axes.plot(left + 43, 0, "o", color=NEUTRAL, markersize=13)
+        axes.text(left + 43, 0, "+", color="white", **CENTRED)
     axes.text(50, -12, "the tokens’ own path", color=INK, **CENTRED)
     return figure

@@ -11,6 +11,7 @@ import { TOUR } from "./tour.js";
 import { Touchable, define, escapeHTML, percent, radios, still, sum } from "./touch.js";
 
 const MOST = 8; // captions
+const GLANCE = 4; // of them
 const HIDDEN = 0.4; // of the captions must be seen, or they are out of sight
 const QUIET = 700; // milliseconds without a change, before the answers are read aloud
 const NARROW = 640; // pixels of the figure: a phone's
@@ -47,6 +48,7 @@ class Explorer extends Touchable {
       <div class="ex-top">
         <div class="ex-draw"><div class="ex-title"><b>1</b> Draw <span>Drag, or add.</span>
           <button type="button" data-kind="tour" data-i="0">Guided tour</button></div>
+          ${this.compact ? '<ol class="ex-glance" aria-hidden="true"></ol>' : ""}
           <div class="ex-drawing"></div></div>
         <div class="ex-ask">
           <p class="ex-title"><b>2</b> Ask <span>Does the caption fit?</span></p>
@@ -366,10 +368,14 @@ class Explorer extends Touchable {
     });
     show(this.find(".ex-at-hand"), this.chosen);
     if (this.shares) this.find(".ex-at-hand output").prepend("softmax ");
-    const all = this.captions.map((text, i) => `
-      <li>${escapeHTML(text)} <b>${text.trim() && scores[i] !== undefined ? percent(scores[i]) : "…"}</b>
-      </li>`);
+    const all = this.captions.map((text, i) => {
+      const score = text.trim() ? scores[i] : undefined;
+      return `<li style="--p: ${score ?? 0}"><span>${escapeHTML(text)}</span>
+        <b>${score === undefined ? "…" : percent(score)}</b></li>`;
+    });
     this.find(".ex-all").innerHTML = all.join("");
+    // On a phone the captions lie below the drawing: their answers are above it, too.
+    if (this.compact) this.find(".ex-glance").innerHTML = all.slice(0, GLANCE).join("");
     const field = this.find(".ex-at-hand input");
     if (field.value !== this.captions[this.chosen]) field.value = this.captions[this.chosen];
     this.say(".ex-note", NOTES[this.shares]);

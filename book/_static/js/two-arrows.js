@@ -39,10 +39,11 @@ const arrow = (side) => `
 
 class TwoArrows extends Touchable {
   render() {
-    // The photo of the chapter, (3, 4), shortened to 1; from 40 degrees p moves either way.
+    // The photo of the chapter, (3, 4), shortened to 1. A trained model, where a turn of either
+    // arrow by a degree is seen.
     this.image = degrees(Math.atan2(4, 3));
-    this.text = this.image - 40;
-    this.view = 0;
+    this.text = this.image - 83;
+    this.view = 1;
     this.innerHTML = `
       <div class="pills">${buttons("preset", PRESETS.map(([name]) => name))}</div>
       <div class="ta-drawings">
@@ -90,22 +91,22 @@ class TwoArrows extends Touchable {
           </p>
           <p class="ta-words"></p>
           <div class="sliders">
-            ${slider("t", "scale t", 1, 150, 0.1, 10)}
-            ${slider("b", "bias b", -20, 0, 0.01, -10)}
+            ${slider("t", "scale t", 1, 150, 0.1, PRESETS[1][1])}
+            ${slider("b", "bias b", -20, 0, 0.01, PRESETS[1][2])}
           </div>
         </div>
       </div>`;
     this.addEventListener("input", () => this.draw());
     this.onPress("preset", (i) => {
       [, this.input("t").value, this.input("b").value] = PRESETS[i];
+      if (this.away()) this.view = 0; // the angle stays, in sight
       this.draw();
     });
     this.onPress("view", (i) => {
       this.view = i;
       // A close-up begins with the dot in sight: at one half, if that can be reached.
-      const [low, high] = this.limits();
       const [t, b] = this.values();
-      if (this.cosine() < low || this.cosine() > high) this.reach(clamp(-b / t, low, high));
+      if (this.away()) this.reach(clamp(-b / t, ...this.limits()));
       else this.draw();
     });
     for (const side of ["image", "text"]) {
@@ -165,6 +166,12 @@ class TwoArrows extends Touchable {
     return [low, clamp((-b + 6) / t, low + 0.1, 1)];
   }
 
+  // The dot lies beyond the close-up.
+  away() {
+    const [low, high] = this.limits();
+    return this.cosine() < low || this.cosine() > high;
+  }
+
   draw() {
     const [t, b] = this.values();
     const chosen = PRESETS.findIndex(([, ...numbers]) => numbers[0] === t && numbers[1] === b);
@@ -185,8 +192,7 @@ class TwoArrows extends Touchable {
       `= ${percent(p, p < 0.001 ? 4 : 1)}`,
     ]);
     const [half, no, yes] = [0, -SURE, SURE].map((z) => (z - b) / t);
-    const [low, high] = this.limits();
-    const away = cosine < low || cosine > high;
+    const away = this.away();
     this.find(".ta-dot").classList.toggle("ta-away", away);
     this.say(
       ".ta-words",
