@@ -110,8 +110,10 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch03.accuracy_columns, range(9, 17), random(8).tolist(), 16, "places"),
     (ch04.patch_to_token, PHOTO, 14, 1, 2, random(72)),
     (ch04.four_patches, torch.arange(16.0).view(4, 4), torch.arange(16.0).view(4, 4)),
-    (ch04.four_orders, {"a": random(6)}, {"a": torch.arange(6) // 2}),
-    (ch04.two_squares, random(3, 3, 6, 6), [*"abc"]),
+    (ch04.four_orders, {"a": random(6)}, {"a": torch.arange(6) // 2}, {"a": 0.5}),
+    (ch04.two_squares, torch.eye(6)[:3, None] - torch.eye(6), [*"abc"]),
+    (ch04.named_shares, {"tiny": 0.96, "bare": 0.2}, "which?", 0.01),
+    (ch04.image_sizes, {8: random(3, 8, 8)}, {8: {"with": 0.9, "without": 0.1}}, 3),
     (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]}),
     (ch05.two_additions, 1152, 4304),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
@@ -487,6 +489,7 @@ def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
     strips = [pixels(image) for image in elements(drawing, "image")]
     strip = next(strip for strip in strips if strip.shape[:2] == (1, 48))
     assert strip.sum(axis=-1).flatten().tolist() == patches[0, 5].tolist()
+    assert {f"number {16 * channel + 5}" for channel in range(3)} <= set(words(drawing))
     for channel in range(3):  # each in its own colour
         assert not np.delete(strip[0, 16 * channel : 16 * channel + 16], channel, axis=1).any()
     ((colour, shares),) = tints(drawing)
@@ -496,10 +499,31 @@ def test_patch_to_token_shows_the_numbers_in_the_order_of_the_kernel():
 
 def test_four_orders_shows_each_number_in_the_colour_of_its_channel():
     numbers, channels = torch.tensor([0.2, 1.0, 0.0, 0.6]), torch.tensor([2, 0, 1, 0])
-    drawing = ch04.four_orders({"mixed": numbers}, {"mixed": channels})
+    drawing = ch04.four_orders({"mixed": numbers}, {"mixed": channels}, {"mixed": 0.125})
+    assert "12.5%" in words(drawing)
     weights, strip = [pixels(image)[0] for image in elements(drawing, "image")]
     assert np.array_equal(weights, 255 * np.eye(3))
     assert strip.tolist() == [[0, 0, 51], [255, 0, 0], [0, 0, 0], [153, 0, 0]]
+
+
+def test_two_squares_shows_where_black_and_white_are():
+    pictures = torch.tensor([[0.0, -1.0], [1.0, 0.0]]).repeat(2, 1, 1)
+    drawing = ch04.two_squares(pictures, ["right, above"] * 2)
+    ((left, top), _), ((x, y), _) = (boxes(drawing, c.lower())[0] for c in (svg.DARK, svg.LIGHT))
+    assert left > x and top < y
+
+
+def test_named_shares_writes_the_guess_too():
+    shown = words(ch04.named_shares({"tiny": 0.522}, "left or right?", 0.5))
+    assert {"52.2%", "50.0%", "a random guess", "left or right?"} <= set(shown)
+
+
+def test_image_sizes_draws_to_scale():
+    pictures = {8: random(3, 8, 8), 16: random(3, 16, 16)}
+    drawing = ch04.image_sizes(pictures, {8: {"": 0.03}, 16: {"": 0.96}}, 4)
+    small, large = [float(image.get("width")) for image in elements(drawing, "image")]
+    assert large / small == pytest.approx(2, rel=0.01)
+    assert {"4 tokens", "16 tokens", "3%", "96%"} <= set(words(drawing))
 
 
 def test_cosine_map_shows_cosines():

@@ -16,34 +16,8 @@ const FIRST = 11; // the scene that the reader's own drawing begins with
 class PatchGrid extends Touchable {
   async render() {
     this.photo = this.find("img");
-    const row = (name, label) => `<tr><th scope="row">${label}</th><td class="pg-${name}"></td></tr>`;
+    const row = (label, cell) => `<tr><th scope="row"${label}</th><td>${cell}</td></tr>`;
     this.innerHTML = `
-      <div class="pills pg-shapes" role="group" aria-label="Published shapes: image size / patch size">
-        ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
-      </div>
-      <div class="pg-stage">
-        <div class="pg-picture">
-          <div class="pg-which" role="group" aria-label="Picture">
-            <button type="button" data-kind="own" data-i="0">Photo</button>
-            <button type="button" data-kind="own" data-i="1" aria-expanded="false">Draw your own</button>
-          </div>
-          <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
-            aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
-          <div class="pg-own" hidden></div>
-        </div>
-        <div class="pg-side">
-          ${slider("size", "image size", 64, 1024, 1, 384)}
-          ${slider("patch", "patch size", 4, 32, 1, 14)}
-          <table class="pg-readout" aria-live="polite"><tbody>
-            ${row("division", "division")}
-            ${row("tokens", "tokens")}
-            ${row("dropped", "dropped")}
-            ${row("share", "of all pixels")}
-            ${row("map", "attention map")}
-            ${row("gflops", "image tower")}
-          </tbody></table>
-        </div>
-      </div>
       <div class="pg-patch">
         <canvas class="pg-lens" aria-hidden="true"></canvas>
         <p id="${this.key}" aria-live="polite"><b class="pg-number"></b><span class="pg-place"></span>
@@ -51,9 +25,35 @@ class PatchGrid extends Touchable {
       </div>
       <canvas class="pg-row" role="img" aria-label="The patch’s numbers as a row: all its
         red, all its green, all its blue, each from the first row of pixels to the last"></canvas>
+      <div class="pg-stage">
+        <div class="pg-picture">
+          <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
+            aria-label="The picture under its patches" aria-describedby="${this.key}"></canvas>
+          <div class="pg-own" hidden></div>
+        </div>
+        <div class="pg-side">
+          <div class="pg-which" role="group" aria-label="Picture">
+            <button type="button" data-kind="own" data-i="0">Photo</button>
+            <button type="button" data-kind="own" data-i="1" aria-expanded="false">Draw your own</button>
+          </div>
+          <div class="pills pg-shapes" role="group" aria-label="Published shapes: image size / patch size">
+            ${buttons("shape", PUBLISHED.map((shape) => shape.join(" / ")))}
+          </div>
+          <div class="pg-sliders">
+            ${slider("size", "image size", 64, 1024, 1, 384)}
+            ${slider("patch", "patch size", 4, 32, 1, 14)}
+          </div>
+          <table class="pg-readout" aria-live="polite"><tbody>
+            ${row(' class="pg-division">', '<span class="pg-tokens"></span> tokens')}
+            ${row(">dropped", '<span class="pg-dropped"></span> · <span class="pg-share"></span>')}
+            ${row(">attention map", '<span class="pg-map"></span>')}
+            ${row(">image tower", '<span class="pg-gflops"></span>')}
+          </tbody></table>
+        </div>
+      </div>
       <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Rows and
-        columns count from 0. The strip is the patch as the model takes it: red, green, blue.</p>`;
-    [this.view, this.lens, this.line] = this.all("canvas");
+        columns count from 0.</p>`;
+    [this.lens, this.line, this.view] = this.all("canvas");
     this.drawing = new Drawing(this.find(".pg-own"), randomScene(FIRST), () => this.draw());
     this.onPress("own", (i) => {
       this.find(".pg-own").hidden = i === 0;
