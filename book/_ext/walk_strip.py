@@ -49,11 +49,36 @@ def _arrows(angles, arc: str = "") -> str:
     return _icon("".join(map(line, angles)) + arc)
 
 
-def _layers() -> str:
-    places = (4, 15, 25, 36)
-    lines = "".join(f"M{start} 5L{end} 35" for start in places for end in places)
-    dots = "".join(f'<circle cx="{x}" cy="{y}" r="2.4"/>' for x in places for y in (5, 35))
-    return _icon(f'<path class="thin" d="{lines}"/>{dots}')
+def _square(column: float, row: float, size: float = 5, opacity: float = 1) -> str:
+    return (
+        f'<rect x="{column:g}" y="{row:g}" width="{size:g}" height="{size:g}" '
+        f'opacity="{opacity:g}"/>'
+    )
+
+
+def _image_layers() -> str:
+    """Three sheets of patches, one behind the other; in the first, what one patch looks at."""
+    sheets = "".join(f'<path d="M{x} {y}h26v26"/>' for x, y in ((14, 2), (9, 6)))
+    places = [(c, r) for r in range(5) for c in range(5)]
+    near = {place: math.dist(place, (3, 1)) for place in places}
+    squares = "".join(
+        _square(2 + 5.6 * c, 11 + 5.6 * r, 4.8, round(max(0.2, 1 - near[c, r] / 3), 2))
+        for c, r in places
+    )
+    return _icon(sheets + f'<g class="full">{squares}</g>')
+
+
+def _text_layers() -> str:
+    """Two rows of tokens, and arcs from one token to those that it looks at."""
+    columns = [2 + 6.2 * i for i in range(6)]
+    rows = "".join(_square(x, y, 5) for y in (5, 31) for x in columns)
+    start = columns[4] + 2.5
+    arcs = "".join(
+        f'<path class="arc" opacity="{opacity}" d="M{start:g} 31C{start:g} 20 {x + 2.5:g} 22 '
+        f'{x + 2.5:g} 10"/>'
+        for x, opacity in zip(columns, (0.5, 1, 0.5, 0.7, 1, 0.5), strict=True)
+    )
+    return _icon(f'<g class="full">{rows}</g>{arcs}')
 
 
 def _ids(length: int, pieces: int) -> str:
@@ -80,8 +105,13 @@ def strip() -> str:
     photo = Image.open(str(files("siglip_lab") / "data" / "chelsea.png")).convert("RGB")
     square = photo.resize((vision.image_size, vision.image_size))
     grid, side = vision.grid_size, vision.grid_size * vision.patch_size
-    patches = square.crop((0, 0, side, side)).resize((grid, grid), Image.Resampling.BOX)
-    small = photo.resize((round(photo.width * 120 / photo.height), 120), Image.Resampling.LANCZOS)
+    means = square.crop((0, 0, side, side)).resize((grid, grid), Image.Resampling.BOX)
+    patches = Image.new("RGBA", (4 * grid, 4 * grid))  # three pixels each, and a gap
+    for row in range(grid):
+        for column in range(grid):
+            colour = means.getpixel((column, row))
+            patches.paste(colour, (4 * column, 4 * row, 4 * column + 3, 4 * row + 3))
+    small = photo.resize((round(photo.width * 224 / photo.height), 224), Image.Resampling.LANCZOS)
     words = "".join(f"<q>{caption}</q>" for caption in CAPTIONS)
     pieces = max(len(caption.split()) for caption in CAPTIONS)
     stations = [
@@ -97,17 +127,22 @@ def strip() -> str:
             f"{grid} × {grid} patches",
             "04_patchify",
         ),
-        ("image", _layers(), f"{vision.depth} layers", "05_encoder_layers"),
+        ("image", _image_layers(), f"{vision.depth} layers", "05_encoder_layers"),
         ("image", _arrows([PHOTO]), f"{vision.width} numbers", "06_pooling_heads"),
         ("text", words, f"{n} captions", "03_text"),
         ("text", _ids(text.context_length, pieces), f"{text.context_length} ids each", "03_text"),
-        ("text", _layers(), f"{text.depth} layers", "05_encoder_layers"),
+        ("text", _text_layers(), f"{text.depth} layers", "05_encoder_layers"),
         ("text", _arrows(TEXTS), f"{config.embed_dim} each", "06_pooling_heads"),
-        ("joint", _arrows([*TEXTS, PHOTO], _arc()), f"{n} probabilities", "07_two_towers"),
+        (
+            "joint",
+            _arrows([*TEXTS, PHOTO], _arc()) + "<i>p = σ(t · cosine + b)</i>",
+            f"{n} probabilities",
+            "07_two_towers",
+        ),
     ]
     items = "".join(
-        f'<li class="ws-{side}"><a href="notebooks/{chapter}.html"><span>{picture}</span>{label}'
-        "</a></li>"
+        f'<li class="ws-{side}"><a href="notebooks/{chapter}.html"><span>{picture}</span>'
+        f"<b>{label}</b></a></li>"
         for side, picture, label, chapter in stations
     )
     walk = f'<ol class="walk-strip" aria-label="The walk, station by station">{items}</ol>'
