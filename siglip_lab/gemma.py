@@ -74,6 +74,10 @@ class GemmaTokenizer(siglip.Tokenizer):
         """Give the content of ``tokenizer.json``, as it was read."""
         return {FILE: self._content}
 
+    def fast(self) -> Any:
+        """Give a copy as a tokenizer of `tokenizers`: it lower-cases, and neither cuts nor pads."""
+        return _import().Tokenizer.from_str(self._tokenizer.to_str())
+
     def added_tokens(self) -> dict[int, str]:
         """Give what is a token wherever it stands in a text, by its id."""
         added = self._tokenizer.get_added_tokens_decoder()

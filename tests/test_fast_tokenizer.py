@@ -51,11 +51,13 @@ def test_clip(tmp_path):
     assert clip.Tokenizer(tmp_path, 12)(texts).tolist() == tokenizer(texts).tolist()
 
 
-def test_siglip_2_has_its_own(tmp_path):
+def test_siglip_2(tmp_path):
     tokenizer = siglip2.Tokenizer(write_gemma(tmp_path), 6)
-    (tmp_path / "tokenizer.json").unlink()
-    write_fast_tokenizer(tokenizer, tmp_path, TEXTS)
-    assert not (tmp_path / "tokenizer.json").exists()  # the processor writes it
+    texts = [*TEXTS, *random_texts(string.printable + "éÜñçøß日本カ🐱")]
+    rows = written(tokenizer, tmp_path).encode_batch(texts)
+    assert [row.ids for row in rows] == tokenizer(texts).tolist()
+    again = siglip2.Tokenizer(tmp_path / "tokenizer.json", 6)
+    assert again(texts).tolist() == tokenizer(texts).tolist()
 
 
 def test_none_is_written_that_gives_other_ids(tmp_path):

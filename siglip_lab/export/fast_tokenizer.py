@@ -1,8 +1,8 @@
 """``tokenizer.json``: a tokenizer as one file, which transformers.js and `tokenizers` read.
 
-A SigLIP 2 has one already. SigLIP's is its SentencePiece model behind its cleaning, CLIP's the list
-of merges behind its own; only the repair of broken encodings (`ftfy`) and of HTML has no form
-there.
+SigLIP's is its SentencePiece model behind its cleaning, CLIP's the list of merges behind its own;
+only the repair of broken encodings (`ftfy`) and of HTML has no form there. SigLIP 2 has such a
+file, to which its lower case is added.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def write_fast_tokenizer(tokenizer: Tokenizer, folder: Path, texts: list[str]) -
         folder: Where to write.
         texts: What has to get the same ids as from `tokenizer`.
     """
-    if gemma.FILE in tokenizer.files():
-        return
-    fast = _clip(tokenizer) if isinstance(tokenizer, clip.Tokenizer) else _siglip(tokenizer)
+    if isinstance(tokenizer, gemma.GemmaTokenizer):
+        fast = _gemma(tokenizer)
+    else:
+        fast = _clip(tokenizer) if isinstance(tokenizer, clip.Tokenizer) else _siglip(tokenizer)
     if fast is None:
         return
     length, pad = tokenizer.context_length, tokenizer.pad_id
@@ -93,4 +94,14 @@ def _clip(tokenizer: clip.Tokenizer) -> Any:
     ends = [(name, ids[name]) for name in (START, CLIP_END)]
     fast.post_processor = processors.TemplateProcessing(f"{START} $A {CLIP_END}", None, ends)
     fast.add_special_tokens([AddedToken(name, normalized=False) for name, _ in ends])
+    return fast
+
+
+def _gemma(tokenizer: gemma.GemmaTokenizer) -> Any:
+    from tokenizers import processors
+
+    fast = tokenizer.fast()
+    end = "<eos>"
+    ends = [(end, gemma.SPECIAL[end])]
+    fast.post_processor = processors.TemplateProcessing(f"$A {end}", None, ends)
     return fast
