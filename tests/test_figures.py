@@ -128,9 +128,11 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch08.pair_gradients, PAIR, PAIR, {"SigLIP": random(2, 2) - 0.5}),
     (ch08.scale_losses, torch.logspace(0, 2, 9), random(9), 0.9),
     (ch08.first_losses, [128, 16_384], [-10, 0]),
-    (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}),
-    (ch08.start_clouds, {"one": (random(9, 9), 0.5, "all"), "two": (-random(9, 9), 1.5, "no")}),
+    (ch08.cosine_drift, {"one": random(9, 2), "two": random(9, 2)}, ("two", 5)),
+    (ch08.start_clouds, {"one": (random(9, 9), 0.5, 1.0, "all"), "two": (-random(9, 9), 2, 0, "")}),
     (ch08.score_clouds, {"one": random(9, 9) - 0.5, "two": random(9, 9)}, "two"),
+    (ch08.three_rules, torch.tensor([-3.0, -9.0, -6.0]), -4.0, 0.9),
+    (ch08.gradient_lengths, {"sum / n": 16.0, "mean": 0.5}),
     (ch09.loss_to_scale, 32_768, 1152, 2048),
     (ch09.memory_curves, ROWS),
     (ch10.own_block, 1, 4, 3),
@@ -400,7 +402,7 @@ def words(drawing) -> list[str]:
             lambda: ch08.pair_gradients(
                 PAIR, PAIR, {"SigLIP": torch.tensor([[-0.5, 0.28], [0.02, -0.31]])}
             ),
-            {"−0.5", "+0.3", "0.0", "−0.3"},
+            {"−0.5", "+0.3", "0", "−0.3"},
         ),
         (
             lambda: ch08.first_losses([128, 16_384], [-10, 0]),

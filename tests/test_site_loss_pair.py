@@ -119,7 +119,7 @@ def test_arrows_are_as_long_as_the_force(page):
         for cell, force in zip(page.locator(f".lp-{kind} tbody td").all(), forces, strict=True):
             width = cell.locator("path").evaluate_all("all => all.map((p) => p.getBBox().width)")
             if width:
-                assert width == [pytest.approx(1 + 20 * abs(force), abs=0.15)] * 2
+                assert width == [pytest.approx(5 + 16 * abs(force), abs=0.15)] * 2
             assert ("lp-pull" in (cell.get_attribute("class") or "")) == (force < 0)
 
 

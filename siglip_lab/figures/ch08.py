@@ -22,6 +22,8 @@ __all__ = [
     "cosine_drift",
     "start_clouds",
     "score_clouds",
+    "three_rules",
+    "gradient_lengths",
 ]
 
 # What stands beside the names, in a square of 24, y down; as in book/_static/js/loss-pair.js.
@@ -172,15 +174,35 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
         texts: Names of the texts, the columns.
         gradients: Title to gradients `[n_img, n_txt]`, from -1 (pull) to 1 (push).
     """
-    colours = style.tints(JOINT, NEUTRAL)
     figure, panels = _pair_panels(images, texts, list(gradients))
     for axes, values in zip(panels, gradients.values(), strict=True):
-        axes.imshow(values.numpy(), cmap=colours, vmin=-1.4, vmax=1.4)  # pale under words
         for (i, j), value in np.ndenumerate(values.numpy()):
-            words = "0.0" if abs(value) < 0.05 else style.minus(f"{value:+.1f}")
-            axes.text(j, i, words, **CENTRED)
-        axes.spines[:].set(visible=True, color=FRAME)
+            none, colour = abs(value) < 0.05, NEUTRAL if value > 0 else JOINT
+            cell = plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=not none)
+            if none:
+                cell.set(edgecolor=FRAME, linewidth=0.8)
+            else:
+                cell.set(facecolor=colour, alpha=0.08 + 0.22 * abs(value), linewidth=0)
+            axes.add_patch(cell)
+            if none:
+                axes.text(j, i, "0", color=NEUTRAL, fontsize=0.85 * style.SIZE, **CENTRED)
+            else:
+                words = style.minus(f"{value:+.1f}")
+                axes.text(j, i - 0.17, words, weight="bold", **CENTRED)
+                _force_arrows(axes, (j, i + 0.23), value, colour)
+        axes.spines[:].set_visible(False)
     return figure
+
+
+def _force_arrows(axes, centre, force, colour):
+    """Two arrows towards a point (a pull) or away from it; as in book/_static/js/loss-pair.js."""
+    length = 5 + 16 * min(abs(force), 1)
+    neck, half = length - min(8, length), 1.8 + 0.55 * min(8, length)
+    x, y = [0, neck, neck, length, neck, neck, 0], [-1.8, -1.8, -half, 0, half, 1.8, 1.8]
+    along = 1 + (length - np.array(x) if force < 0 else np.array(x))
+    for side in (-1, 1):
+        points = np.stack([side * along, y], axis=1) / 48 + centre
+        axes.add_patch(plt.Polygon(points, facecolor=colour, linewidth=0))
 
 
 def _pair_panels(images, texts, titles):
@@ -280,38 +302,44 @@ def _first_loss(n: int, b):
 
 
 @styled
-def cosine_drift(histories: dict[str, Tensor]) -> plt.Figure:
-    """Draw mean cosines of own pairs and of all others in training: title to `[steps, 2]`."""
-    figure, panels = plt.subplots(1, len(histories), figsize=(WIDTH, 2.8), sharey=True)
-    for axes, (title, history) in zip(panels, histories.items(), strict=True):
+def cosine_drift(histories: dict[str, Tensor], fall: tuple[str, int]) -> plt.Figure:
+    """Draw mean cosines of own pairs and of all others in training: title to `[steps, 2]`.
+
+    Args:
+        histories: Title to mean cosines of own pairs and of others `[steps, 2]`.
+        fall: The title of a run whose cosines fall at first, and the step at which they are down.
+    """
+    look = {"figsize": (WIDTH, 0.6 + 1.7 * len(histories)), "sharex": True, "squeeze": False}
+    figure, panels = plt.subplots(len(histories), 1, **look)
+    for axes, (title, history) in zip(panels[:, 0], histories.items(), strict=True):
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
+        if title == fall[0]:
+            axes.axvspan(0, fall[1], color=NEUTRAL, alpha=0.2, linewidth=0)
+            axes.text(fall[1] + 1.5, 0.5, f"steps 0–{fall[1]}: both fall", color=NEUTRAL)
         for k, line, colour in (0, "-", JOINT), (1, "--", NEUTRAL):
-            axes.plot(history[:, k].numpy(), line, color=colour)
-        own, others = history[-1, :2].tolist()
-        below = own > 0.5  # there its curve falls
-        for name, colour, at, up in (
-            ("own", JOINT, own, -7 if below else 7),
-            ("others", NEUTRAL, max(others, -0.68), -7),
-        ):
-            look = {"ha": "right", "va": "top" if up < 0 else "bottom", "color": colour}
-            place = (len(history) - 1, at)
-            axes.annotate(name, place, (0, up), textcoords="offset points", **look)
-        axes.set(title=title, xlabel="step", ylim=(-1, 1))
-    panels[0].set_ylabel("mean cosine")
+            axes.plot(history[:, k].numpy(), line, color=colour, linewidth=2)
+        for k, name, colour, up in (0, "own", JOINT, 3), (1, "others", NEUTRAL, -3):
+            place, look = (len(history) - 1, history[-1, k].item()), {"va": "center"}
+            axes.annotate(name, place, (7, up), textcoords="offset points", color=colour, **look)
+        axes.set_title(title, loc="left", weight="bold")
+        axes.set(ylabel="mean cosine", xlim=(-1, len(history)), ylim=(-1, 1))
+        axes.set_yticks([-1, 0, 1], ["−1", "0", "1"])
+    panels[-1, 0].set_xlabel("step")
     return figure
 
 
 @styled
-def start_clouds(runs: dict[str, tuple[Tensor, float, str]]) -> plt.Figure:
+def start_clouds(runs: dict[str, tuple[Tensor, float, float, str]]) -> plt.Figure:
     """Draw where several runs end: own pairs and as many others at their cosines, on one axis.
 
     Args:
         runs: Title to the cosines `[n, n]`, own pairs on the diagonal; the cosine above which a
-            pair gets a yes; and what is written beside it.
+            pair gets a yes; a share, written large; and what is written below it.
     """
-    size = (WIDTH, 0.6 + 1.1 * len(runs))
+    size = (WIDTH, 0.6 + 1.3 * len(runs))
     figure, panels = plt.subplots(len(runs), 1, figsize=size, sharex=True, squeeze=False)
-    for axes, (title, (cosines, least, words)) in zip(panels[:, 0], runs.items(), strict=True):
+    for axes, (title, run) in zip(panels[:, 0], runs.items(), strict=True):
+        cosines, least, share, words = run
         axes.axvline(0, color=FRAME, linewidth=0.8)
         if least < 1:
             axes.axvspan(least, 1, color=JOINT, alpha=0.12, linewidth=0)
@@ -319,8 +347,11 @@ def start_clouds(runs: dict[str, tuple[Tensor, float, str]]) -> plt.Figure:
                 "yes", (1, 1.5), (0, 5), textcoords="offset points", ha="right", color=JOINT
             )
         _clouds(axes, cosines, length=0.02)
-        axes.set_title(title, loc="left", pad=5)
-        axes.text(1.06, 0.5, words, va="center", linespacing=1.5, transform=axes.transAxes)
+        axes.set_title(title, loc="left", pad=5, weight="bold")
+        beside = {"transform": axes.transAxes}
+        large = {"fontsize": 2 * style.SIZE, "weight": "bold"}
+        axes.text(1.06, 0.82, f"{share:.0%}", va="bottom", **large, **beside)
+        axes.text(1.06, 0.78, words, va="top", **beside)
         axes.set(xlim=(-1.03, 1), ylim=(-0.5, 1.5))
         axes.spines["left"].set_visible(False)
         axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
@@ -345,38 +376,108 @@ def _clouds(axes, scores: Tensor, length: float):
         ends = np.stack([cloud - length / 2, cloud + length / 2]), np.stack([heights, heights])
         gap = np.full(n, np.nan)
         line = [np.vstack([each, gap]).T.ravel() for each in ends]
-        axes.plot(*line, color=colour, linewidth=2, alpha=0.7)
+        axes.plot(*line, color=colour, linewidth=2, alpha=0.8)
     return own, others
 
 
 @styled
 def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
-    """Draw the logits of own pairs and of as many others, on one axis, with two thresholds.
+    """Draw the logits of own pairs and of as many others, each title on its own axis, with two
+    thresholds.
 
     Args:
         logits: Title to logits `[n, n]`, own pairs on the diagonal.
         free: The title where a constant is free: arrows over both clouds say that they may slide.
     """
-    look = {"sharex": True, "height_ratios": [1.35 if title == free else 1 for title in logits]}
-    figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 3.9), **look)
+    heights = [1.3 if title == free else 1 for title in logits]
+    figure, panels = plt.subplots(len(logits), 1, figsize=(WIDTH, 4.6), height_ratios=heights)
     for axes, (title, scores) in zip(panels, logits.items(), strict=True):
-        own, others = _clouds(axes, scores, length=1.2)
-        cuts = np.sort(np.concatenate([own, others]))
-        cuts = (cuts[1:] + cuts[:-1]) / 2
-        cut = cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])]
-        top = 2.2 if title == free else 1.5
-        up = 2 / (top + 0.5)  # the lines end below the arrows
-        axes.axvline(0, 0, up, color=style.INK, linewidth=1.2, label="logit 0")
-        axes.axvline(cut, 0, up, color=JOINT, linewidth=1.6, linestyle="--", label="best threshold")
-        axes.set_title(title, loc="left")
-        axes.set_ylim(-0.5, top)
+        own, others = scores.diagonal(), scores.roll(-1, dims=1).diagonal()
+        low, high = min(own.min(), others.min()).item(), max(own.max(), others.max()).item()
+        room = (high - low) / 20
+        _clouds(axes, scores, length=room / 9)
+        cut = _best_cut(own.numpy(), others.numpy())
+        top = 2.9 if title == free else 2.1
+        axes.axvspan(*sorted([0, cut]), ymax=2 / (top + 0.5), color=FRAME, alpha=0.5, linewidth=0)
+        named = (0.0, "logit 0", style.INK, "-"), (cut, "best threshold", JOINT, "--")
+        for place, words, colour, line in named:
+            # The lines end below their names, these below the arrows.
+            axes.plot([place, place], [-0.5, 1.6], line, color=colour, linewidth=1.6)
+            if place:
+                words += f" {style.minus(f'{place:.0f}')}"
+            right = place == max(0, cut) and high + room - place > len(words) * 0.42 * room
+            aside = {"ha": "left" if right else "right", "va": "bottom", "color": colour}
+            axes.text(place - (1 if right else -1) * 0.2 * room, 1.66, words, **aside)
+        axes.set_title(title, loc="left", weight="bold")
+        axes.set(xlim=(low - room, high + 2 * room), ylim=(-0.5, top), xlabel="logit")
+        axes.xaxis.set_major_formatter(lambda x, _: style.minus(f"{x:.0f}"))
         _name_clouds(axes)
         if title == free:
             across = axes.get_yaxis_transform()  # 0 is the left edge, 1 the right one
             look = {"arrowstyle": "-|>", "color": NEUTRAL}
             for start, end in (0.34, 0.04), (0.66, 0.96):
-                axes.annotate("", (end, 1.82), (start, 1.82), across, across, arrowprops=look)
-            axes.text(0.5, 1.82, "both free to slide", color=NEUTRAL, transform=across, **CENTRED)
-    panels[0].legend(loc="center right")
-    panels[-1].set_xlabel("logit")
+                axes.annotate("", (end, 2.65), (start, 2.65), across, across, arrowprops=look)
+            axes.text(0.5, 2.65, "both free to slide", color=NEUTRAL, transform=across, **CENTRED)
+    return figure
+
+
+def _best_cut(own, others) -> float:
+    """The threshold that gets most of them right."""
+    cuts = np.sort(np.concatenate([own, others]))
+    cuts = (cuts[1:] + cuts[:-1]) / 2
+    return cuts[np.argmax([(own > c).sum() + (others <= c).sum() for c in cuts])].item()
+
+
+@styled
+def three_rules(logits: Tensor, cut: float, share_cut: float) -> plt.Figure:
+    """Draw one photo's captions under three rules for a yes, and what the best must exceed.
+
+    Args:
+        logits: Of one photo with its captions `[n]`.
+        cut: The threshold for the best logit.
+        share_cut: The threshold for the best share of a softmax over the captions.
+    """
+    rules = {  # title -> values, what the best must exceed
+        "best logit\n> threshold": (logits, cut),
+        "best share\n> threshold": (logits.softmax(dim=0), share_cut),
+        "best logit\n> 0": (logits, 0.0),
+    }
+    figure, panels = plt.subplots(1, len(rules), figsize=(WIDTH, 2.6))
+    for axes, (title, (values, line)) in zip(panels, rules.items(), strict=True):
+        best, most, shares = int(values.argmax()), values.max().item(), bool(values.min() >= 0)
+        for i, value in enumerate(values.tolist()):
+            colour, alpha = (JOINT, 1.0) if i == best else (NEUTRAL, 0.6)
+            if shares:
+                axes.bar(i, value, width=0.72, color=colour, alpha=alpha)
+            else:
+                axes.plot(i, value, "o", markersize=7, color=colour, alpha=alpha)
+        axes.axhline(line, color=style.INK, linestyle="-" if line == 0 else "--", linewidth=1.4)
+        low = 0 if shares else 1.15 * values.min().item()
+        axes.set(xlim=(-0.7, len(values) - 0.3), ylim=(low, 1.15 if shares else -0.15 * low))
+        form = next(  # enough places to tell them apart
+            form
+            for places in range(1, 9)
+            if format(most, form := f".{places}{'%' if shares else 'f'}") != format(line, form)
+        )
+        least = format(line, form) if line else "0"
+        words = f"{most:{form}} > {least}\nyes" if most > line else f"{most:{form}} < {least}\nno"
+        axes.set_title(title, pad=6)
+        axes.set(xticks=[], yticks=[])
+        axes.set_xlabel(style.minus(words), weight="bold")
+        axes.spines["left"].set_visible(False)
+    figure.tight_layout(w_pad=2)
+    return figure
+
+
+@styled
+def gradient_lengths(lengths: dict[str, float]) -> plt.Figure:
+    """Draw the lengths of gradients as bars to one scale."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.3 + 0.42 * len(lengths)))
+    axes.barh(list(lengths), list(lengths.values()), color=NEUTRAL, height=0.6)
+    axes.invert_yaxis()
+    for i, length in enumerate(lengths.values()):
+        axes.annotate(f"{length:.2f}", (length, i), (6, 0), textcoords="offset points", va="center")
+    axes.set(xlim=(0, 1.18 * max(lengths.values())), xticks=[])
+    axes.tick_params(axis="y", length=0, colors=style.INK)
+    axes.spines[:].set_visible(False)
     return figure

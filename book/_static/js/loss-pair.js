@@ -56,7 +56,7 @@ function losses(cosines, t, b) {
 
 // The force between a photo and a caption: two arrows, towards the middle of the cell (a pull) or away
 // from it (a push). A force of 1 takes the whole width of the cell.
-const [GAP, LEAST, REACH, HEAD] = [1, 1, 20, 8]; // however weak the force, there is a head to be seen
+const [GAP, LEAST, REACH, HEAD] = [1, 5, 16, 8]; // however weak the force, there is a head to be seen
 function arrows(force) {
   const pull = force < 0;
   const size = Math.min(1, Math.abs(force));
