@@ -323,10 +323,12 @@ def words(drawing) -> list[str]:
         (
             lambda: ch13.written_classifier(*WRITTEN),
             {
-                "4 prompts for “x”",
+                "4 prompts",
+                "minus their mean",
+                "distance",
                 "a",
-                "c",
-                "… 1 more; mean, scaled to length 1",
+                "d",
+                "mean, scaled to length 1",
                 "y",
                 "× drawing",
                 "= products, number by number",
@@ -337,10 +339,15 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch13.shares_step_by_step(
-                torch.eye(1, 64)[0], {"a": torch.eye(1, 64)[0], "b": -torch.eye(1, 64)[0]}, 0.5
+                torch.eye(1, 64)[0],
+                {"a": torch.eye(1, 64)[0], "b": -torch.eye(1, 64)[0]},
+                0.5,
+                {"a": 0.96, "b": 0.04},
+                100.0,
             ),
             {"× 0.50", "1.0000", "−1.0000", "−0.50", "1.65", "0.61", "a\n73%", "b\n27%"}
-            | {"divided by their sum, 2.26: the shares"},
+            | {"divided by their sum, 2.26: the shares", "a\n96.00%", "b 4.00%"}
+            | {"OpenAI's README: cosines 0.032 apart, t = 100"},
         ),
         (
             lambda: ch13.image_tower(

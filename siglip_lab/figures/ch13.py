@@ -105,9 +105,9 @@ def id_ruler(merges: int, marked: dict[str, int]) -> plt.Figure:
     bands = [  # left edge, width, first id, how many, name
         (0, 78, 0, 256, "bytes"),
         (82, 78, 256, 256, "word ends"),
-        (164, 150, 512, merges, "merges"),
-        (318, 40, last, 1, "start"),
-        (362, 40, last + 1, 1, "end"),
+        (164, 146, 512, merges, "merges"),
+        (313, 43, last, 1, "start"),
+        (359, 43, last + 1, 1, "end"),
     ]
     figure, axes = blank(WIDTH, 1.6, (-0.5, 402.7), (0, 115))
     for left, width, first, n, name in bands:
@@ -139,14 +139,14 @@ def texts_as_ids(texts: dict[str, list[tuple[str, int]]]) -> plt.Figure:
         foot, left = high - 66 - 78 * i, 0.0
         axes.text(0, foot + 56, f"“{text}”", ha="left", **_MIDDLE)
         for piece, number in tokens:
-            wide = 6.6 * max(len(piece), len(str(number))) + 7
+            wide = 6.9 * max(len(piece), len(str(number))) + 7
             bright = number in (tokens[0][1], tokens[-1][1])
             look = {"facecolor": TEXT if bright else TEXT + "22", "linewidth": 0}
             axes.add_patch(plt.Rectangle((left, foot), wide, 43, **look))
             colour = "white" if bright else INK
             words = f"{piece}\n{number}"
             axes.text(left + wide / 2, foot + 21.5, words, color=colour, **CENTRED)
-            left += wide + 2
+            left += wide + 1.5
     return figure
 
 
