@@ -39,7 +39,7 @@ class TextClassifier extends Touchable {
             <b class="cl-answer"></b></p>
           <p class="cl-prompt"></p>
           <button type="button" data-kind="next" data-i="0">Another drawing</button></div>
-        <div class="pills" role="group" aria-label="Template"><span>Template</span>
+        <div class="pills" role="group" aria-label="Template"><b>Template</b>
           ${buttons("template", CHIPS.map(escapeHTML))}</div>
       </div>
       <div class="cl-row cl-image"><span>the drawing</span>${strip}<span>product</span></div>
