@@ -150,7 +150,10 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch13.causal_mask, ["start", "cat", "end", "0"], 2),
     (ch13.image_tower, clip.get_config("ViT-B/16"), SQUARE, random(768), random(512)),
     (ch13.middle_square, PHOTO, 24),
-    (ch13.shares_step_by_step, random(128), {"a cat": random(128), "a dog": -random(128)}, 0.5),
+    (ch13.id_ruler, 48_894, {"a": 64, "cat</w>": 2368}),
+    (ch13.texts_as_ids, {"a": [("start", 49406), ("a</w>", 320), ("end", 49407)]}),
+    (ch13.shares_step_by_step, random(128), {"a cat": random(128), "a dog": -random(128)}, 0.5,
+     {"a dog": 0.99, "a cat": 0.01}, 100.0),
     (ch13.two_softmaxes, random(3, 3)),
     (ch13.two_ways_to_pool, clip.get_config("ViT-B/16"), clip.get_config("RN50x4")),
     (ch13.shrinking_maps, SQUARE, {"stage 1": MAP}, 16),
@@ -322,10 +325,12 @@ def words(drawing) -> list[str]:
         (
             lambda: ch13.written_classifier(*WRITTEN),
             {
-                "4 prompts for “x”",
+                "4 prompts",
+                "minus their mean",
+                "distance",
                 "a",
-                "c",
-                "… 1 more; mean, scaled to length 1",
+                "d",
+                "mean, scaled to length 1",
                 "y",
                 "× drawing",
                 "= products, number by number",
@@ -336,10 +341,15 @@ def words(drawing) -> list[str]:
         ),
         (
             lambda: ch13.shares_step_by_step(
-                torch.eye(1, 64)[0], {"a": torch.eye(1, 64)[0], "b": -torch.eye(1, 64)[0]}, 0.5
+                torch.eye(1, 64)[0],
+                {"a": torch.eye(1, 64)[0], "b": -torch.eye(1, 64)[0]},
+                0.5,
+                {"a": 0.96, "b": 0.04},
+                100.0,
             ),
             {"× 0.50", "1.0000", "−1.0000", "−0.50", "1.65", "0.61", "a\n73%", "b\n27%"}
-            | {"divided by their sum, 2.26: the shares"},
+            | {"divided by their sum, 2.26: the shares", "a\n96.00%", "b 4.00%"}
+            | {"OpenAI's README: cosines 0.032 apart, t = 100"},
         ),
         (
             lambda: ch13.image_tower(

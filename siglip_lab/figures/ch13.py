@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, cosine_similarity
 
 from siglip_lab.clip.configs import CLIPConfig
 from siglip_lab.configs import VisionConfig
@@ -27,8 +27,9 @@ from siglip_lab.figures.style import (
 from siglip_lab.figures.svg import Drawing
 
 __all__ = [
-    "causal_mask", "clip_walk", "image_tower", "middle_square", "page_map", "shares_step_by_step",
-    "shrinking_maps", "two_softmaxes", "two_ways_to_pool", "written_classifier",
+    "causal_mask", "clip_walk", "id_ruler", "image_tower", "middle_square", "page_map",
+    "shares_step_by_step", "shrinking_maps", "texts_as_ids", "two_softmaxes", "two_ways_to_pool",
+    "written_classifier",
 ]  # fmt: skip
 
 
@@ -93,6 +94,63 @@ def page_map(lit: str) -> plt.Figure:
 
 
 @styled
+def id_ruler(merges: int, marked: dict[str, int]) -> plt.Figure:
+    """Draw in which order the ids of CLIP's vocabulary come; every band has its own scale.
+
+    Args:
+        merges: How many there are; each gives one id, after 256 bytes and 256 ends of words.
+        marked: Pieces and their ids, which are marked below the bands.
+    """
+    last = 512 + merges
+    bands = [  # left edge, width, first id, how many, name
+        (0, 78, 0, 256, "bytes"),
+        (82, 78, 256, 256, "word ends"),
+        (164, 146, 512, merges, "merges"),
+        (313, 43, last, 1, "start"),
+        (359, 43, last + 1, 1, "end"),
+    ]
+    figure, axes = blank(WIDTH, 1.6, (-0.5, 402.7), (0, 115))
+    for left, width, first, n, name in bands:
+        axes.text(left + width / 2, 104, name, weight="bold", color=TEXT, **CENTRED)
+        face = TEXT if n == 1 else TEXT + "22"
+        look = {"facecolor": face, "edgecolor": TEXT, "linewidth": 1}
+        axes.add_patch(plt.Rectangle((left, 60), width, 32, **look))
+        words, colour = (f"{first}", "white") if n == 1 else (f"{first}–{first + n - 1}", INK)
+        axes.text(left + width / 2, 76, words, color=colour, **CENTRED)
+        for piece, number in marked.items():
+            if first <= number < first + n:
+                x = left + 3 + (width - 6) * (number - first) / max(1, n - 1)
+                axes.plot([x, x], [42, 60], color=TEXT, linewidth=2)
+                axes.text(x, 31, piece, color=TEXT, **CENTRED)
+                axes.text(x, 11, str(number), **CENTRED)
+    return figure
+
+
+@styled
+def texts_as_ids(texts: dict[str, list[tuple[str, int]]]) -> plt.Figure:
+    """Draw texts as rows of tokens: a piece, and its id below it.
+
+    Args:
+        texts: Text to its pieces and their ids.
+    """
+    high = 78 * len(texts) - 12
+    figure, axes = blank(WIDTH, high / 72, (-0.5, 402.7), (0, high))
+    for i, (text, tokens) in enumerate(texts.items()):
+        foot, left = high - 66 - 78 * i, 0.0
+        axes.text(0, foot + 56, f"“{text}”", ha="left", **_MIDDLE)
+        for piece, number in tokens:
+            wide = 6.9 * max(len(piece), len(str(number))) + 7
+            bright = number in (tokens[0][1], tokens[-1][1])
+            look = {"facecolor": TEXT if bright else TEXT + "22", "linewidth": 0}
+            axes.add_patch(plt.Rectangle((left, foot), wide, 43, **look))
+            colour = "white" if bright else INK
+            words = f"{piece}\n{number}"
+            axes.text(left + wide / 2, foot + 21.5, words, color=colour, **CENTRED)
+            left += wide + 1.5
+    return figure
+
+
+@styled
 def middle_square(photo, size: int) -> plt.Figure:
     """Draw the middle square of a wide photo whose shorter side is `size`; the rest is dimmed.
 
@@ -108,9 +166,9 @@ def middle_square(photo, size: int) -> plt.Figure:
     for x, wide in ((0, left), (left + size, width - left - size)):
         axes.add_patch(plt.Rectangle((x, 0), wide, size, facecolor="white", alpha=0.7))
         axes.text(x + wide / 2, size + 17, f"{wide} cut", **CENTRED)
-    look = {"fill": False, "edgecolor": JOINT, "linewidth": 3}
+    look = {"fill": False, "edgecolor": IMAGE, "linewidth": 3}
     axes.add_patch(plt.Rectangle((left, 0), size, size, **look))
-    axes.text(left + size / 2, size + 17, f"{size} × {size}", color=JOINT, weight="bold", **CENTRED)
+    axes.text(left + size / 2, size + 17, f"{size} × {size}", color=IMAGE, weight="bold", **CENTRED)
     axes.text(width / 2, -17, f"resized to {width} × {size}", **CENTRED)
     return figure
 
@@ -135,9 +193,9 @@ def image_tower(config: CLIPConfig, picture, token: Tensor, vector: Tensor) -> p
         axes.plot([place, place], [188, 284], color="white", linewidth=1.6)
         axes.plot([0, 96], [188 + place, 188 + place], color="white", linewidth=1.6)
     style.arrow(axes, (98, 262), (119, 262))
-    axes.text(132, 291, "class token", color=JOINT, weight="bold", ha="left", **_MIDDLE)
+    axes.text(132, 291, "class token", color=IMAGE, weight="bold", ha="left", **_MIDDLE)
     axes.text(402, 291, f"{vision.num_patches} patches of {size} × {size}",
-              color=IMAGE, weight="bold", ha="right", **_MIDDLE)  # fmt: skip
+              ha="right", **_MIDDLE)  # fmt: skip
     look = {"fill": False, "linewidth": 1.2}
     wide = picture.width / side
     for i in range(_PATCHES + 1):
@@ -147,7 +205,7 @@ def image_tower(config: CLIPConfig, picture, token: Tensor, vector: Tensor) -> p
             axes.text(middle, 262, "…", **CENTRED)
             axes.text(middle, 104, "…", **CENTRED)
             continue
-        corner = {"edgecolor": IMAGE if i else JOINT, **look}
+        corner = {"edgecolor": IMAGE, **look}
         if i:
             early = i < _PATCHES - 2  # the first of the first row, the last of the last
             column, row = (i - 1, 0) if early else (i - 1 - _PATCHES + side, side - 1)
@@ -157,17 +215,18 @@ def image_tower(config: CLIPConfig, picture, token: Tensor, vector: Tensor) -> p
             axes.add_patch(plt.Rectangle((left, 92), 24, 24, alpha=0.35, **corner))
         else:
             for foot in (250, 92):
-                axes.add_patch(plt.Rectangle((left, foot), 24, 24, facecolor=JOINT))
+                axes.add_patch(plt.Rectangle((left, foot), 24, 24, facecolor=IMAGE))
         axes.add_patch(plt.Rectangle((left, 250), 24, 24, **corner))
     axes.text(267, 236, "each plus its position, then a norm", **CENTRED)
-    for k in range(vision.depth):
-        low = 128 + 96 * k / vision.depth
-        high = 96 / vision.depth - 2
-        axes.add_patch(plt.Rectangle((132, low), 270, high, facecolor=IMAGE + "55"))
-    axes.plot([144, 144], [224, 119], color=JOINT, linewidth=2.4)
-    axes.text(48, 164, f"{vision.depth} layers:", weight="bold", color=IMAGE, **CENTRED)
-    axes.text(48, 140, "all tokens\nask all", **CENTRED)
-    axes.text(48, 104, "one is read", color=JOINT, weight="bold", **CENTRED)
+    drawn = [144 + 30 * i for i in range(_PATCHES + 1) if i != _PATCHES - 2]
+    for asker in reversed(drawn):  # the class token's lie on top
+        first = asker == drawn[0]
+        lines = {"linewidth": 1.5 if first else 0.6, "color": IMAGE if first else IMAGE + "66"}
+        for asked in drawn:
+            axes.plot([asker, asked], [119, 224], **lines)
+    axes.text(48, 176, f"{vision.depth} layers:", weight="bold", color=IMAGE, **CENTRED)
+    axes.text(48, 152, "in each, all\ntokens ask all", **CENTRED)
+    axes.text(48, 104, "one is read", color=IMAGE, weight="bold", **CENTRED)
     style.arrow(axes, (144, 91), (144, 71))
     axes.text(156, 80, f"norm: {len(token)} numbers", va="center")
     unit = 402 / len(token)
@@ -184,20 +243,24 @@ _MIDDLE = {"va": "center"}
 
 
 @styled
-def shares_step_by_step(image: Tensor, texts: dict[str, Tensor], t: float) -> plt.Figure:
+def shares_step_by_step(
+    image: Tensor, texts: dict[str, Tensor], t: float, other: dict[str, float], cap: float
+) -> plt.Figure:
     """Draw products of vectors of length 1, what they add up to, and the shares of a softmax.
 
     Args:
         image: `[D]`, with D a multiple of 64.
         texts: Label to its vector, `[D]`.
         t: The logit scale, not its log.
+        other: The shares that OpenAI's README prints, the largest first.
+        cap: Its logit scale.
     """
     n, ends = len(texts), (78, 238)
     cosines = {name: float(text @ image) for name, text in texts.items()}
     powers = {name: float(np.exp(t * cosine)) for name, cosine in cosines.items()}
     products = {name: (text * image).view(64, -1).sum(dim=1) for name, text in texts.items()}
     most = max(float(each.abs().max()) for each in products.values())
-    high = 54 * n + 128
+    high = 54 * n + 224
     figure, axes = blank(WIDTH, high / 72, (0, 403), (0, high))
     axes.text(0, high - 26, "the photo", color=IMAGE, weight="bold", **_MIDDLE)
     _strip(axes, high - 26, image, IMAGE, ends)
@@ -213,15 +276,30 @@ def shares_step_by_step(image: Tensor, texts: dict[str, Tensor], t: float) -> pl
         for x, number in zip(columns.values(), numbers, strict=True):
             axes.text(x, y - 23, minus(number), ha="right", **_MIDDLE)
     whole = sum(powers.values())
-    axes.text(0, 62, f"divided by their sum, {whole:.2f}: the shares", **_MIDDLE)
-    start = 0.0
-    for name, power in powers.items():
-        wide = 403 * power / whole
-        axes.add_patch(plt.Rectangle((start + 1, 8), wide - 2, 40, facecolor=JOINT))
-        words = f"{name}\n{power / whole:.0%}"
-        axes.text(start + wide / 2, 28, words, color="white", **CENTRED)
-        start += wide
+    axes.text(0, 158, f"divided by their sum, {whole:.2f}: the shares", **_MIDDLE)
+    _share_bar(axes, 104, {name: power / whole for name, power in powers.items()}, ".0%")
+    best, second, *_ = other.values()
+    gap = np.log(best / second) / cap
+    words = f"OpenAI's README: cosines {gap:.3f} apart, t = {cap:.0f}"
+    axes.text(0, 84, words, **_MIDDLE)
+    _share_bar(axes, 30, other, ".2%")
+    small = ", ".join(f"{name} {share:.2%}" for name, share in other.items() if share < 0.1)
+    axes.text(402, 15, small, ha="right", **_MIDDLE)
     return figure
+
+
+def _share_bar(axes, foot, shares, form) -> None:
+    """Shares as parts of one green bar; the name and the number are written where they fit."""
+    start = 0.0
+    for name, share in shares.items():
+        wide = 403 * share
+        gap = min(1, wide / 4)
+        part = plt.Rectangle((start + gap, foot), wide - 2 * gap, 40, facecolor=JOINT)
+        axes.add_patch(part)
+        if share > 0.1:
+            words = f"{name}\n{share:{form}}"
+            axes.text(start + wide / 2, foot + 20, words, color="white", **CENTRED)
+        start += wide
 
 
 @styled
@@ -254,7 +332,7 @@ def causal_mask(tokens: list[str], end: int) -> plt.Figure:
 @styled
 def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
     """Draw how the ViT and the ResNet of CLIP turn many vectors into one: a line from each token
-    that asks to each one that it asks; green is what is read."""
+    that asks to each one that it asks; what is read is solid."""
     figure, axes = blank(WIDTH, 3.9, (0, 100), (0, 100))
     assert isinstance(vit.vision, VisionConfig)
     depth, patches = vit.vision.depth, vit.vision.num_patches
@@ -268,11 +346,11 @@ def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
         (76, f"a map of {side} × {side}, and its mean"),
     ):
         axes.text(x, 87, words, **CENTRED)
-        _tokens(axes, x, 79, bright=True)
+        _tokens(axes, x, 79)
     _questions(axes, 24, askers=_TOKENS)
     _questions(axes, 76, askers=1)
-    _tokens(axes, 24, 46, bright=False)
-    _square(axes, 76 + _across(0), 46, JOINT, True)
+    _tokens(axes, 24, 46)
+    _square(axes, 76 + _across(0), 46, True)
     for x, words in (
         (
             24,
@@ -283,7 +361,7 @@ def two_ways_to_pool(vit: CLIPConfig, resnet: CLIPConfig) -> plt.Figure:
         axes.text(x, 34, words, **CENTRED)
     for x, read, size in ((24, "class token", out), (76, "vector", other)):
         style.arrow(axes, (x, 26.5), (x, 17))
-        box(axes, (x, 8.5), 46, 15, JOINT, bright=True)
+        box(axes, (x, 8.5), 46, 15, IMAGE, bright=True)
         axes.text(x, 8.5, f"{read} × matrix\n[1, {size}]", color="white", **CENTRED)
     return figure
 
@@ -314,10 +392,10 @@ def shrinking_maps(picture, maps: dict[str, Tensor], vector: int) -> plt.Figure:
         axes.text(middle, -122, f"channels {channels}" if first else str(channels), **CENTRED)
         left += max(front + depth, _CELL) + 8
     rod = 50 * (vector / most) ** 0.5
-    _block(axes, left + 10, 104 / picture.width**0.5, rod, JOINT)
-    axes.text(left + _CELL / 2, -8, "vector", color=JOINT, ha="center", va="top")
+    _block(axes, left + 10, 104 / picture.width**0.5, rod, IMAGE)
+    axes.text(left + _CELL / 2, -8, "vector", color=IMAGE, ha="center", va="top")
     axes.text(left + _CELL / 2, -122, str(vector), **CENTRED)
-    axes.text(left - 14, 106, "attention\npooling", color=JOINT, **CENTRED)
+    axes.text(left - 14, 106, "attention\npooling", **CENTRED)
     style.arrow(axes, (left - 4, 76), (left + 18, 22))
     return figure
 
@@ -366,12 +444,12 @@ def written_classifier(
     """Draw how prompts become a row of a classifier, and how its rows score a picture.
 
     Args:
-        prompts: Texts of the first class to their vectors; the first three are shown, as strips.
+        prompts: Texts of the first class to their vectors, shown by how they differ from its row.
         classes: Name to row of the classifier; the first row is the prompts' normalised mean.
         picture: A PIL image.
         image: Its vector; the scores are its products with the rows.
     """
-    figure, axes = blank(WIDTH, 5.2, (0, 403), (0, 374))
+    figure, axes = blank(WIDTH, 5.6, (0, 403), (0, 403))
     first, *_ = classes
     left, _ = _BESIDE
     scores = {name: float(row @ image) for name, row in classes.items()}
@@ -382,12 +460,19 @@ def written_classifier(
     def head(x, y, words, colour, **look):
         axes.text(x, y, words, weight="bold", color=colour, **_MIDDLE | look)
 
-    head(left, 366, f"{len(prompts)} prompts for “{first}”", TEXT)
-    for y, (words, vector) in zip((347, 311, 275), prompts.items(), strict=False):
-        axes.text(left, y, words, **_MIDDLE)
-        _strip(axes, y - 17, vector, TEXT, _BESIDE)
-    style.arrow(axes, (left + 12, 248), (left + 12, 222))
-    axes.text(left + 24, 236, f"… {len(prompts) - 3} more; mean, scaled to length 1", **_MIDDLE)
+    head(0, 394, f"{len(prompts)} prompts", TEXT)
+    head(_AFTER[0], 394, "minus their mean", TEXT)
+    head(402, 394, "distance", TEXT, ha="right")
+    away = {words: vector - classes[first] for words, vector in prompts.items()}
+    furthest = max(float(each.abs().max()) for each in away.values())
+    for i, (words, vector) in enumerate(prompts.items()):
+        y = 374 - 20 * i
+        axes.text(0, y, words, **_MIDDLE)
+        _strip(axes, y, away[words], TEXT, _AFTER, furthest)
+        distance = 1 - cosine_similarity(vector, classes[first], dim=0)
+        axes.text(402, y, f"{distance:.4f}", ha="right", **_MIDDLE)
+    style.arrow(axes, (left + 12, 244), (left + 12, 222))
+    axes.text(left + 24, 234, "mean, scaled to length 1", **_MIDDLE)
     for y, (name, row) in zip((212, 191, 170), classes.items(), strict=True):
         axes.text(0, y, name, color=TEXT, **_MIDDLE)
         _strip(axes, y, row, TEXT, _BESIDE)
@@ -405,11 +490,13 @@ def written_classifier(
 
 
 _BESIDE = (92, 346)  # where strips begin and end that have words to their left
+_AFTER = (206, 346)  # and a sentence
 
 
-def _strip(axes, y, vector, colour, ends) -> None:
-    """A vector as a strip of tints, the largest of its numbers the strongest; negative is grey."""
-    shades = vector.abs() / vector.abs().max()
+def _strip(axes, y, vector, colour, ends, most=None) -> None:
+    """A vector as a strip of tints, the strongest for `most`, or else for the largest of its
+    numbers; negative is grey."""
+    shades = vector.abs() / (most or vector.abs().max())
     strip = np.empty((1, len(vector), 4), dtype=np.uint8)
     for i, (value, shade) in enumerate(zip(vector.tolist(), shades.tolist(), strict=True)):
         rgb = to_rgb(colour if value > 0 else NEUTRAL)
@@ -480,8 +567,8 @@ def _ends(config: CLIPConfig) -> tuple[int, int]:
     return wide, config.embed_dim
 
 
-def _square(axes, x, y, colour, bright) -> None:
-    look = {"facecolor": colour if bright else "none", "edgecolor": colour, "linewidth": 1}
+def _square(axes, x, y, bright) -> None:
+    look = {"facecolor": IMAGE if bright else IMAGE + "33", "edgecolor": IMAGE, "linewidth": 1}
     axes.add_patch(plt.Rectangle((x - 1.7, y - 2.3), 3.4, 4.6, **look))
 
 
@@ -493,14 +580,13 @@ def _across(i: int) -> float:
     return 5.6 * (i - (_TOKENS - 1) / 2)
 
 
-def _tokens(axes, centre, y, bright) -> None:
-    """A row of tokens, the first of them green."""
+def _tokens(axes, centre, y) -> None:
+    """A row of tokens, the first of them solid."""
     for i in range(_TOKENS):
         if i == _TOKENS - 2:
             axes.text(centre + _across(i), y, "…", color=INK, **CENTRED)
         else:
-            colour = IMAGE if i else JOINT
-            _square(axes, centre + _across(i), y, colour, bright or not i)
+            _square(axes, centre + _across(i), y, not i)
 
 
 def _questions(axes, centre, askers) -> None:
@@ -512,6 +598,6 @@ def _questions(axes, centre, askers) -> None:
             look = (
                 {"color": IMAGE + "66", "linewidth": 0.7}
                 if i
-                else {"color": JOINT, "linewidth": 1.3}
+                else {"color": IMAGE, "linewidth": 1.4}
             )
             axes.plot([centre + _across(i), centre + _across(j)], [49.5, 75.5], **look)

@@ -98,6 +98,7 @@ class CausalMask extends Touchable {
     this.all(".cm-grid b").forEach((head, i) => {
       head.innerHTML = `<span>${escapeHTML(word(i))}</span>`;
       head.className = sees(asker, i) ? "cm-lit" : "";
+      head.classList.toggle("cm-upright", word(i).length === 1);
     });
     this.all(".cm-grid i").forEach((cell, i) => {
       const [row, column] = [Math.floor(i / SHOWN), i % SHOWN];

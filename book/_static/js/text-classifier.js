@@ -8,6 +8,7 @@ import { tiny } from "./tiny.js";
 import { Touchable, buttons, define, escapeHTML, signed, sum } from "./touch.js";
 
 const TEMPLATES = ["{}", "This is a photo of {}.", "a drawing of {}", "not {}"];
+const CHIPS = ["label alone", ...TEMPLATES.slice(1)];
 const SIDE = 160; // of the drawing, in CSS pixels
 const FETCHED = "The model (0.9 MB) is fetched when you change something.";
 
@@ -38,8 +39,8 @@ class TextClassifier extends Touchable {
             <b class="cl-answer"></b></p>
           <p class="cl-prompt"></p>
           <button type="button" data-kind="next" data-i="0">Another drawing</button></div>
-        <div class="pills" role="group" aria-label="Template">
-          ${buttons("template", TEMPLATES.map(escapeHTML))}</div>
+        <div class="pills" role="group" aria-label="Template"><b>Template</b>
+          ${buttons("template", CHIPS.map(escapeHTML))}</div>
       </div>
       <div class="cl-row cl-image"><span>the drawing</span>${strip}<span>product</span></div>
       ${labels.map((label, i) => `<div class="cl-row cl-label"><input type="text" maxlength="60"
