@@ -277,8 +277,8 @@ def said_numbers(
             if length > 0.13:
                 axes.text(start + length / 2, middle, str(number), color=INK, **CENTRED)
             start += length
-    for share, side in (0, "left"), (0.5, "center"), (1, "right"):
-        look = {"ha": side, "va": "center", "color": NEUTRAL}
+    for share, anchor in (0, "left"), (0.5, "center"), (1, "right"):
+        look = {"ha": anchor, "va": "center", "color": NEUTRAL}
         axes.text(left + width * share, height - 0.28, f"{share:.0%}", **look)
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     return figure
