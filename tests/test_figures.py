@@ -112,9 +112,12 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch04.four_patches, torch.arange(16.0).view(4, 4), torch.arange(16.0).view(4, 4)),
     (ch04.four_orders, {"a": random(6)}, {"a": torch.arange(6) // 2}, {"a": 0.5}),
     (ch04.two_squares, torch.eye(6)[:3, None] - torch.eye(6), [*"abc"]),
-    (ch04.named_shares, {"tiny": 0.96, "bare": 0.2}, "which?", 0.01),
+    (ch04.published_shapes, [(384, 14), (512, 16)]),
+    (ch04.told_places, torch.ones(3, 36, 36), torch.arange(36).flip(0), [0.9, 0.8, 0.7], 0.01),
+    (ch04.side_asked, torch.ones(3, 40, 40), ["left", "right"], 0.6, 0.5),
     (ch04.image_sizes, {8: random(3, 8, 8)}, {8: {"with": 0.9, "without": 0.1}}, 3),
-    (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]}),
+    (ch04.said_numbers, {"true": [144, 112, 72, 72], "small": [400, 0, 0, 0]},
+     {"small": torch.ones(3, 20, 20)}, {"true": 3, "small": 1}),
     (ch05.two_additions, 1152, 4304),
     (ch06.heat_maps, [SQUARE, SQUARE], random(2, 3, 36), 6, list("abc")),
     (ch07.unit_vectors, [1.5, 2.0], [[0.8, 0.6], [0.0, 3.0]], ["image", "A", "B"], 10, -9),
@@ -525,9 +528,33 @@ def test_two_squares_shows_where_black_and_white_are():
     assert left > x and top < y
 
 
-def test_named_shares_writes_the_guess_too():
-    shown = words(ch04.named_shares({"tiny": 0.522}, "left or right?", 0.5))
-    assert {"52.2%", "50.0%", "a random guess", "left or right?"} <= set(shown)
+def test_published_shapes_count_tokens_and_what_is_left_over():
+    shown = words(ch04.published_shapes([(384, 14), (512, 16)]))
+    assert {"384 / 14", "729 tokens", "6 px left over", "1,024 tokens"} <= set(shown)
+    assert sum("left over" in word for word in shown) == 1
+
+
+def test_told_places_lays_the_tiles_out():
+    picture, order = random(3, 36, 36), torch.arange(36).flip(0)
+    drawing = ch04.told_places(picture, order, [0.96, 0.5, 0.25], 0.01)
+    assert {"96.0%", "50.0%", "25.0%"} <= set(words(drawing))
+    right, heap, wrong = [pixels(image) for image in elements(drawing, "image")]
+    side = len(right) // 6
+    first, last = right[:side, :side], wrong[-side:, -side:]
+    assert np.array_equal(first, last) and not np.array_equal(right, wrong)
+    assert heap.shape == right.shape
+
+
+def test_side_asked_writes_both_shares():
+    shown = " ".join(words(ch04.side_asked(random(3, 40, 40), ["a left", "a right"], 0.522, 0.5)))
+    assert all(word in shown for word in ("52.2%", "50%", "a left", "a right"))
+
+
+def test_said_numbers_shows_one_drawing_beside_its_answers():
+    counts = {"true": [1, 1, 1, 1], "small": [4, 0, 0, 0]}
+    drawing = ch04.said_numbers(counts, {"small": random(3, 20, 20)}, {"true": 3, "small": 1})
+    assert {"shows 3", "says 1", "small"} <= set(words(drawing))
+    assert len(elements(drawing, "image")) == 1
 
 
 def test_image_sizes_draws_to_scale():

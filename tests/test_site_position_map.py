@@ -68,10 +68,10 @@ def test_the_keyboard_moves_the_dot_and_stops_at_the_edge(page):
     page.locator(MAPS).focus()
     for key in ["ArrowUp"] * 7 + ["ArrowRight"] * 2:
         page.keyboard.press(key)
-    assert page.locator(".po-place").inner_text() == "row 0, column 3"
+    assert page.locator(".po-place").inner_text() == "row 0, column 2"
     boxes = [
         page.locator(f"{MAPS} {what}").bounding_box()
-        for what in (".po-near >> nth=3", ".po-dot >> nth=0")
+        for what in (".po-near >> nth=2", ".po-dot >> nth=0")
     ]
     middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
     np.testing.assert_allclose(*middles, atol=1)

@@ -63,6 +63,7 @@ def test_each_order_has_the_librarys_logits(page, model, order):
 
 
 def test_without_positions_nothing_moves_and_with_them_something_does(page):
+    press(page, "in order")
     before = shown(page)
     said, places = set(), set()
     for _ in range(4):
@@ -80,6 +81,7 @@ def test_without_positions_nothing_moves_and_with_them_something_does(page):
 
 def test_the_tiles_in_order_are_the_drawing(page):
     """Read from the screen, at the middle of each pixel of the model."""
+    press(page, "in order")
     page.add_style_tag(content=".ts-tiles i { border: 0 !important; transition: none !important }")
     element = page.locator("siglip-tile-shuffle")
     pixels = np.reshape(element.evaluate(PIXELS), (40, 40, 4))[:36, :36, :3]

@@ -1,7 +1,5 @@
 """The figures of the chapter "Patchify"."""
 
-from textwrap import fill
-
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
@@ -16,17 +14,52 @@ from siglip_lab.figures.style import (
     INK,
     MISTAKE,
     NEUTRAL,
+    TEXT,
     WIDTH,
     styled,
 )
 from siglip_lab.figures.svg import DARK, LIGHT
 
 __all__ = [
-    "patch_to_token", "four_patches", "four_orders", "two_squares", "said_numbers",
-    "named_shares", "image_sizes",
+    "published_shapes", "patch_to_token", "four_patches", "four_orders", "told_places",
+    "side_asked", "two_squares", "image_sizes", "said_numbers",
 ]  # fmt: skip
 
+SHADES = "14", "34", "54", "74"  # of one, two, three and four
 TINTS = IMAGE + "78", NEUTRAL + "28", IMAGE + "30", NEUTRAL + "70"  # of four patches
+
+
+@styled
+def published_shapes(shapes: list[tuple[int, int]]) -> plt.Figure:
+    """Draw images to scale, cut into patches, with the number of tokens and what is left over.
+
+    Args:
+        shapes: Sides of an image and of its patches, in pixels.
+    """
+    unit = 1.4 / max(size for size, _ in shapes)  # inches
+    rows = [shapes[i : i + 3] for i in range(0, len(shapes), 3)]
+    heights = [unit * max(size for size, _ in row) + 0.75 for row in rows]
+    figure, axes = style.blank(WIDTH, sum(heights), (0, WIDTH), (sum(heights), 0))
+    for k, row in enumerate(rows):
+        foot = sum(heights[: k + 1]) - 0.68
+        for i, (size, patch) in enumerate(row):
+            count = size // patch
+            side, end, middle = unit * size, unit * count * patch, WIDTH * (i + 0.5) / 3
+            left, top = middle - side / 2, foot - side
+            axes.add_patch(plt.Rectangle((left, top), side, side, color=MISTAKE, linewidth=0))
+            axes.add_patch(plt.Rectangle((left, top), end, end, color="white", linewidth=0))
+            axes.add_patch(plt.Rectangle((left, top), end, end, color=IMAGE + "38", linewidth=0))
+            lines = [unit * patch * j for j in range(count + 1)]
+            look = {"color": IMAGE, "linewidth": 0.35}
+            axes.vlines([left + x for x in lines], top, top + end, **look)
+            axes.hlines([top + y for y in lines], left, left + end, **look)
+            axes.text(middle, foot + 0.16, f"{size} / {patch}", **CENTRED)
+            words, rest = f"{count**2:,} tokens", size - count * patch
+            axes.text(middle, foot + 0.36, words, color=IMAGE, **CENTRED)
+            if rest:
+                axes.text(middle, foot + 0.56, f"{rest} px left over", color=MISTAKE, **CENTRED)
+    axes.set(xlim=(0, WIDTH), ylim=(sum(heights), 0))
+    return figure
 
 
 @styled
@@ -159,13 +192,13 @@ def four_orders(
     axes.text(split + gap, 0.14, "named correctly", va="center")
     _reds_greens_blues(axes, torch.ones(3), torch.arange(3), split, 0.28, 0.44)
     axes.text(split + gap, 0.36, "0", va="center", color=NEUTRAL)
-    axes.text(1, 0.36, "100 %", ha="right", va="center", color=NEUTRAL)
+    axes.text(1, 0.36, "100%", ha="right", va="center", color=NEUTRAL)
     for k, (name, values) in enumerate(numbers.items()):
         top = 0.84 + row * k
         axes.text(0, top - 0.14, name, va="center")
         _reds_greens_blues(axes, values, channels[name], split, top, top + 0.3)
         axes.vlines([third, 2 * third], top, top + 0.3, color="white", linewidth=2, zorder=3)
-        colour, length = MISTAKE if k else NEUTRAL, (1 - split - gap) * shares[name]
+        colour, length = MISTAKE if k else IMAGE, (1 - split - gap) * shares[name]
         look = {"height": 0.3, "left": split + gap}
         axes.barh(top + 0.15, 1 - split - gap, color=FRAME, alpha=0.45, **look)
         axes.barh(top + 0.15, length, color=colour, **look)
@@ -211,54 +244,114 @@ def _grid(axes, side: int) -> None:
 
 
 @styled
-def said_numbers(counts: dict[str, list[int]]) -> plt.Figure:
+def said_numbers(
+    counts: dict[str, list[int]], pictures: dict[str, Tensor], said: dict[str, int]
+) -> plt.Figure:
     """Draw how often each number, one to four, was the answer: a divided bar for each row.
 
     Args:
         counts: Name to how often it was one, two, three and four.
+        pictures: Some of the names to one drawing as it was shown, `[3, S, S]`, from 0 to 1.
+        said: All names to the number that was the answer to this drawing.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.46 * len(counts) + 0.9))
-    shades = "18", "38", "58", "78"
-    for y, row in enumerate(counts.values()):
-        left = 0.0
-        for number, (count, shade) in enumerate(zip(row, shades, strict=True), 1):
-            share = count / sum(row)
-            look = {"edgecolor": "white", "linewidth": 1.2}
-            axes.barh(y, share, left=left, color=IMAGE + shade, height=0.72, **look)
-            if share > 0.04:
-                axes.text(left + share / 2, y, str(number), color=INK, **CENTRED)
-            left += share
-    axes.set_yticks(range(len(counts)), [fill(name, 12) for name in counts])
-    axes.tick_params(axis="y", length=0, colors=INK)
-    axes.set(xlim=(0, 1), ylim=(len(counts) - 0.5, -0.5), xlabel="share of the 400 answers")
-    axes.set_xticks(*style.PERCENT)
-    axes.spines[:].set_visible(False)
+    row, left = 0.64, 2.2  # inches
+    width, height = WIDTH - left - 0.02, row * len(counts) + 0.7
+    most = max(picture.shape[-1] for picture in pictures.values())
+    figure, axes = style.blank(WIDTH, height, (0, WIDTH), (height, 0))
+    axes.text(0, 0.14, "one drawing", va="center")
+    axes.text(left, 0.14, f"all {sum(next(iter(counts.values())))}", va="center")
+    for k, (name, numbers) in enumerate(counts.items()):
+        middle = 0.28 + row * (k + 0.5)
+        if name in pictures:
+            side = 0.54 * pictures[name].shape[-1] / most
+            place = (0.27 - side / 2, 0.27 + side / 2, middle + side / 2, middle - side / 2)
+            axes.imshow(pictures[name].permute(1, 2, 0).numpy(), extent=place, aspect="auto")
+        axes.text(0.68, middle - 0.1, name, va="center")
+        verb = "says" if name in pictures else "shows"
+        axes.text(0.68, middle + 0.1, f"{verb} {said[name]}", va="center", color=NEUTRAL)
+        start = left
+        for number, (count, shade) in enumerate(zip(numbers, SHADES, strict=True), 1):
+            length = width * count / sum(numbers)
+            look = {"facecolor": IMAGE + shade, "edgecolor": IMAGE, "linewidth": 1}
+            axes.add_patch(plt.Rectangle((start, middle - 0.2), length, 0.4, **look))
+            if length > 0.13:
+                axes.text(start + length / 2, middle, str(number), color=INK, **CENTRED)
+            start += length
+    for share, anchor in (0, "left"), (0.5, "center"), (1, "right"):
+        look = {"ha": anchor, "va": "center", "color": NEUTRAL}
+        axes.text(left + width * share, height - 0.28, f"{share:.0%}", **look)
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     return figure
 
 
 @styled
-def named_shares(shares: dict[str, float], asked: str, chance: float) -> plt.Figure:
-    """Draw the shares of right answers, and what a guess would get, as bars on one scale.
+def told_places(picture: Tensor, order: Tensor, shares: list[float], chance: float) -> plt.Figure:
+    """Draw where a model is told that patches are, and below the shares of right answers.
 
     Args:
-        shares: Name to the share of right answers, 0 to 1.
-        asked: What is asked; written above.
+        picture: A drawing of 6 × 6 patches `[3, S, S]`, from 0 to 1.
+        order: A wrong place for each patch, `[36]`.
+        shares: Of right answers as trained, without places, and with the wrong ones, 0 to 1.
         chance: The share that a guess gets right.
     """
-    rows = shares | {"a random guess": chance}
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.34 * len(rows) + 0.6))
-    for y, (name, share) in enumerate(rows.items()):
-        axes.barh(y, 1, color=FRAME, alpha=0.35, height=0.72)
-        axes.barh(y, share, color=IMAGE if name in shares else NEUTRAL, height=0.72)
-        inside = share > 0.3
-        look = {"va": "center", "ha": "right" if inside else "left"}
-        look["color"] = "white" if inside else INK
-        axes.text(share - 0.015 if inside else share + 0.015, y, f"{share:.1%}", **look)
-    axes.set_yticks(range(len(rows)), list(rows))
-    axes.tick_params(length=0, colors=INK)
-    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xticks=[])
-    axes.set_title(asked, loc="left")
-    axes.spines[:].set_visible(False)
+    generator = torch.Generator().manual_seed(1)
+    grid = torch.cartesian_prod(torch.arange(6.0), torch.arange(6.0))
+    heap = 5 * torch.rand(36, 2, generator=generator)
+    views = {"as trained": grid, "no positions": heap, "shuffled table": grid[order]}
+    figure, axes = style.blank(WIDTH, 2.86, (0, WIDTH), (2.86, 0))
+    side, third = 1.6, WIDTH / 3
+    for i, ((name, places), share) in enumerate(zip(views.items(), shares, strict=True)):
+        left = third * i + (third - side) / 2
+        shown = _tiles(picture, places).numpy()
+        axes.imshow(shown, extent=(left, left + side, side + 0.02, 0.02), aspect="auto")
+        axes.text(left, 1.82, name, va="center")
+        axes.text(left, 2.06, f"{share:.1%}", va="center", color=IMAGE)
+        axes.barh(2.3, side, left=left, height=0.2, color=FRAME, alpha=0.45)
+        axes.barh(2.3, side * share, left=left, height=0.2, color=IMAGE)
+    words = f"named correctly · a random guess: {chance:.1%}"
+    axes.text(WIDTH / 2, 2.68, words, color=NEUTRAL, **CENTRED)
+    axes.set(xlim=(0, WIDTH), ylim=(2.86, 0))
+    return figure
+
+
+def _tiles(picture: Tensor, places: Tensor) -> Tensor:
+    """The 6 × 6 tiles of a picture `[3, S, S]`, each at its place `[36, 2]`: row, column."""
+    p, zoom, gap = picture.shape[-1] // 6, 4, 2
+    side = p * zoom + 2 * gap
+    sheet = torch.zeros(6 * side, 6 * side, 4)  # nothing to be seen
+    large = picture.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
+    for i, (y, x) in enumerate((places * side).long().tolist()):
+        top, left = i // 6 * p * zoom, i % 6 * p * zoom
+        tile = large[:, top : top + p * zoom, left : left + p * zoom].permute(1, 2, 0)
+        sheet[y : y + side, x : x + side] = 0  # a gap around it
+        inside = sheet[y + gap : y + side - gap, x + gap : x + side - gap]
+        inside[..., :3], inside[..., 3] = tile, 1
+    return sheet
+
+
+@styled
+def side_asked(picture: Tensor, captions: list[str], share: float, chance: float) -> plt.Figure:
+    """Draw a drawing beside a true and a false caption, and how often the true one wins.
+
+    Args:
+        picture: `[3, S, S]`, from 0 to 1.
+        captions: The true one and the false one.
+        share: Of the questions in which the true one has the higher score, 0 to 1.
+        chance: The share that a guess gets right.
+    """
+    figure, axes = style.blank(WIDTH, 1.75, (0, WIDTH), (1.75, 0))
+    axes.imshow(picture.permute(1, 2, 0).numpy(), extent=(0, 1.4, 1.42, 0.02), aspect="auto")
+    left, end = 1.65, WIDTH - 0.02
+    width = end - left
+    for y, caption, sign in zip((0.14, 0.38), captions, "✓✗", strict=True):
+        axes.text(left, y, f"{sign}  “{caption}”", va="center", color=TEXT)
+    axes.barh(0.98, width, left=left, height=0.3, color=FRAME, alpha=0.6)
+    axes.barh(0.98, width * share, left=left, height=0.3, color=IMAGE)
+    axes.text(left, 0.7, f"tiny picks the true one: {share:.1%}", va="center", color=IMAGE)
+    middle = left + width * chance
+    axes.vlines(middle, 0.78, 1.22, color=INK, linewidth=1.6)
+    axes.text(middle, 1.36, f"a random guess: {chance:.0%}", color=NEUTRAL, **CENTRED)
+    axes.set(xlim=(0, WIDTH), ylim=(1.75, 0))
     return figure
 
 
@@ -292,7 +385,7 @@ def image_sizes(
         below = figure.add_axes([i / len(sizes) + 0.01, 0.11, 1 / len(sizes) - 0.02, 0.34])
         for k, (way, share) in enumerate(ways.items()):
             x = k - (len(ways) - 1) / 2
-            colour = NEUTRAL if share == best else MISTAKE
+            colour = IMAGE if share == best else MISTAKE
             below.bar(x, share, width=0.62, color=colour, alpha=0.55 if x > 0 else 1)
             below.text(x, share + 0.05, f"{share:.0%}", ha="center", va="bottom")
             below.text(x, -0.06, way, ha="center", va="top", linespacing=1.2)

@@ -25,6 +25,8 @@ class PatchGrid extends Touchable {
       </div>
       <canvas class="pg-row" role="img" aria-label="The patch’s numbers as a row: all its
         red, all its green, all its blue, each from the first row of pixels to the last"></canvas>
+      <p class="pg-help"><b>Choose a patch</b><span class="pg-keys">, also with the arrow keys</span>.
+        Rows and columns count from 0.</p>
       <div class="pg-stage">
         <div class="pg-picture">
           <canvas class="pg-view" width="${SIDE}" height="${SIDE}" role="img" tabindex="0"
@@ -50,16 +52,14 @@ class PatchGrid extends Touchable {
             ${row(">image tower", '<span class="pg-gflops"></span>')}
           </tbody></table>
         </div>
-      </div>
-      <p class="pg-help">Point at a patch, or focus the picture and use the arrow keys. Rows and
-        columns count from 0.</p>`;
+      </div>`;
     [this.lens, this.line, this.view] = this.all("canvas");
     this.drawing = new Drawing(this.find(".pg-own"), randomScene(FIRST), () => this.draw());
     this.onPress("own", (i) => {
       this.find(".pg-own").hidden = i === 0;
       this.draw();
     });
-    [this.u, this.v] = [0.385, 0.35]; // the cat's eye; kept when the sizes change
+    [this.u, this.v] = [0.528, 0.82]; // beside the cat's nose; kept when the sizes change
     const [sheet] = this.drawing.sheets;
     for (const place of [this.view, sheet]) {
       this.onPoint(place, ({ clientX, clientY }) => {

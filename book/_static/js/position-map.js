@@ -29,13 +29,14 @@ class PositionMap extends Touchable {
     this.onPress("spot", (i) => this.go(this.spots[i]));
     this.insertAdjacentHTML(
       "beforeend",
-      `<table class="po-means" aria-live="polite"><thead>
+      `<p class="po-scale">cosine <span>−1</span><i></i><span>0</span><i></i><span>+1</span></p>
+        <table class="po-means" aria-live="polite"><thead>
           <tr><th class="po-place"></th>${this.titles.map((title) => `<th scope="col">${escapeHTML(title)}</th>`).join("")}</tr>
         </thead><tbody>
           ${PAIRS.map(([name]) => `<tr><th scope="row">${name}</th>${"<td></td>".repeat(this.titles.length)}</tr>`).join("")}
         </tbody></table>
-        <p class="po-help" id="${this.key}">Point at a square, or focus the maps and use the arrow keys. Rows
-          and columns count from 0. Mean cosines of the position at the dot; in brackets, of all ${side ** 2}.</p>`,
+        <p class="po-help" id="${this.key}">Choose a square, also with the arrow keys. Rows and columns
+          count from 0. Mean cosines of the position at the dot; in brackets, of all ${side ** 2}.</p>`,
     );
     this.svg.setAttribute("tabindex", "0");
     this.svg.setAttribute("aria-describedby", this.key);

@@ -30,7 +30,7 @@ class TileShuffle extends Touchable {
           <p class="ts-readout" aria-live="polite"></p>
         </div>
       </div>`;
-    [this.order, this.last] = [0, orders.length - 1];
+    [this.order, this.last] = [FIRST, FIRST]; // there is something to see
     this.onPress("order", (i) => {
       if (i === FIRST) this.last = this.last + 1 < orders.length ? this.last + 1 : FIRST;
       this.order = i === FIRST ? this.last : i;
