@@ -258,10 +258,10 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
         axes.plot([low], [y], "o", color=NEUTRAL, markersize=13)
         axes.plot([x], [y], "o", color=JOINT, markersize=13 if far else 8)
         times, after = f"×{odds / prior:,.0f}", f"1 to {1 / odds:,.0f}"
-        middle, beside = ((low + x) / 2, x) if far else (low + 32, low + 92)
+        middle, beside = ((low + x) / 2, x + 9) if far else (low + 30, low + 134)
         size = {"fontsize": 25 if far else 15, "weight": "bold", "color": JOINT}
         axes.text(middle, y - 19 if far else y, times, **CENTRED, **size)
-        axes.text(beside, y + 18 if far else y, after, color=JOINT, **CENTRED)
+        axes.text(beside, y + 18 if far else y, after, color=JOINT, ha="right", va="center")
     for mark in [prior, *(odds for odds in (1e-3, 1 / 30) if odds > 3 * prior), 1]:
         x = _along(math.log10(mark), left, right, 52, wide)
         axes.plot([x, x], [foot, foot + 4], color=NEUTRAL, linewidth=1)
@@ -495,8 +495,8 @@ def encoder_layer(tokens: Tensor, gathered: Tensor, refined: Tensor, mlp_dim: in
         mlp_dim: Numbers between the two maps of the MLP.
     """
     n, width = tokens.shape
-    x, plus, path = (42, 206, 370), (124, 288), 126  # points: strips, sums, the tokens' own path
-    figure, axes = style.blank(WIDTH, 168 / 72, (0, 72 * WIDTH), (168, 0))
+    x, plus, path = (42, 206, 370), (124, 288), 130  # points: strips, sums, the tokens' own path
+    figure, axes = style.blank(WIDTH, 172 / 72, (0, 72 * WIDTH), (172, 0))
     after = tokens + gathered
     stages = [tokens, after, after + refined]
     most = max(part[:4, :5].abs().max().item() for part in [*stages, gathered, refined])
@@ -508,17 +508,17 @@ def encoder_layer(tokens: Tensor, gathered: Tensor, refined: Tensor, mlp_dim: in
         ("MLP", "each token alone", f"{width} → {mlp_dim} → {width}", refined),
     ]
     for i, (name, who, numbers, part) in enumerate(branches):
-        style.arrow(axes, (x[i], path - 18), (x[i], 58))
-        style.box(axes, (x[i], 46), 74, 22, IMAGE, bright=False)
-        axes.text(x[i], 46, "LayerNorm", **CENTRED)
-        style.box(axes, (plus[i], 46), 74, 22, IMAGE, bright=True)
-        axes.text(plus[i], 46, name, color="white", **CENTRED)
-        axes.plot([x[i] + 37, plus[i] - 37], [46, 46], color=NEUTRAL)
+        style.arrow(axes, (x[i], path - 18), (x[i], 62))
+        style.box(axes, (x[i], 50), 74, 22, IMAGE, bright=False)
+        axes.text(x[i], 50, "LayerNorm", **CENTRED)
+        style.box(axes, (plus[i], 50), 74, 22, IMAGE, bright=True)
+        axes.text(plus[i], 50, name, color="white", **CENTRED)
+        axes.plot([x[i] + 37, plus[i] - 37], [50, 50], color=NEUTRAL)
         axes.text(plus[i], 8, who, color=IMAGE, **CENTRED)
-        axes.text(plus[i], 24, numbers, **CENTRED)
-        axes.plot([plus[i]] * 2, [57, 64], color=NEUTRAL)
-        _strip(axes, plus[i], 81, part / most)
-        style.arrow(axes, (plus[i], 96), (plus[i], path - 5))
+        axes.text(plus[i], 27, numbers, **CENTRED)
+        axes.plot([plus[i]] * 2, [61, 68], color=NEUTRAL)
+        _strip(axes, plus[i], 85, part / most)
+        style.arrow(axes, (plus[i], 100), (plus[i], path - 5))
         style.arrow(axes, (x[i] + 29, path), (x[i + 1] - 28, path))
         axes.plot(plus[i], path, "o", color=IMAGE, markersize=15)
         axes.text(plus[i], path, "+", color="white", weight="bold", **CENTRED)
