@@ -495,7 +495,7 @@ def encoder_layer(tokens: Tensor, gathered: Tensor, refined: Tensor, mlp_dim: in
         mlp_dim: Numbers between the two maps of the MLP.
     """
     n, width = tokens.shape
-    x, plus, path = (42, 206, 370), (124, 288), 130  # points: strips, sums, the tokens' own path
+    x, plus, path = (40, 203, 366), (121, 285), 130  # points: strips, sums, the tokens' own path
     figure, axes = style.blank(WIDTH, 172 / 72, (0, 72 * WIDTH), (172, 0))
     after = tokens + gathered
     stages = [tokens, after, after + refined]
