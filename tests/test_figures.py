@@ -102,6 +102,8 @@ EXAMPLES = [  # one call at least of every function that draws
     (ch01.probe_gathers, PHOTO.resize((42, 42)), 7, random(36).softmax(dim=0), random(72) - 0.5),
     (ch01.two_streams, {"pixels": MAP}, {"ids": random(2, 3)}),
     (ch01.answers_side_by_side, PHOTO, PAIR, {"one": random(2), "two": random(2)}),
+    (ch01.encoder_layer, random(6, 8), random(6, 8), -random(6, 8), 32),
+    (ch01.read_positions, 3, {6: 0.96, 4: 0.2}),
     (ch02.channel_histograms, {name: random(3, 8, 8) for name in "ab"}, ["x", "y"], [(0, 1)] * 2),
     (ch02.triangle_filter, [0, 0, 0, 80, 160, 240, 240, 240], 3, 2),
     (ch03.token_row, "a cat", ["▁a", "▁cat", "</s>"], [3, 232, 1], 16),
@@ -605,6 +607,16 @@ def test_stations_lead_to_their_chapters(root):
         links = {link.get("href") for link in elements(drawing, "a")}
         assert len(links) == count
         assert all((root / "notebooks" / link).exists() for link in links)
+
+
+def test_stations_lead_to_the_first_chapters_sections(root):
+    drawing = ch01.siglip_walk(SO400M, PHOTO, PAIR, here=True)
+    written = (root / "notebooks/01_start_here.ipynb").read_text("utf-8").lower()
+    links = {link.get("href") for link in elements(drawing, "a")}
+    assert len(links) == 6
+    for link in links:
+        words = link[1:].replace("-", " ").replace("other 27", "other, 27")
+        assert re.search(rf'"## (\d+ )?{words}', written)
 
 
 def test_the_walk_beside_the_readme_is_the_first_chapters(root):

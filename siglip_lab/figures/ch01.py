@@ -34,13 +34,32 @@ __all__ = [
     "probe_gathers",
     "two_streams",
     "answers_side_by_side",
+    "encoder_layer",
+    "read_positions",
 ]
 
 HIGH = 5.1  # inches of the walk
 
 
-def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
-    """Draw the walk of a photo and captions through a model, with the shape of every station."""
+_SECTIONS = {  # of this chapter, which say in short what the chapters of the walk say
+    "02_preprocessing": "#the-photo-becomes-numbers",
+    "04_patchify": "#pixels-become-tokens",
+    "05_encoder_layers": "#tokens-look-at-each-other-27-times",
+    "06_pooling_heads": "#tokens-become-one-vector",
+    "03_text": "#captions-become-tokens",
+    "07_two_towers": "#two-vectors-become-a-probability",
+}
+
+
+def siglip_walk(config: SigLIPConfig, photo, captions: list[str], here: bool = False) -> Drawing:
+    """Draw the walk of a photo and captions through a model, with the shape of every station.
+
+    Args:
+        config: Of the model.
+        photo: A PIL image.
+        captions: One at least.
+        here: Whether stations lead to the sections of this chapter, and not to the later ones.
+    """
     vision, text, n = config.vision, config.text, len(captions)
     grid, tokens = vision.grid_size, [1, vision.num_patches, vision.width]
     left = [
@@ -66,7 +85,11 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str]) -> Drawing:
         [_angles],
     ]
     end = ("cosine × t + b, then sigmoid", "one probability for each caption")
-    return walk_map(photo, captions, left, right, *end, "07_two_towers", pictures=pictures)
+    meeting = "07_two_towers"
+    if here:
+        left, right = ([(*each[:2], _SECTIONS[each[2]]) for each in side] for side in (left, right))
+        meeting = _SECTIONS[meeting]
+    return walk_map(photo, captions, left, right, *end, meeting, pictures=pictures)
 
 
 @styled
@@ -219,24 +242,37 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
         prior: Odds before looking, the same for all.
         posteriors: Caption to odds after looking.
     """
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.42 * len(posteriors) + 0.95))
-    for y, odds in enumerate(posteriors.values()):
-        axes.plot([prior, odds], [y, y], color=JOINT, linewidth=1.5)
-        axes.plot([prior], [y], "o", color=NEUTRAL, markersize=10)
-        axes.plot([odds], [y], "o", color=JOINT)
-        side, shift = ("left", -4) if odds < 100 * prior else ("right", 4)
-        look = {"textcoords": "offset points", "ha": side, "color": JOINT}
-        words = f"1 to {1 / odds:,.0f}, × {odds / prior:,.0f}"
-        axes.annotate(words, (odds, y), (shift, 8), **look)
-    axes.axvline(1, color=NEUTRAL, linewidth=0.6, linestyle="--")
-    axes.set(xscale="log", xlim=(prior / 4, 20), ylim=(len(posteriors) - 0.5, -0.6))
-    axes.set_yticks(range(len(posteriors)), list(posteriors))
-    axes.tick_params(axis="y", length=0, colors=INK)
-    axes.minorticks_off()
-    marks = [odds for odds in (1e-3, 1 / 30) if odds > 3 * prior]
-    axes.set_xticks([prior, *marks, 1], [f"1 to {1 / odds:,.0f}" for odds in (prior, *marks, 1)])
-    axes.set_xlabel("odds")
+    row, wide = 56, 72 * WIDTH  # points
+    foot = 40 + row * len(posteriors)
+    figure, axes = style.blank(WIDTH, (foot + 22) / 72, (0, wide), (foot + 22, 0))
+    left, right = math.log10(prior) - 0.6, 1.15
+    yes, low = (_along(x, left, right, 52, wide) for x in (0, math.log10(prior)))
+    for start, end, colour, side in ((52, yes, NEUTRAL, "no"), (yes, wide, JOINT, "yes")):
+        ground = plt.Rectangle((start, 0), end - start, foot, facecolor=colour, alpha=0.13)
+        axes.add_patch(ground).set_linewidth(0)
+        axes.text((start + end) / 2, 12, side, color=colour, weight="bold", **CENTRED)
+    for i, (name, odds) in enumerate(posteriors.items()):
+        x, y, far = _along(math.log10(odds), left, right, 52, wide), 72 + row * i, odds > 9 * prior
+        axes.text(46, y, name, color=TEXT, ha="right", va="center")
+        axes.plot([low, x], [y, y], color=JOINT, linewidth=4 if far else 2)
+        axes.plot([low], [y], "o", color=NEUTRAL, markersize=13)
+        axes.plot([x], [y], "o", color=JOINT, markersize=13 if far else 8)
+        times, after = f"×{odds / prior:,.0f}", f"1 to {1 / odds:,.0f}"
+        middle, beside = ((low + x) / 2, x + 9) if far else (low + 30, low + 134)
+        size = {"fontsize": 25 if far else 15, "weight": "bold", "color": JOINT}
+        axes.text(middle, y - 19 if far else y, times, **CENTRED, **size)
+        axes.text(beside, y + 18 if far else y, after, color=JOINT, ha="right", va="center")
+    for mark in [prior, *(odds for odds in (1e-3, 1 / 30) if odds > 3 * prior), 1]:
+        x = _along(math.log10(mark), left, right, 52, wide)
+        axes.plot([x, x], [foot, foot + 4], color=NEUTRAL, linewidth=1)
+        axes.text(x, foot + 13, f"1 to {1 / mark:,.0f}", color=NEUTRAL, **CENTRED)
+    axes.text(wide, foot + 13, "odds", color=NEUTRAL, ha="right", va="center")
     return figure
+
+
+def _along(x: float, low: float, high: float, start: float, end: float) -> float:
+    """Where a number of an axis is, in points."""
+    return start + (x - low) / (high - low) * (end - start)
 
 
 @styled
@@ -383,29 +419,38 @@ def two_streams(image: dict[str, Tensor], text: dict[str, Tensor]) -> plt.Figure
         image: Name of a stop of the image side to its tensor, from the top down.
         text: The same for the text side, of as many stops.
     """
-    step, bar, widest = 60, 6, 190  # points
-    high = step * len(image) - 10
-    middle, most = 36 * WIDTH, max(t.numel() for t in [*image.values(), *text.values()])
-    figure, axes = style.blank(WIDTH, high / 72, (0, 2 * middle), (high, 0))
-    for x, colour, stops in ((middle / 2, IMAGE, image), (1.5 * middle, TEXT, text)):
+    step, bar, widest = 60, 6, 180  # points
+    last = len(image) - 1
+    high = step * last + 86
+    most = max(t.numel() for t in [*image.values(), *text.values()])
+    figure, axes = style.blank(WIDTH, high / 72, (0, 72 * WIDTH), (high, 0))
+    for x, colour, stops in ((widest / 2 + 3, IMAGE, image), (216, TEXT, text)):
         above = 0.0
         for i, (name, tensor) in enumerate(stops.items()):
-            half = max(widest * tensor.numel() / most, 2) / 2
+            half = max(widest * tensor.numel() / most, 3) / 2
             y = step * i + 40
             if i:
                 corners = [(x - above, y - step + bar), (x + above, y - step + bar)]
                 corners += [(x + half, y), (x - half, y)]
                 axes.add_patch(plt.Polygon(corners, color=colour, alpha=0.16, linewidth=0))
             axes.add_patch(plt.Rectangle((x - half, y), 2 * half, bar, color=colour, linewidth=0))
-            axes.text(x, y - 29, f"{name}: {tensor.numel():,}", color=colour, **CENTRED)
-            axes.text(x, y - 12, str(list(tensor.shape)), family="monospace", **CENTRED)
+            # Inside the wide stream, below its narrow end, beside the other.
+            where = {"x": x, "ha": "center"} if stops is image else {"x": 240, "ha": "left"}
+            top = y + (18 if i == last else -29) if stops is image else y - 5.5
+            words = {"va": "center", **where}
+            axes.text(y=top, s=f"{name}: {tensor.numel():,}", color=colour, **words)
+            axes.text(y=top + 17, s=str(list(tensor.shape)), family="monospace", **words)
             above = half
     return figure
 
 
 @styled
 def answers_side_by_side(
-    picture, labels: list[str], answers: dict[str, Tensor], true: tuple[str, ...] = ()
+    picture,
+    labels: list[str],
+    answers: dict[str, Tensor],
+    true: tuple[str, ...] = (),
+    sums: bool = True,
 ) -> plt.Figure:
     """Draw two ways to answer as bars beside each other, and what each adds up to.
 
@@ -414,22 +459,110 @@ def answers_side_by_side(
         labels: What is asked.
         answers: Name of a way to a probability for each label, `[n]`.
         true: Labels that are true; the bar of another is red where it is longer than one half.
+        sums: Whether to say what each way adds up to.
     """
-    high = 32 * len(labels) + 46
+    step = 32 if len(labels) < 5 else 25
+    foot = 26 + step * len(labels)
+    high = foot + 20 * sums
     figure, axes = style.blank(WIDTH, high / 72, (0, 72 * WIDTH), (high, 0))
-    tall = 76 * picture.height / picture.width
-    middle = 26 + 16 * len(labels)
-    axes.imshow(picture, extent=(0, 76, middle + tall / 2, middle - tall / 2), aspect="auto")
-    for i, label in enumerate(labels):
-        axes.text(168, 42 + 32 * i, label, color=TEXT, ha="right", va="center")
-    for left, (name, row) in zip((178, 292), answers.items(), strict=True):
+    tall, middle = 66 * picture.height / picture.width, (26 + foot) / 2
+    axes.imshow(picture, extent=(0, 66, middle + tall / 2, middle - tall / 2), aspect="auto")
+    rows = [26 + step * (i + 0.5) for i in range(len(labels))]
+    for label, y in zip(labels, rows, strict=True):
+        axes.text(164, y, label, color=TEXT, ha="right", va="center")
+    for left, (name, row) in zip((172, 286), answers.items(), strict=True):
         axes.text(left, 10, name, weight="bold", va="center")
-        axes.plot([left, left], [26, high - 22], color=NEUTRAL, linewidth=0.8)
-        for i, (label, p) in enumerate(zip(labels, row.tolist(), strict=True)):
-            colour = MISTAKE if p > 0.5 and label not in true else JOINT
-            bar = plt.Rectangle((left, 33 + 32 * i), 66 * p, 18, color=colour, linewidth=0)
+        axes.plot([left, left], [26, foot - 2], color=NEUTRAL, linewidth=0.8)
+        for label, p, y in zip(labels, row.tolist(), rows, strict=True):
+            colour = JOINT if label in true else MISTAKE if p > 0.5 else NEUTRAL
+            bar = plt.Rectangle((left, y - 9), 58 * p, 18, color=colour, linewidth=0)
             axes.add_patch(bar)
-            axes.text(left + 66 * p + 4, 42 + 32 * i, f"{p:.1%}", va="center")
-        axes.text(left, high - 9, f"sum {row.sum():.1%}", color=NEUTRAL, va="center")
+            axes.text(left + 58 * p + 4, y, f"{p:.1%}", va="center")
+        if sums:
+            axes.text(left, foot + 11, f"sum {row.sum():.1%}", color=NEUTRAL, va="center")
     axes.set(xlim=(0, 72 * WIDTH), ylim=(high, 0))
+    return figure
+
+
+@styled
+def encoder_layer(tokens: Tensor, gathered: Tensor, refined: Tensor, mlp_dim: int) -> plt.Figure:
+    """Draw tokens on their way through a layer, and what its two branches add to them.
+
+    Args:
+        tokens: `[n, D]`; of these, four tokens and five numbers are drawn.
+        gathered: What attention adds, `[n, D]`.
+        refined: What the MLP adds, `[n, D]`.
+        mlp_dim: Numbers between the two maps of the MLP.
+    """
+    n, width = tokens.shape
+    x, plus, path = (40, 203, 366), (121, 285), 130  # points: strips, sums, the tokens' own path
+    figure, axes = style.blank(WIDTH, 172 / 72, (0, 72 * WIDTH), (172, 0))
+    after = tokens + gathered
+    stages = [tokens, after, after + refined]
+    most = max(part[:4, :5].abs().max().item() for part in [*stages, gathered, refined])
+    for centre, stage in zip(x, stages, strict=True):
+        _strip(axes, centre, path, stage / most)
+        axes.text(centre, path + 32, f"{n} × {width}", **CENTRED)
+    branches = [
+        ("attention", "from all tokens", f"{width} → {width}", gathered),
+        ("MLP", "each token alone", f"{width} → {mlp_dim} → {width}", refined),
+    ]
+    for i, (name, who, numbers, part) in enumerate(branches):
+        style.arrow(axes, (x[i], path - 18), (x[i], 62))
+        style.box(axes, (x[i], 50), 74, 22, IMAGE, bright=False)
+        axes.text(x[i], 50, "LayerNorm", **CENTRED)
+        style.box(axes, (plus[i], 50), 74, 22, IMAGE, bright=True)
+        axes.text(plus[i], 50, name, color="white", **CENTRED)
+        axes.plot([x[i] + 37, plus[i] - 37], [50, 50], color=NEUTRAL)
+        axes.text(plus[i], 8, who, color=IMAGE, **CENTRED)
+        axes.text(plus[i], 27, numbers, **CENTRED)
+        axes.plot([plus[i]] * 2, [61, 68], color=NEUTRAL)
+        _strip(axes, plus[i], 85, part / most)
+        style.arrow(axes, (plus[i], 100), (plus[i], path - 5))
+        style.arrow(axes, (x[i] + 29, path), (x[i + 1] - 28, path))
+        axes.plot(plus[i], path, "o", color=IMAGE, markersize=15)
+        axes.text(plus[i], path, "+", color="white", weight="bold", **CENTRED)
+    return figure
+
+
+def _strip(axes, centre: float, middle: float, shares: Tensor) -> None:
+    """Four tokens, rows of five numbers; blue above zero, grey below."""
+    for i, row in enumerate(shares[:4, :5].tolist()):
+        for j, share in enumerate(row):
+            corner = centre - 27.5 + 11 * j, middle - 16 + 8 * i
+            cell = plt.Rectangle(corner, 11, 8, facecolor=IMAGE if share > 0 else NEUTRAL)
+            axes.add_patch(cell).set(alpha=round(min(abs(share), 1), 2), linewidth=0)
+    frame = plt.Rectangle((centre - 27.5, middle - 16), 55, 32, fill=False, edgecolor=IMAGE)
+    axes.add_patch(frame).set_linewidth(1.2)
+
+
+@styled
+def read_positions(pieces: int, shares: dict[int, float]) -> plt.Figure:
+    """Draw the row of ids at each padded length, where it is read, and how often rightly.
+
+    Args:
+        pieces: Ids of the longest text, without the end token.
+        shares: Length to the share of right answers, 0 to 1; the longest is as in training.
+    """
+    cell, row, bar = 11, 58, 236  # points
+    most, high = max(shares), row * len(shares) - 4
+    figure, axes = style.blank(WIDTH, high / 72, (0, 72 * WIDTH), (high, 0))
+    for i, (length, share) in enumerate(shares.items()):
+        y, end, good = row * i + 18, 2 + cell * length, length == most
+        axes.text(2, y - 10, f"padded to {length}", color=TEXT, va="center")
+        for j in range(length):
+            look = {"facecolor": TEXT, "edgecolor": "white"} if j < pieces else {}
+            look = look or {"facecolor": TEXT + "22", "edgecolor": TEXT}
+            place = plt.Rectangle((2 + cell * j, y), cell, 15, **look)
+            axes.add_patch(place).set_linewidth(0.6)
+        frame = plt.Rectangle((end - cell, y - 2.5), cell, 20, fill=False, linewidth=2.4)
+        axes.add_patch(frame).set_edgecolor(TEXT if good else MISTAKE)
+        look = {"color": TEXT if good else MISTAKE, "ha": "right", "va": "center"}
+        axes.text(end, y + 27, "read here", **look)
+        long, colour = 108 * share, JOINT if good else MISTAKE
+        axes.plot([bar, bar], [y - 3, y + 18], color=NEUTRAL, linewidth=0.8)
+        axes.add_patch(plt.Rectangle((bar, y), long, 15, color=colour, linewidth=0))
+        look = {"color": colour, "weight": "bold", "va": "center"}
+        axes.text(bar + long + 5, y + 7.5, f"{share:.1%}", **look)
+    axes.text(bar, 8, "right label picked", color=NEUTRAL, va="center")
     return figure
