@@ -141,8 +141,8 @@ def strip() -> str:
         ),
     ]
     items = "".join(
-        f'<li class="ws-{side}"><a href="notebooks/{chapter}.html"><span>{picture}</span>'
-        f"<b>{label}</b></a></li>"
+        f'<li class="ws-{side}"><a href="notebooks/{chapter}.html"><span>{picture}</span>{label}'
+        "</a></li>"
         for side, picture, label, chapter in stations
     )
     walk = f'<ol class="walk-strip" aria-label="The walk, station by station">{items}</ol>'

@@ -248,7 +248,7 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
     left, right = math.log10(prior) - 0.6, 1.15
     yes, low = (_along(x, left, right, 52, wide) for x in (0, math.log10(prior)))
     for start, end, colour, side in ((52, yes, NEUTRAL, "no"), (yes, wide, JOINT, "yes")):
-        ground = plt.Rectangle((start, 0), end - start, foot, facecolor=colour, alpha=0.13)
+        ground = plt.Rectangle((start, 0), end - start, foot, facecolor=colour, alpha=0.07)
         axes.add_patch(ground).set_linewidth(0)
         axes.text((start + end) / 2, 12, side, color=colour, weight="bold", **CENTRED)
     for i, (name, odds) in enumerate(posteriors.items()):
@@ -258,10 +258,12 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
         axes.plot([low], [y], "o", color=NEUTRAL, markersize=13)
         axes.plot([x], [y], "o", color=JOINT, markersize=13 if far else 8)
         times, after = f"×{odds / prior:,.0f}", f"1 to {1 / odds:,.0f}"
-        middle, beside = ((low + x) / 2, x + 9) if far else (low + 30, low + 134)
-        size = {"fontsize": 25 if far else 15, "weight": "bold", "color": JOINT}
-        axes.text(middle, y - 19 if far else y, times, **CENTRED, **size)
-        axes.text(beside, y + 18 if far else y, after, color=JOINT, ha="right", va="center")
+        middle, beside, side = (
+            ((low + x) / 2, x + 9, "right") if far else (low + 30, low - 9, "left")
+        )
+        size = {"fontsize": 16.5 if far else 12, "weight": "bold", "color": JOINT}
+        axes.text(middle, y - 15 if far else y, times, **CENTRED, **size)
+        axes.text(beside, y + 18, after, color=JOINT, ha=side, va="center")
     for mark in [prior, *(odds for odds in (1e-3, 1 / 30) if odds > 3 * prior), 1]:
         x = _along(math.log10(mark), left, right, 52, wide)
         axes.plot([x, x], [foot, foot + 4], color=NEUTRAL, linewidth=1)

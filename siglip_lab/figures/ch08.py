@@ -185,7 +185,7 @@ def pair_gradients(images: list[str], texts: list[str], gradients: dict[str, Ten
                 cell.set(facecolor=colour, alpha=0.08 + 0.22 * abs(value), linewidth=0)
             axes.add_patch(cell)
             if none:
-                axes.text(j, i, "0", color=NEUTRAL, fontsize=0.85 * style.SIZE, **CENTRED)
+                axes.text(j, i, "0", color=NEUTRAL, **CENTRED)
             else:
                 words = style.minus(f"{value:+.1f}")
                 axes.text(j, i - 0.17, words, weight="bold", **CENTRED)
@@ -349,7 +349,7 @@ def start_clouds(runs: dict[str, tuple[Tensor, float, float, str]]) -> plt.Figur
         _clouds(axes, cosines, length=0.02)
         axes.set_title(title, loc="left", pad=5, weight="bold")
         beside = {"transform": axes.transAxes}
-        large = {"fontsize": 2 * style.SIZE, "weight": "bold"}
+        large = {"fontsize": 1.25 * style.SIZE, "weight": "bold"}
         axes.text(1.06, 0.82, f"{share:.0%}", va="bottom", **large, **beside)
         axes.text(1.06, 0.78, words, va="top", **beside)
         axes.set(xlim=(-1.03, 1), ylim=(-0.5, 1.5))
