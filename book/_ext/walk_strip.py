@@ -106,11 +106,13 @@ def strip() -> str:
     square = photo.resize((vision.image_size, vision.image_size))
     grid, side = vision.grid_size, vision.grid_size * vision.patch_size
     means = square.crop((0, 0, side, side)).resize((grid, grid), Image.Resampling.BOX)
-    patches = Image.new("RGBA", (4 * grid, 4 * grid))  # three pixels each, and a gap
+    patches = Image.new("RGBA", (4 * grid, 4 * grid))  # three pixels each, and a paler line
     for row in range(grid):
         for column in range(grid):
             colour = means.getpixel((column, row))
-            patches.paste(colour, (4 * column, 4 * row, 4 * column + 3, 4 * row + 3))
+            corner = (4 * column, 4 * row)
+            patches.paste((*colour, 170), (*corner, corner[0] + 4, corner[1] + 4))
+            patches.paste(colour, (*corner, corner[0] + 3, corner[1] + 3))
     small = photo.resize((round(photo.width * 224 / photo.height), 224), Image.Resampling.LANCZOS)
     words = "".join(f"<q>{caption}</q>" for caption in CAPTIONS)
     pieces = max(len(caption.split()) for caption in CAPTIONS)

@@ -382,7 +382,7 @@ def image_sizes(
         figure.text(middle, 0.60, f"{size} px", **CENTRED)
         figure.text(middle, 0.545, f"{count**2} tokens", **CENTRED)
         ways = shares[size]
-        below = figure.add_axes([i / len(sizes) + 0.01, 0.11, 1 / len(sizes) - 0.02, 0.34])
+        below = figure.add_axes([i / len(sizes) + 0.01, 0.16, 1 / len(sizes) - 0.02, 0.29])
         for k, (way, share) in enumerate(ways.items()):
             x = k - (len(ways) - 1) / 2
             colour = IMAGE if share == best else MISTAKE

@@ -46,7 +46,7 @@ class PatchGrid extends Touchable {
             ${slider("patch", "patch size", 4, 32, 1, 14)}
           </div>
           <table class="pg-readout" aria-live="polite"><tbody>
-            ${row(' class="pg-division">', '<span class="pg-tokens"></span> tokens')}
+            ${row(' class="pg-division">size / patch', '<span class="pg-tokens"></span> tokens')}
             ${row(">dropped", '<span class="pg-dropped"></span> · <span class="pg-share"></span>')}
             ${row(">attention map", '<span class="pg-map"></span>')}
             ${row(">image tower", '<span class="pg-gflops"></span>')}
