@@ -88,6 +88,7 @@ def siglip_walk(config: SigLIPConfig, photo, captions: list[str], here: bool = F
     meeting = "07_two_towers"
     if here:
         left, right = ([(*each[:2], _SECTIONS[each[2]]) for each in side] for side in (left, right))
+        right[3] = (*right[3][:2], _SECTIONS["03_text"])  # with the other tokens
         meeting = _SECTIONS[meeting]
     return walk_map(photo, captions, left, right, *end, meeting, pictures=pictures)
 
