@@ -403,7 +403,7 @@ def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
         for place, words, colour, line in named:
             # The lines end below their names, these below the arrows.
             axes.plot([place, place], [-0.5, 1.6], line, color=colour, linewidth=1.6)
-            if place:
+            if place and title != free:
                 words += f" {style.minus(f'{place:.0f}')}"
             right = place == max(0, cut) and high + room - place > len(words) * 0.42 * room
             aside = {"ha": "left" if right else "right", "va": "bottom", "color": colour}
@@ -413,6 +413,7 @@ def score_clouds(logits: dict[str, Tensor], free: str) -> plt.Figure:
         axes.xaxis.set_major_formatter(lambda x, _: style.minus(f"{x:.0f}"))
         _name_clouds(axes)
         if title == free:
+            axes.set(xticks=[], xlabel="logit, up to a constant")
             across = axes.get_yaxis_transform()  # 0 is the left edge, 1 the right one
             look = {"arrowstyle": "-|>", "color": NEUTRAL}
             for start, end in (0.34, 0.04), (0.66, 0.96):
