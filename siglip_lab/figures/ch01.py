@@ -262,7 +262,7 @@ def odds_before_and_after(prior: float, posteriors: dict[str, float]) -> plt.Fig
         middle, beside, side = (
             ((low + x) / 2, x + 9, "right") if far else (low + 30, low - 9, "left")
         )
-        size = {"fontsize": 16.5 if far else 12, "weight": "bold", "color": JOINT}
+        size = {"fontsize": (1.3 if far else 1) * style.SIZE, "weight": "bold", "color": JOINT}
         axes.text(middle, y - 15 if far else y, times, **CENTRED, **size)
         axes.text(beside, y + 18, after, color=JOINT, ha=side, va="center")
     for mark in [prior, *(odds for odds in (1e-3, 1 / 30) if odds > 3 * prior), 1]:
