@@ -212,7 +212,7 @@ def test_a_figure_draws_without_warning_and_takes_the_pages_looks(example):
     draw, *arguments = example
     drawing = draw(*arguments)
     markup = drawing._repr_svg_()
-    drawn = re.sub("base64,[^\"]+", "", markup)
+    drawn = re.sub('base64,[^"]+', "", markup)
     assert words(drawing) and "nan" not in drawn and "$" not in "".join(words(drawing))
     for colour in ("image", "text", "joint", "mistake", "neutral"):  # none without its variable
         hexadecimal = getattr(style, colour.upper())
