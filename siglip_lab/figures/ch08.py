@@ -315,7 +315,7 @@ def cosine_drift(histories: dict[str, Tensor], fall: tuple[str, int]) -> plt.Fig
         axes.axhline(0, color=NEUTRAL, linewidth=0.6)
         if title == fall[0]:
             axes.axvspan(0, fall[1], color=NEUTRAL, alpha=0.2, linewidth=0)
-            axes.text(fall[1] + 1.5, 0.5, f"steps 0–{fall[1]}: both fall", color=NEUTRAL)
+            axes.text(fall[1] + 1.5, 0.5, f"steps 0–{fall[1]}: fall, then settle", color=NEUTRAL)
         for k, line, colour in (0, "-", JOINT), (1, "--", NEUTRAL):
             axes.plot(history[:, k].numpy(), line, color=colour, linewidth=2)
         for k, name, colour, up in (0, "own", JOINT, 3), (1, "others", NEUTRAL, -3):
